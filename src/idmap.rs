@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Container ids and host ids, and the maps between them
+//! (`user_namespaces(7)`; the `CONTAINER:HOST[:SIZE]` of `--uid-map`).
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Context, Error, Result};
+use crate::rootfs::Owner;
+
+/// One range of a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdRange {
+    /// The first id inside the container.
+    #[serde(rename = "containerID")]
+    pub container: u32,
+    /// The id on the host that stands for it.
+    #[serde(rename = "hostID")]
+    pub host: u32,
+    /// How many ids the range has.
+    pub size: u32,
+}
+
+impl FromStr for IdRange {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let fields: Vec<&str> = text.split(':').collect();
+        let (container, host, size) = match fields[..] {
+            [container, host] => (container, host, "1"),
+            [container, host, size] => (container, host, size),
+            _ => {
+                let message =
+                    format!("invalid number of fields in mapping {text:?}: {}", fields.len());
+                return Err(Error::invalid(message));
+            }
+        };
+        let range = Self {
+            container: number("containerID", container)?,
+            host: number("hostID", host)?,
+            size: number("size", size)?,
+        };
+        range.checked()
+    }
+}
+
+impl IdRange {
+    /// Refuses a range that is empty or runs past the last 32-bit id.
+    fn checked(self) -> Result<Self> {
+        let fits = |first: u32| self.size > 0 && first.checked_add(self.size - 1).is_some();
+        if fits(self.container) && fits(self.host) {
+            Ok(self)
+        } else {
+            let Self { container, host, size } = self;
+            Err(Error::invalid(format!("range {container}:{host}:{size} holds no valid ids")))
+        }
+    }
+}
+
+fn number(field: &str, text: &str) -> Result<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(number) if digits => Ok(number),
+        _ if digits => {
+            Err(Error::invalid(format!("invalid {field} in mapping: {text}: value out of range")))
+        }
+        _ => Err(Error::invalid(format!("invalid {field} in mapping: {text:?}: invalid syntax"))),
+    }
+}
+
+/// A map between container and host ids. `None` of `ranges` is the identity.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IdMap {
+    ranges: Option<Vec<IdRange>>,
+}
+
+impl IdMap {
+    /// The map that changes nothing.
+    pub const IDENTITY: Self = Self { ranges: None };
+
+    /// Makes a map from ranges.
+    ///
+    /// # Errors
+    /// When two ranges share a container id or a host id.
+    pub fn new(ranges: Vec<IdRange>) -> Result<Self> {
+        for (i, one) in ranges.iter().enumerate() {
+            one.checked()?;
+            for other in &ranges[..i] {
+                if overlap(one.container, other.container, one, other)
+                    || overlap(one.host, other.host, one, other)
+                {
+                    return Err(Error::invalid(format!("ranges {other} and {one} overlap")));
+                }
+            }
+        }
+        Ok(Self { ranges: Some(ranges) })
+    }
+
+    /// Reads the values of a repeated `--uid-map` or `--gid-map`; none is the identity.
+    pub fn parse<S: AsRef<str>>(values: &[S]) -> Result<Self> {
+        if values.is_empty() {
+            return Ok(Self::IDENTITY);
+        }
+        Self::new(values.iter().map(|value| value.as_ref().parse()).collect::<Result<_>>()?)
+    }
+
+    /// The ranges; `None` for the identity.
+    pub fn ranges(&self) -> Option<&[IdRange]> {
+        self.ranges.as_deref()
+    }
+
+    /// The host id that stands for a container id.
+    pub fn to_host(&self, id: u32) -> Result<u32> {
+        let Some(ranges) = &self.ranges else { return Ok(id) };
+        let found = ranges.iter().find(|range| id.wrapping_sub(range.container) < range.size);
+        found.map(|range| range.host + (id - range.container)).ok_or_else(|| {
+            Error::invalid(format!("container id {id} cannot be mapped to a host id"))
+        })
+    }
+
+    /// The container id that a host id stands for.
+    pub fn to_container(&self, id: u32) -> Result<u32> {
+        let Some(ranges) = &self.ranges else { return Ok(id) };
+        let found = ranges.iter().find(|range| id.wrapping_sub(range.host) < range.size);
+        found.map(|range| range.container + (id - range.host)).ok_or_else(|| {
+            Error::invalid(format!("host id {id} cannot be mapped to a container id"))
+        })
+    }
+}
+
+fn overlap(start: u32, other_start: u32, one: &IdRange, other: &IdRange) -> bool {
+    start.wrapping_sub(other_start) < other.size || other_start.wrapping_sub(start) < one.size
+}
+
+impl std::fmt::Display for IdRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.container, self.host, self.size)
+    }
+}
+
+/// The maps of users and of groups together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IdMaps {
+    /// The map of user ids.
+    pub uid: IdMap,
+    /// The map of group ids.
+    pub gid: IdMap,
+}
+
+impl IdMaps {
+    /// The host owner that stands for a container owner.
+    pub fn to_host(&self, owner: Owner) -> Result<Owner> {
+        Ok(Owner {
+            uid: self.uid.to_host(owner.uid).context("map uid to host")?,
+            gid: self.gid.to_host(owner.gid).context("map gid to host")?,
+        })
+    }
+
+    /// The container owner that a host owner stands for.
+    pub fn to_container(&self, owner: Owner) -> Result<Owner> {
+        Ok(Owner {
+            uid: self.uid.to_container(owner.uid).context("map uid to container")?,
+            gid: self.gid.to_container(owner.gid).context("map gid to container")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_there_and_back() {
+        let map = IdMap::parse(&["0:1000:1", "1:100000:65536"]).unwrap();
+        for id in [0, 1, 33, 65536] {
+            assert_eq!(map.to_container(map.to_host(id).unwrap()).unwrap(), id);
+        }
+        assert_eq!(map.to_host(0).unwrap(), 1000);
+        assert_eq!(map.to_host(33).unwrap(), 100_032);
+        assert!(map.to_host(65537).is_err());
+        assert!(map.to_container(0).is_err());
+    }
+
+    #[test]
+    fn two_fields_mean_one_id() {
+        assert_eq!("0:5".parse::<IdRange>().unwrap(), IdRange { container: 0, host: 5, size: 1 });
+    }
+
+    #[test]
+    fn refuses_bad_ranges() {
+        for text in [
+            "",
+            "0",
+            "0:1:2:3",
+            "a:0:1",
+            "0:-1:1",
+            "0:4294967296:1",
+            "0:+1:1",
+            "0:0:0",
+            "1:4294967295:2",
+        ] {
+            assert!(text.parse::<IdRange>().is_err(), "{text}");
+        }
+        assert!(IdMap::parse(&["0:0:10", "5:100:1"]).is_err(), "container ids overlap");
+        assert!(IdMap::parse(&["0:0:10", "10:9:1"]).is_err(), "host ids overlap");
+        assert!(IdMap::parse(&["0:0:10", "10:10:1"]).is_ok());
+    }
+
+    #[test]
+    fn the_last_id_can_be_mapped() {
+        let map = IdMap::parse(&["0:0:4294967295"]).unwrap();
+        assert_eq!(map.to_host(4_294_967_294).unwrap(), 4_294_967_294);
+        assert!(map.to_host(u32::MAX).is_err());
+    }
+}

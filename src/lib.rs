@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Build, inspect and change OCI container images without a daemon.
+
+pub mod error;
+pub mod idmap;
+pub mod oci;
+pub mod rootfs;
+
+pub use error::{Context, Error, ErrorKind, Result};

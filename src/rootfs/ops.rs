@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The one door to a root filesystem: [`FsOps`].
+//!
+//! Every call names a directory by an open handle and one component in it,
+//! so nothing an image says is ever looked up from the host's root, and
+//! nobody who renames things meanwhile can redirect a call.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::metadata::{Device, Kind, Metadata, Stat, Xattr};
+use super::path::{Name, RootPath};
+
+/// An open directory of a root filesystem.
+#[derive(Debug)]
+pub struct Dir(OwnedFd);
+
+impl Dir {
+    pub(super) fn new(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// One name in a directory, as listed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DirEntry {
+    /// The name; never `.` or `..`.
+    pub name: Box<[u8]>,
+    /// Its type, where the filesystem tells it while listing.
+    pub kind: Option<Kind>,
+}
+
+/// Everything that is done in a root filesystem.
+///
+/// [`Native`](super::Native) does it with plain system calls. A decorator can
+/// add what an ordinary user needs (making directories accessible for a
+/// moment, recording owners that cannot be set). No call follows a symbolic
+/// link in its last component, and `open_dir` follows none at all.
+pub trait FsOps: fmt::Debug + Send + Sync {
+    /// Opens the directory at a path without symbolic links.
+    ///
+    /// # Errors
+    /// `ELOOP` or `ENOTDIR` when a component is a symbolic link or not a directory.
+    fn open_dir(&self, path: &RootPath) -> io::Result<Dir>;
+
+    /// Opens a directory inside another.
+    fn open_child(&self, dir: &Dir, name: Name<'_>) -> io::Result<Dir>;
+
+    /// Lists a directory, sorted bytewise.
+    fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>>;
+
+    /// Tells what a name is.
+    fn stat(&self, dir: &Dir, name: Name<'_>) -> io::Result<Stat>;
+
+    /// Tells what an open directory is.
+    fn stat_dir(&self, dir: &Dir) -> io::Result<Stat>;
+
+    /// Reads the target of a symbolic link.
+    fn read_link(&self, dir: &Dir, name: Name<'_>) -> io::Result<Vec<u8>>;
+
+    /// Opens a regular file for reading; never blocks on anything else.
+    fn open_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<File>;
+
+    /// Makes a new regular file, open for writing, mode 0600.
+    fn create_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<File>;
+
+    /// Makes a new directory, mode 0700.
+    fn create_dir(&self, dir: &Dir, name: Name<'_>) -> io::Result<()>;
+
+    /// Makes a new symbolic link with `target` as it is.
+    fn create_symlink(&self, target: &[u8], dir: &Dir, name: Name<'_>) -> io::Result<()>;
+
+    /// Gives an existing inode a second name.
+    fn create_link(
+        &self,
+        from: &Dir,
+        source: Name<'_>,
+        dir: &Dir,
+        name: Name<'_>,
+    ) -> io::Result<()>;
+
+    /// Makes a device node or a named pipe, mode 0600.
+    fn create_node(&self, dir: &Dir, name: Name<'_>, kind: Kind, device: Device) -> io::Result<()>;
+
+    /// Removes a name that is not a directory.
+    fn remove_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<()>;
+
+    /// Removes an empty directory.
+    fn remove_dir(&self, dir: &Dir, name: Name<'_>) -> io::Result<()>;
+
+    /// Sets owner, mode, extended attributes and times, in this order, of an open file.
+    fn set_file_metadata(&self, file: &File, change: &Change<'_>) -> io::Result<()>;
+
+    /// As [`FsOps::set_file_metadata`], of an open directory.
+    fn set_dir_metadata(&self, dir: &Dir, change: &Change<'_>) -> io::Result<()>;
+
+    /// As [`FsOps::set_file_metadata`], of a name that cannot be opened: a symbolic link, device or pipe.
+    fn set_node_metadata(&self, dir: &Dir, name: Name<'_>, change: &Change<'_>) -> io::Result<()>;
+
+    /// Sets only the times of an open directory.
+    fn set_dir_times(&self, dir: &Dir, metadata: &Metadata) -> io::Result<()>;
+
+    /// Reads all extended attributes of a name, sorted.
+    fn xattrs(&self, dir: &Dir, name: Name<'_>) -> io::Result<Vec<Xattr>>;
+
+    /// Reads all extended attributes of an open directory, sorted.
+    fn dir_xattrs(&self, dir: &Dir) -> io::Result<Vec<Xattr>>;
+}
+
+/// What [`FsOps`] is to set on an inode.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// The values.
+    pub metadata: &'a Metadata,
+    /// What the inode is.
+    pub kind: Kind,
+    /// Whether it may carry extended attributes that nobody asked for (an
+    /// older inode, or one that inherited them); they are then removed.
+    pub clear_xattrs: bool,
+}
