@@ -5,5 +5,6 @@ pub mod error;
 pub mod idmap;
 pub mod oci;
 pub mod rootfs;
+mod sys;
 
 pub use error::{Context, Error, ErrorKind, Result};
