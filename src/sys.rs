@@ -16,7 +16,7 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags};
 use xattr::FileExt;
 
-use crate::rootfs::{Device, FileTime, Identity, Kind, Owner, Stat};
+use crate::rootfs::{Device, DirEntry, FileTime, Identity, Kind, Owner, Stat};
 
 /// How a file inside a directory is opened.
 #[derive(Debug, Clone, Copy)]
@@ -72,14 +72,15 @@ fn retry<T>(call: impl Fn() -> nix::Result<T>) -> nix::Result<T> {
 }
 
 /// Lists a directory without `.` and `..`, in the order the filesystem gives.
-pub(crate) fn read_dir(dir: impl AsFd) -> io::Result<Vec<(Box<[u8]>, Option<Kind>)>> {
+pub(crate) fn read_dir(dir: impl AsFd) -> io::Result<Vec<DirEntry>> {
     let mut stream = nix::dir::Dir::openat(dir, ".", Open::Dir.flags(), Mode::empty())?;
     let mut entries = Vec::new();
     for entry in stream.iter() {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if !matches!(name, b"." | b"..") {
-            entries.push((name.into(), entry.file_type().map(kind_of_type)));
+            let kind = entry.file_type().map(kind_of_type);
+            entries.push(DirEntry { name: name.into(), kind });
         }
     }
     Ok(entries)

@@ -124,8 +124,7 @@ impl FsOps for Native {
     }
 
     fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>> {
-        let entries = sys::read_dir(dir)?.into_iter();
-        let mut entries: Vec<_> = entries.map(|(name, kind)| DirEntry { name, kind }).collect();
+        let mut entries = sys::read_dir(dir)?;
         entries.sort_unstable();
         Ok(entries)
     }
