@@ -2,9 +2,17 @@
 //! Root filesystems on disk, reached by directory handles only.
 
 mod metadata;
+mod native;
 mod ops;
 mod path;
+mod remove;
+mod resolve;
+mod xattr;
 
 pub use metadata::{Device, FileTime, Identity, Kind, Metadata, Owner, Stat, Xattr};
+pub use native::Native;
 pub use ops::{Change, Dir, DirEntry, FsOps};
 pub use path::{Name, RootPath};
+pub use remove::{Removed, remove_all, remove_unless};
+pub use resolve::{resolve, resolve_parent};
+pub use xattr::is_host_label;

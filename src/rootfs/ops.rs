@@ -8,18 +8,23 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::metadata::{Device, Kind, Metadata, Stat, Xattr};
 use super::path::{Name, RootPath};
 
 /// An open directory of a root filesystem.
 #[derive(Debug)]
-pub struct Dir(OwnedFd);
+pub struct Dir(File);
 
 impl Dir {
-    pub(super) fn new(fd: OwnedFd) -> Self {
-        Self(fd)
+    pub(super) fn new(file: File) -> Self {
+        Self(file)
+    }
+
+    /// The directory as the open file it is.
+    pub(super) fn as_file(&self) -> &File {
+        &self.0
     }
 }
 

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Recursive removal by directory handles. It never follows a link, never
+//! leaves the filesystem it started on, and needs few handles however deep
+//! the tree is.
+
+use std::collections::VecDeque;
+use std::io;
+
+use super::metadata::Kind;
+use super::ops::{Dir, FsOps};
+use super::path::{Name, RootPath};
+
+/// How many directories on the way down are kept open.
+const KEPT_OPEN: usize = 64;
+
+/// Removes `path` and everything below it; the root itself is emptied but stays.
+///
+/// # Errors
+/// `EBUSY`-like when something is mounted below `path`; what was removed before stays removed.
+pub fn remove_all(fs: &dyn FsOps, path: &RootPath) -> io::Result<()> {
+    remove_unless(fs, path, &|_| false).map(drop)
+}
+
+/// Whether something was left by [`remove_unless`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removed {
+    /// The path is gone.
+    All,
+    /// Something that is kept is still there.
+    Part,
+}
+
+/// Removes `path` and what is below it, but nothing that `keep` names: a kept
+/// directory is entered and stays, whatever is not kept in it goes.
+pub fn remove_unless(
+    fs: &dyn FsOps,
+    path: &RootPath,
+    keep: &dyn Fn(&RootPath) -> bool,
+) -> io::Result<Removed> {
+    let Some((parent, name)) = path.split() else {
+        let mut removal = Removal { fs, keep, open: VecDeque::new() };
+        removal.empty(RootPath::root())?;
+        return Ok(Removed::Part);
+    };
+    let dir = fs.open_dir(&parent)?;
+    let kind = fs.stat(&dir, name)?.kind;
+    let kept = keep(path);
+    if kind != Kind::Dir {
+        if !kept {
+            fs.remove_file(&dir, name)?;
+        }
+        return Ok(if kept { Removed::Part } else { Removed::All });
+    }
+    let mut removal = Removal { fs, keep, open: VecDeque::new() };
+    removal.refuse_mount(&dir, name)?;
+    removal.empty(path.clone())?;
+    if kept {
+        return Ok(Removed::Part);
+    }
+    fs.remove_dir(&dir, name)?;
+    Ok(Removed::All)
+}
+
+struct Removal<'a> {
+    fs: &'a dyn FsOps,
+    keep: &'a dyn Fn(&RootPath) -> bool,
+    /// The innermost directories of the descent; outer ones are reopened by path.
+    open: VecDeque<Dir>,
+}
+
+/// A directory of the descent with the names that are still to be done.
+struct Level {
+    path: RootPath,
+    todo: Vec<Box<[u8]>>,
+}
+
+impl Removal<'_> {
+    /// Removes what is in the directory at `path`, but not itself.
+    fn empty(&mut self, path: RootPath) -> io::Result<()> {
+        let mut levels = vec![self.enter(path)?];
+        while let Some(level) = levels.last_mut() {
+            let Some(name) = level.todo.pop() else {
+                let done = levels.pop().map(|level| level.path);
+                self.leave(done, levels.last())?;
+                continue;
+            };
+            let name = Name::new(&name).map_err(io::Error::from)?;
+            let path = level.path.join(name);
+            self.reopen(&level.path)?;
+            if let Some(down) = self.remove_name(&path, name)? {
+                levels.push(self.enter(down)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes one name of the innermost directory, or says that it must be entered.
+    fn remove_name(&self, path: &RootPath, name: Name<'_>) -> io::Result<Option<RootPath>> {
+        let Some(dir) = self.open.back() else { return Ok(None) };
+        match self.fs.stat(dir, name) {
+            Ok(stat) if stat.kind == Kind::Dir => {
+                self.refuse_mount(dir, name)?;
+                Ok(Some(path.clone()))
+            }
+            Ok(_) if (self.keep)(path) => Ok(None),
+            Ok(_) => self.fs.remove_file(dir, name).map(|()| None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn enter(&mut self, path: RootPath) -> io::Result<Level> {
+        let dir = match (self.open.back(), path.name()) {
+            (Some(parent), Some(name)) => self.fs.open_child(parent, name)?,
+            _ => self.fs.open_dir(&path)?,
+        };
+        let entries = self.fs.read_dir(&dir)?;
+        self.open.push_back(dir);
+        if self.open.len() > KEPT_OPEN {
+            self.open.pop_front();
+        }
+        Ok(Level { path, todo: entries.into_iter().map(|entry| entry.name).collect() })
+    }
+
+    /// Removes a directory that has been emptied from its parent, unless it is kept.
+    fn leave(&mut self, done: Option<RootPath>, parent: Option<&Level>) -> io::Result<()> {
+        self.open.pop_back();
+        let (Some(done), Some(parent)) = (done, parent) else { return Ok(()) };
+        self.reopen(&parent.path)?;
+        match (self.open.back(), done.name()) {
+            (Some(dir), Some(name)) if !(self.keep)(&done) => self.fs.remove_dir(dir, name),
+            _ => Ok(()),
+        }
+    }
+
+    fn reopen(&mut self, path: &RootPath) -> io::Result<()> {
+        if self.open.is_empty() {
+            self.open.push_back(self.fs.open_dir(path)?);
+        }
+        Ok(())
+    }
+
+    fn refuse_mount(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
+        let inside = self.fs.stat(dir, name)?.identity.dev;
+        if inside == self.fs.stat_dir(dir)?.identity.dev {
+            return Ok(());
+        }
+        let message = format!("{name:?} is a mount point; it is not entered for removal");
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rootfs::Native;
+
+    fn path(path: &str) -> RootPath {
+        RootPath::clean(path).unwrap()
+    }
+
+    #[test]
+    fn removes_links_and_not_what_they_lead_to() {
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("canary"), "x").unwrap();
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("a/b")).unwrap();
+        std::os::unix::fs::symlink(outside.path(), root.path().join("a/b/out")).unwrap();
+        let fs = Native::open(root.path()).unwrap();
+        remove_all(&fs, &path("a")).unwrap();
+        assert!(!root.path().join("a").exists());
+        assert!(outside.path().join("canary").exists());
+    }
+
+    #[test]
+    fn keeps_what_it_is_told_to() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("a/b/c")).unwrap();
+        for file in ["a/x", "a/b/x", "a/b/y", "a/b/c/x"] {
+            std::fs::write(root.path().join(file), "").unwrap();
+        }
+        let kept = [path("a"), path("a/b"), path("a/b/y")];
+        let fs = Native::open(root.path()).unwrap();
+        let removed = remove_unless(&fs, &path("a"), &|path| kept.contains(path)).unwrap();
+        assert_eq!(removed, Removed::Part);
+        assert!(root.path().join("a/b/y").exists());
+        for gone in ["a/x", "a/b/x", "a/b/c"] {
+            assert!(!root.path().join(gone).exists(), "{gone}");
+        }
+    }
+
+    #[test]
+    fn needs_few_handles_for_a_deep_tree() {
+        let root = tempfile::tempdir().unwrap();
+        let fs = Native::open(root.path()).unwrap();
+        let mut dir = fs.open_dir(&RootPath::root()).unwrap();
+        for _ in 0..3000 {
+            let name = Name::new(b"d").unwrap();
+            fs.create_dir(&dir, name).unwrap();
+            dir = fs.open_child(&dir, name).unwrap();
+        }
+        remove_all(&fs, &path("d")).unwrap();
+        assert!(fs.read_dir(&fs.open_dir(&RootPath::root()).unwrap()).unwrap().is_empty());
+    }
+}

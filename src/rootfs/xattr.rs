@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Extended attributes of a root filesystem: reading, clearing and setting
+//! them, and what happens where a filesystem has none.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::errno::Errno;
+
+use super::metadata::Xattr;
+use crate::sys::XattrTarget;
+
+/// Whether an attribute is the host's own label of the inode, which no image
+/// sets, removes or carries away.
+pub fn is_host_label(name: &[u8]) -> bool {
+    matches!(name, b"security.selinux" | b"system.nfs4_acl")
+}
+
+/// Whether the filesystem takes attributes; says once that it does not.
+#[derive(Debug, Default)]
+pub(super) struct Support {
+    refused: AtomicBool,
+}
+
+impl Support {
+    pub(super) fn set(&self, target: XattrTarget<'_>, xattr: &Xattr) -> io::Result<()> {
+        match target.set(&xattr.name, &xattr.value) {
+            Err(error) if is(&error, &[Errno::EOPNOTSUPP]) => {
+                if !self.refused.swap(true, Ordering::Relaxed) {
+                    log::warn!(
+                        "the filesystem does not take the extended attribute {}: \
+                         it and others that are refused are left out",
+                        xattr.name.escape_ascii()
+                    );
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let name = xattr.name.escape_ascii();
+                Err(io::Error::new(error.kind(), format!("set extended attribute {name}: {error}")))
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+/// Reads all attributes, sorted by name. None where the filesystem has none.
+pub(super) fn read_all(target: XattrTarget<'_>) -> io::Result<Vec<Xattr>> {
+    let mut xattrs = Vec::new();
+    for name in list(target)? {
+        match target.get(&name) {
+            Ok(Some(value)) => xattrs.push(Xattr { name, value: value.into() }),
+            Ok(None) => {}
+            Err(error) if is(&error, &[Errno::ENODATA, Errno::EOPNOTSUPP]) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    xattrs.sort_unstable();
+    Ok(xattrs)
+}
+
+/// Removes all attributes but the host's labels.
+pub(super) fn clear(target: XattrTarget<'_>) -> io::Result<()> {
+    let refusals = [Errno::EPERM, Errno::EACCES, Errno::EOPNOTSUPP, Errno::ENODATA];
+    for name in list(target)?.iter().filter(|name| !is_host_label(name)) {
+        match target.remove(name) {
+            // What the system itself put there and keeps is not ours to fail on.
+            Err(error) if is(&error, &refusals) => {}
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+fn list(target: XattrTarget<'_>) -> io::Result<Vec<Box<[u8]>>> {
+    match target.list() {
+        Err(error) if is(&error, &[Errno::EOPNOTSUPP]) => Ok(Vec::new()),
+        result => result,
+    }
+}
+
+fn is(error: &io::Error, codes: &[Errno]) -> bool {
+    codes.iter().any(|code| error.raw_os_error() == Some(*code as i32))
+}
