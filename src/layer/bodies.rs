@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The workers that fill regular files: they get an open file and its bytes,
+//! write and hash them, and set the metadata by handle. They never see a path
+//! of the root filesystem but to name it in an error, so their order does not matter.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Scope, ScopedJoinHandle};
+
+use sha2::{Digest as _, Sha256};
+
+use super::buffer::Slice;
+use crate::error::{Context, Error, Result};
+use crate::rootfs::{Change, FsOps, Kind, Metadata, RootPath};
+
+/// How many files wait at most; each holds an open handle.
+const QUEUE: usize = 128;
+/// Zeros to hash in place of a hole.
+const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// Which body it is: counts from 0 in the order of [`Bodies::write`].
+pub(crate) type BodyId = u32;
+
+/// Whether the contents of regular files are hashed while they are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FileDigests {
+    /// They are not.
+    #[default]
+    Skip,
+    /// SHA-256 of each, as a manifest of the tree wants it.
+    Sha256,
+}
+
+/// A piece of a body.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    Data(Slice),
+    /// A hole of so many bytes.
+    Hole(u64),
+}
+
+/// A body as it is handed over.
+pub(crate) enum Body {
+    /// All of it.
+    Whole(Vec<Piece>),
+    /// As it comes, until the sender is dropped.
+    Stream(Receiver<Piece>),
+}
+
+/// A regular file that is to be filled.
+pub(crate) struct NewFile {
+    pub(crate) file: File,
+    pub(crate) path: RootPath,
+    pub(crate) metadata: Metadata,
+    /// See [`Change::clear_xattrs`].
+    pub(crate) clear_xattrs: bool,
+    pub(crate) size: u64,
+}
+
+struct Job {
+    id: BodyId,
+    new: NewFile,
+    body: Body,
+}
+
+/// The hand-over to the workers.
+pub(crate) struct Bodies<'scope> {
+    queue: SyncSender<Job>,
+    workers: Vec<ScopedJoinHandle<'scope, Vec<(BodyId, [u8; 32])>>>,
+    failure: Arc<Failure>,
+    next: BodyId,
+}
+
+/// The first error of any worker.
+#[derive(Default)]
+struct Failure {
+    failed: AtomicBool,
+    error: Mutex<Option<Error>>,
+}
+
+impl Failure {
+    fn set(&self, error: Error) {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.failed.store(true, Ordering::Release);
+    }
+
+    fn check(&self) -> Result<()> {
+        if !self.failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Err(error.unwrap_or_else(|| Error::invalid("an earlier file could not be written")))
+    }
+}
+
+impl<'scope> Bodies<'scope> {
+    pub(crate) fn start<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        fs: &'env dyn FsOps,
+        workers: usize,
+        digests: FileDigests,
+    ) -> Self {
+        let (queue, jobs) = mpsc::sync_channel(QUEUE);
+        let jobs = Arc::new(Mutex::new(jobs));
+        let failure = Arc::new(Failure::default());
+        let worker = || Worker { jobs: jobs.clone(), fs, digests, failure: failure.clone() };
+        let workers = (0..workers).map(|_| worker()).map(|worker| scope.spawn(|| worker.run()));
+        Self { queue, workers: workers.collect(), failure: failure.clone(), next: 0 }
+    }
+
+    /// Hands a file over and gives the number under which its digest will be found.
+    pub(crate) fn write(&mut self, new: NewFile, body: Body) -> Result<BodyId> {
+        self.failure.check()?;
+        let id = self.next;
+        self.next = id.checked_add(1).ok_or_else(|| Error::invalid("too many files"))?;
+        if self.queue.send(Job { id, new, body }).is_err() {
+            return Err(Error::invalid("the writers of files have ended"));
+        }
+        Ok(id)
+    }
+
+    /// As [`Bodies::write`], with the pieces to follow.
+    pub(crate) fn stream(&mut self, new: NewFile) -> Result<(BodyId, Sender<Piece>)> {
+        let (pieces, body) = mpsc::channel();
+        Ok((self.write(new, Body::Stream(body))?, pieces))
+    }
+
+    /// Waits for all files and gives the digests by number (zeros where none was asked for).
+    pub(crate) fn finish(self) -> Result<Vec<[u8; 32]>> {
+        drop(self.queue);
+        let mut digests = vec![[0; 32]; self.next as usize];
+        for worker in self.workers {
+            let sums = worker.join().map_err(|_| Error::invalid("a writer of files panicked"))?;
+            for (id, sum) in sums {
+                digests[id as usize] = sum;
+            }
+        }
+        self.failure.check()?;
+        Ok(digests)
+    }
+}
+
+struct Worker<'env> {
+    jobs: Arc<Mutex<Receiver<Job>>>,
+    fs: &'env dyn FsOps,
+    digests: FileDigests,
+    failure: Arc<Failure>,
+}
+
+impl Worker<'_> {
+    /// Works until the queue is closed. After a failure it only empties it, so that nobody blocks.
+    fn run(self) -> Vec<(BodyId, [u8; 32])> {
+        let mut sums = Vec::new();
+        while let Some(job) = self.next() {
+            if self.failure.failed.load(Ordering::Acquire) {
+                continue;
+            }
+            let path = job.new.path.clone();
+            match self.fill(job) {
+                Ok(Some(sum)) => sums.push(sum),
+                Ok(None) => {}
+                Err(error) => self.failure.set(error.context(format!("unpack entry: {path}"))),
+            }
+        }
+        sums
+    }
+
+    fn next(&self) -> Option<Job> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+    }
+
+    fn fill(&self, job: Job) -> Result<Option<(BodyId, [u8; 32])>> {
+        let mut target = Target {
+            file: &job.new.file,
+            hash: (self.digests == FileDigests::Sha256).then(Sha256::new),
+        };
+        match job.body {
+            Body::Whole(pieces) => pieces.into_iter().try_for_each(|piece| target.put(&piece)),
+            Body::Stream(pieces) => pieces.into_iter().try_for_each(|piece| target.put(&piece)),
+        }
+        .context("write file")?;
+        let sum = target.hash.map(|hash| (job.id, hash.finalize().into()));
+        let new = &job.new;
+        if new.file.stream_position_is_short(new.size)? {
+            new.file.set_len(new.size).context("set file size")?;
+        }
+        let change = Change {
+            metadata: &new.metadata,
+            kind: Kind::File,
+            clear_xattrs: new.clear_xattrs,
+        };
+        self.fs.set_file_metadata(&new.file, &change).context("apply metadata")?;
+        Ok(sum)
+    }
+}
+
+/// A file that is being filled.
+struct Target<'a> {
+    file: &'a File,
+    hash: Option<Sha256>,
+}
+
+impl Target<'_> {
+    fn put(&mut self, piece: &Piece) -> io::Result<()> {
+        match piece {
+            Piece::Data(bytes) => {
+                self.file.write_all(bytes)?;
+                if let Some(hash) = &mut self.hash {
+                    hash.update(&**bytes);
+                }
+                Ok(())
+            }
+            Piece::Hole(len) => self.skip(*len),
+        }
+    }
+
+    fn skip(&mut self, len: u64) -> io::Result<()> {
+        self.file.seek(SeekFrom::Current(i64::try_from(len).map_err(io::Error::other)?))?;
+        if let Some(hash) = &mut self.hash {
+            let mut left = len;
+            while left > 0 {
+                let zeros = left.min(ZEROS.len() as u64);
+                hash.update(&ZEROS[..usize::try_from(zeros).unwrap_or(ZEROS.len())]);
+                left -= zeros;
+            }
+        }
+        Ok(())
+    }
+}
