@@ -260,9 +260,7 @@ fn given<'a>(
         Some(text) if is_switch(flag) => Value::Switch(boolean(&name, text)?),
         None if is_switch(flag) => Value::Switch(true),
         Some(text) => Value::Text(OsString::from_vec(text.to_vec())),
-        None => {
-            Value::Text(next().ok_or_else(|| format!("flag needs an argument: -{name}"))?)
-        }
+        None => Value::Text(next().ok_or_else(|| format!("flag needs an argument: -{name}"))?),
     };
     Ok(Given { flag, name, value })
 }

@@ -11,9 +11,8 @@ fn sample() -> Command {
     let text = |name: &'static str| Arg::new(name).long(name).action(ArgAction::Set);
     let list = |name: &'static str| Arg::new(name).long(name).action(ArgAction::Append);
     let switch = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
-    let words = || {
-        Arg::new("words").num_args(0..).value_parser(clap::value_parser!(OsString)).last(false)
-    };
+    let words =
+        || Arg::new("words").num_args(0..).value_parser(clap::value_parser!(OsString)).last(false);
     let unpack = Command::new("unpack")
         .arg(text("image"))
         .arg(list("map"))
@@ -247,8 +246,25 @@ fn clap_takes_what_the_grammar_gives() {
 fn any_word() -> impl Strategy<Value = String> {
     prop_oneof![
         prop::sample::select(vec![
-            "unpack", "raw", "in", "help", "-", "--", "", "--image", "-image=x", "--map", "-map=",
-            "--rootless", "-rootless=0", "--os", "--log=info", "-h", "-v", "---", "-=",
+            "unpack",
+            "raw",
+            "in",
+            "help",
+            "-",
+            "--",
+            "",
+            "--image",
+            "-image=x",
+            "--map",
+            "-map=",
+            "--rootless",
+            "-rootless=0",
+            "--os",
+            "--log=info",
+            "-h",
+            "-v",
+            "---",
+            "-=",
         ])
         .prop_map(String::from),
         "[-a-z=]{0,6}",

@@ -30,12 +30,20 @@ pub(crate) fn render(program: &Command, names: &[String]) -> String {
     section(&mut text, "NAME", &format!("   {title} - {}", about(command)));
     let groups = Groups::of(command);
     if names.is_empty() {
-        section(&mut text, "USAGE", "   umoci [global options] command [command options] [arguments...]");
+        section(
+            &mut text,
+            "USAGE",
+            "   umoci [global options] command [command options] [arguments...]",
+        );
         section(&mut text, "VERSION", &format!("   {VERSION}"));
         section(&mut text, "COMMANDS", &groups.render());
         section(&mut text, "GLOBAL OPTIONS", &options(command));
     } else if command.has_subcommands() {
-        section(&mut text, "USAGE", &format!("   {title} command [command options] [arguments...]"));
+        section(
+            &mut text,
+            "USAGE",
+            &format!("   {title} command [command options] [arguments...]"),
+        );
         section(&mut text, "COMMANDS", &groups.render());
         section(&mut text, "OPTIONS", &options(command));
     } else {

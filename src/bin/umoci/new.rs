@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `umoci new`: make an image without layers.
+
+use std::ffi::OsString;
+
+use umoci::error::Context;
+use umoci::oci::{ImageConfig, Manifest};
+
+use crate::args::{self, ImageArg};
+use crate::clock::Clock;
+use crate::failure::Outcome;
+use crate::host::Host;
+
+/// create a blank image
+///
+/// The image gets the tag "<tag>" (default "latest") in an existing layout, has no layers, and
+/// is for the platform of this machine. A tag of that name is replaced.
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "umoci new [command options] --image <image-path>[:<tag>]")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    image: ImageArg,
+
+    #[arg(hide = true)]
+    words: Vec<OsString>,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let target = args.image.target()?;
+    args::none(&args.words)?;
+    let config = blank_config(&Host::read(), &Clock::read()?);
+    let writer = target.layout()?.writer().context("create new image")?;
+    let config = writer.put_document(&config).context("put config blob")?;
+    let manifest = writer.put_document(&Manifest::new(config)).context("put manifest blob")?;
+    log::info!("new image manifest created: {}", manifest.digest);
+    writer.tag(&target.tag, manifest).context("add new tag")?;
+    log::info!("created new tag for image manifest: {}", target.tag);
+    Ok(())
+}
+
+fn blank_config(host: &Host, clock: &Clock) -> ImageConfig {
+    let mut config = ImageConfig::new(host.architecture, host.os);
+    config.created = Some(clock.now);
+    host.variant.clone_into(&mut config.variant);
+    config
+}
