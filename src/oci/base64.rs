@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serializer};
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+#[expect(clippy::ref_option, reason = "serde calls it with this type")]
 pub(super) fn serialize<S: Serializer>(
     data: &Option<Vec<u8>>,
     serializer: S,
@@ -37,7 +38,7 @@ fn encode(data: &[u8]) -> String {
 /// Takes line ends inside of the text as other readers do.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let text: Vec<u8> = text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
-    if text.len() % 4 != 0 {
+    if !text.len().is_multiple_of(4) {
         return None;
     }
     let padding = text.iter().rev().take(2).take_while(|byte| **byte == b'=').count();

@@ -75,6 +75,7 @@ impl Descriptor {
     }
 }
 
+#[expect(clippy::ref_option, reason = "serde calls it with this type")]
 fn is_empty(data: &Option<Vec<u8>>) -> bool {
     data.as_ref().is_none_or(Vec::is_empty)
 }
@@ -152,17 +153,17 @@ mod tests {
     #[test]
     fn writes_members_in_the_known_order_and_unknown_ones_last() {
         let descriptor = read(
-            r#","x":1.0,"artifactType":"t","platform":{"z":1e3,"os":"linux","variant":"v8"},"data":"e30=",
+            r#","x":1.0,"artifactType":"t","platform":{"z":1e+3,"os":"linux","variant":"v8"},"data":"e30=",
                "annotations":{"b":"2","a":"1"},"a":18446744073709551616,"urls":["u"],"size":2,"mediaType":"m""#,
         )
         .unwrap();
         assert_eq!(descriptor.data.as_deref(), Some(&b"{}"[..]));
         assert_eq!(
-            written(&descriptor).replace("e+", "e"),
+            written(&descriptor),
             format!(
                 "{{\"mediaType\":\"m\",\"digest\":\"{DIGEST}\",\"size\":2,\"urls\":[\"u\"],\
                  \"annotations\":{{\"a\":\"1\",\"b\":\"2\"}},\"data\":\"e30=\",\
-                 \"platform\":{{\"architecture\":\"\",\"os\":\"linux\",\"variant\":\"v8\",\"z\":1e3}},\
+                 \"platform\":{{\"architecture\":\"\",\"os\":\"linux\",\"variant\":\"v8\",\"z\":1e+3}},\
                  \"artifactType\":\"t\",\"x\":1.0,\"a\":18446744073709551616}}\n"
             )
         );

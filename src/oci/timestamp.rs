@@ -113,7 +113,7 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     fn timestamp(mut self) -> Option<Timestamp> {
-        let year = self.number(4, 9999)?;
+        let year = self.year()?;
         self.byte(b"-")?;
         let month = self.number(2, 12)?;
         self.byte(b"-")?;
@@ -126,8 +126,6 @@ impl Parser<'_> {
         let second = self.number(2, 59)?;
         let nanosecond = self.fraction()?;
         let offset = self.offset()?;
-        let [month, day, hour, minute, second] =
-            [month, day, hour, minute, second].map(|number| number as i8);
         let local = DateTime::new(year, month, day, hour, minute, second, nanosecond).ok()?;
         if self.rest.is_empty() { Timestamp::new(local, offset) } else { None }
     }
@@ -138,16 +136,22 @@ impl Parser<'_> {
         Some(*first)
     }
 
-    /// Reads exactly `count` digits (at most four) whose value is at most `limit`.
-    fn number(&mut self, count: usize, limit: i16) -> Option<i16> {
-        let mut number = 0;
+    /// Reads exactly `count` digits, one or two, whose value is at most `limit`.
+    fn number(&mut self, count: usize, limit: i8) -> Option<i8> {
+        let mut number: i8 = 0;
         for _ in 0..count {
-            number = number * 10 + i16::from(self.byte(b"0123456789")? - b'0');
+            let digit = i8::try_from(self.byte(b"0123456789")? - b'0').ok()?;
+            number = number * 10 + digit;
         }
         (number <= limit).then_some(number)
     }
 
-    fn hour(&mut self) -> Option<i16> {
+    fn year(&mut self) -> Option<i16> {
+        let century = i16::from(self.number(2, 99)?);
+        Some(century * 100 + i16::from(self.number(2, 99)?))
+    }
+
+    fn hour(&mut self) -> Option<i8> {
         let digits = if self.rest.get(1) == Some(&b':') { 1 } else { 2 };
         self.number(digits, 23)
     }
@@ -173,7 +177,7 @@ impl Parser<'_> {
         };
         let hours = self.number(2, 23)?;
         self.byte(b":")?;
-        Some(sign * (hours * 60 + self.number(2, 59)?))
+        Some(sign * (i16::from(hours) * 60 + i16::from(self.number(2, 59)?)))
     }
 }
 

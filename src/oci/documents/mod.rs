@@ -33,3 +33,6 @@ pub trait Document: Serialize + Sized {
         json::to_bytes(self)
     }
 }
+
+#[cfg(test)]
+mod tests;
