@@ -3,6 +3,7 @@
 
 pub mod error;
 pub mod idmap;
+pub mod layer;
 pub mod oci;
 pub mod rootfs;
 

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The stream of a layer (image-spec `layer.md`): tar members as values,
+//! whiteouts, and the compression around them. It knows readers and writers
+//! only; blobs and layouts are others' business.
+
+pub mod compress;
+pub mod entry;
+mod whiteout;
+mod write;
+
+pub use entry::{Chunk, Entry, EntryKind, Limits, Members};
+pub use whiteout::{OPAQUE_MARKER, WHITEOUT_PREFIX, Whiteout, classify};
+pub use write::{LayerOptions, LayerWriter};
