@@ -3,7 +3,9 @@
 
 pub mod error;
 pub mod idmap;
+pub mod layout;
 pub mod oci;
 pub mod rootfs;
+mod sys;
 
 pub use error::{Context, Error, ErrorKind, Result};
