@@ -18,7 +18,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::sys;
+use crate::sys::layout as sys;
 
 /// How long a lock is waited for unless told otherwise.
 pub(super) const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
@@ -153,10 +153,7 @@ mod tests {
         assert!(error.to_string().starts_with("gave up after 0.01 s of waiting for "), "{error}");
         drop(first);
         let mut patience = Patience::new(Duration::ZERO);
-        assert_eq!(
-            acquire(&second, Mode::Shared, dir.path(), &mut patience).unwrap(),
-            Held::Yes
-        );
+        assert_eq!(acquire(&second, Mode::Shared, dir.path(), &mut patience).unwrap(), Held::Yes);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::ApplyOptions;
 use crate::error::{Context, Result};
 use crate::layer::ledger::Ledger;
 use crate::rootfs::{Change, Dir, FileTime, FsOps, Kind, Metadata, Name, Owner, RootPath, resolve};
-use crate::sys;
+use crate::sys::rootfs as sys;
 
 /// How many directories stay open; members mostly come grouped by directory.
 const KEPT_OPEN: usize = 16;
