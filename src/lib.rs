@@ -4,6 +4,7 @@
 pub mod error;
 pub mod idmap;
 pub mod layer;
+pub mod layout;
 pub mod oci;
 pub mod rootfs;
 mod sys;

@@ -128,6 +128,11 @@ impl<'scope> Bodies<'scope> {
         Ok((self.write(new, Body::Stream(body))?, pieces))
     }
 
+    /// Fails when a worker has failed.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.failure.check()
+    }
+
     /// Waits for all files and gives the digests by number (zeros where none was asked for).
     pub(crate) fn finish(self) -> Result<Vec<[u8; 32]>> {
         drop(self.queue);
@@ -176,22 +181,21 @@ impl Worker<'_> {
         let mut target = Target {
             file: &job.new.file,
             hash: (self.digests == FileDigests::Sha256).then(Sha256::new),
+            ends_in_hole: false,
         };
         match job.body {
             Body::Whole(pieces) => pieces.into_iter().try_for_each(|piece| target.put(&piece)),
             Body::Stream(pieces) => pieces.into_iter().try_for_each(|piece| target.put(&piece)),
         }
         .context("write file")?;
+        let ends_in_hole = target.ends_in_hole;
         let sum = target.hash.map(|hash| (job.id, hash.finalize().into()));
         let new = &job.new;
-        if new.file.stream_position_is_short(new.size)? {
+        if ends_in_hole {
             new.file.set_len(new.size).context("set file size")?;
         }
-        let change = Change {
-            metadata: &new.metadata,
-            kind: Kind::File,
-            clear_xattrs: new.clear_xattrs,
-        };
+        let change =
+            Change { metadata: &new.metadata, kind: Kind::File, clear_xattrs: new.clear_xattrs };
         self.fs.set_file_metadata(&new.file, &change).context("apply metadata")?;
         Ok(sum)
     }
@@ -201,10 +205,12 @@ impl Worker<'_> {
 struct Target<'a> {
     file: &'a File,
     hash: Option<Sha256>,
+    ends_in_hole: bool,
 }
 
 impl Target<'_> {
     fn put(&mut self, piece: &Piece) -> io::Result<()> {
+        self.ends_in_hole = matches!(piece, Piece::Hole(_));
         match piece {
             Piece::Data(bytes) => {
                 self.file.write_all(bytes)?;

@@ -108,7 +108,8 @@ impl<'a> BufferReader<'a> {
 
 impl BufRead for BufferReader<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        let used_up = |buffer: &Arc<SharedBuffer>| buffer.len() == self.position && !buffer.is_empty();
+        let used_up =
+            |buffer: &Arc<SharedBuffer>| buffer.len() == self.position && !buffer.is_empty();
         if self.current.as_ref().is_none_or(used_up) {
             self.current = None;
             self.position = 0;

@@ -62,6 +62,11 @@ pub(crate) fn open_dir_beneath(dir: impl AsFd, path: &OsStr) -> io::Result<Owned
     Ok(retry(|| nix::fcntl::openat2(dir.as_fd(), path, how))?)
 }
 
+/// Whether an open failed because a component is a symbolic link.
+pub(crate) fn is_link_refusal(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::ELOOP as i32)
+}
+
 fn retry<T>(call: impl Fn() -> nix::Result<T>) -> nix::Result<T> {
     loop {
         match call() {
