@@ -22,6 +22,7 @@ fn sample() -> Command {
         .arg(words());
     let raw = Command::new("raw").subcommand(unpack.clone().name("inner").visible_alias("in"));
     let mut program = Command::new("umoci")
+        .version("0")
         .disable_help_subcommand(true)
         .disable_version_flag(true)
         .arg(switch("verbose"))

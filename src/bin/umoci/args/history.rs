@@ -13,19 +13,19 @@ pub(crate) struct HistoryArgs {
     no_history: bool,
 
     /// author of the history entry
-    #[arg(long = "history.author", value_name = "TEXT")]
+    #[arg(id = "history.author", long = "history.author", value_name = "TEXT")]
     author: Option<String>,
 
     /// comment of the history entry
-    #[arg(long = "history.comment", value_name = "TEXT")]
+    #[arg(id = "history.comment", long = "history.comment", value_name = "TEXT")]
     comment: Option<String>,
 
     /// time of the history entry (RFC 3339)
-    #[arg(long = "history.created", value_name = "TIME")]
+    #[arg(id = "history.created", long = "history.created", value_name = "TIME")]
     created: Option<String>,
 
     /// command that the history entry names as its cause
-    #[arg(long = "history.created_by", value_name = "TEXT")]
+    #[arg(id = "history.created_by", long = "history.created_by", value_name = "TEXT")]
     created_by: Option<String>,
 }
 
