@@ -171,7 +171,10 @@ fn option(flag: &Arg) -> (String, String) {
     let longs = long.chain(flag.get_visible_aliases().unwrap_or_default());
     let mut names: Vec<String> = longs.map(|name| format!("--{name}{value}")).collect();
     names.extend(flag.get_short().map(|name| format!("-{name}{value}")));
-    let mut text = flag.get_help().map(ToString::to_string).unwrap_or_default();
+    let mut text = match flag.get_action() {
+        ArgAction::Help => "show this help".to_owned(),
+        _ => flag.get_help().map(ToString::to_string).unwrap_or_default(),
+    };
     if let [default] = flag.get_default_values() {
         if flag.get_action().takes_values() {
             let _ = write!(text, " (default: {default:?})");

@@ -3,7 +3,6 @@
 
 use std::ffi::OsString;
 
-use umoci::error::Context;
 use umoci::layout::Layout;
 
 use crate::args::{self, LayoutArg};
@@ -26,7 +25,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let path = args.layout.path()?;
     args::none(&args.words)?;
-    Layout::create(path).context("image layout creation")?;
+    Layout::create(path)?;
     log::info!("created new OCI image: {path:?}");
     Ok(())
 }

@@ -49,12 +49,15 @@ impl ImageTarget {
 
     /// Finds the image that the tag names.
     pub(crate) fn resolve(&self, layout: &Layout) -> Outcome<DescriptorPath> {
-        layout.resolve(&self.tag).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Failure::from(error).hint(format!(
-                "`umoci ls --layout {}` lists the tags that there are.",
-                self.path.display()
-            )),
-            _ => error.into(),
+        layout.resolve(&self.tag).map_err(|error| {
+            // A blob that is missing on the way there is "not found" too.
+            let tag_is_missing = error.kind() == ErrorKind::NotFound && error.io_error().is_none();
+            let failure = Failure::from(error);
+            if !tag_is_missing {
+                return failure;
+            }
+            let path = shell_word(&self.path);
+            failure.hint(format!("`umoci ls --layout {path}` lists the tags that there are."))
         })
     }
 }
@@ -84,11 +87,28 @@ impl LayoutArg {
 
 /// Opens a layout that has to exist.
 pub(crate) fn open(path: &Path) -> Outcome<Layout> {
-    Layout::open(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Failure::from(error)
-            .hint(format!("`umoci init --layout {}` makes a new layout.", path.display())),
-        _ => error.into(),
+    Layout::open(path).map_err(|error| {
+        let is_missing = error.kind() == ErrorKind::NotFound;
+        let failure = Failure::from(error);
+        match path.symlink_metadata() {
+            Ok(_) if is_missing => failure.hint(format!("There is no image layout in {path:?}.")),
+            Err(_) if is_missing => {
+                let path = shell_word(path);
+                failure.hint(format!("`umoci init --layout {path}` makes a new layout."))
+            }
+            _ => failure,
+        }
     })
+}
+
+/// The path as a shell takes it for one word.
+fn shell_word(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_plain = |character: char| character.is_alphanumeric() || "/._+-,@%".contains(character);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// The flag of commands that can store their result under another tag.
@@ -166,6 +186,13 @@ mod tests {
         assert_eq!(layout(Some("")), Err("invalid --layout: path is empty".into()));
         let colon = "invalid --layout: path contains ':' character: \"a:b\"";
         assert_eq!(layout(Some("a:b")), Err(colon.into()));
+    }
+
+    #[test]
+    fn commands_in_hints_can_be_pasted() {
+        assert_eq!(shell_word(Path::new("/a/b-c.d")), "/a/b-c.d");
+        assert_eq!(shell_word(Path::new("a b")), "'a b'");
+        assert_eq!(shell_word(Path::new("it's")), "'it'\\''s'");
     }
 
     #[test]
