@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The only door to the crates `nix` and `xattr`: thin wrappers that take this
-//! crate's types, name things relative to an open directory, never follow a
-//! symbolic link in the last component, and give `io::Error`.
+//! What is done inside a root filesystem, in this crate's own types.
 
 use std::ffi::OsStr;
 use std::fs::File;

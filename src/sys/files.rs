@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The only door to the system calls that std does not have.
-//!
-//! Every call takes an open directory and a name in it; nothing here follows
-//! a symbolic link in the last component.
+//! Files of this program's own (layouts, bundles): opened, made, renamed and
+//! synced relative to an open directory.
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
@@ -16,8 +14,6 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-
-// Used by layout.
 
 const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC);
 
