@@ -97,7 +97,7 @@ impl<'a> Unfinished<'a> {
 
     fn finish(mut self, name: &Path) -> io::Result<()> {
         if let Some(temporary) = &self.name {
-            sys::rename_dir_new(self.parent, temporary, name)?;
+            sys::rename_new(self.parent, temporary, self.parent, name)?;
         }
         self.name = None;
         Ok(())

@@ -32,6 +32,7 @@ use crate::sys::files as sys;
 pub use blob::{BlobReader, BlobWriter};
 pub use gc::{GcOptions, GcReport, collect_garbage};
 pub use reference::{REF_NAME, RefName};
+pub(crate) use store::random;
 pub use walk::walk;
 pub use writer::LayoutWriter;
 

@@ -24,7 +24,7 @@ pub(super) const TEMP_PREFIX: &[u8] = b".umoci-";
 const ATTEMPTS: u32 = 1000;
 
 /// A number that no other process is likely to choose.
-pub(super) fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 

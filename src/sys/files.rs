@@ -56,6 +56,12 @@ pub(crate) fn create_file(dir: &File, name: &Path) -> io::Result<File> {
     open(dir, name, flags, Mode::from_bits_truncate(0o644))
 }
 
+/// Opens a file to add to its end, making it where it is missing.
+pub(crate) fn append_file(dir: &File, name: &Path) -> io::Result<File> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_APPEND | OFlag::O_NOFOLLOW;
+    open(dir, name, flags, Mode::from_bits_truncate(0o644))
+}
+
 /// Makes a new directory of this mode less umask.
 pub(crate) fn make_dir(dir: &File, name: &Path, mode: u32) -> io::Result<()> {
     Ok(mkdirat(dir, name, Mode::from_bits_truncate(mode))?)
@@ -90,22 +96,23 @@ pub(crate) fn rename(from: &File, name: &Path, to: &File, new_name: &Path) -> io
     Ok(renameat(from, name, to, new_name)?)
 }
 
-/// Renames inside a directory to a name that must be free.
+/// Renames to a name that must be free.
 ///
-/// Where the filesystem or the C library lacks that call, a plain rename of a
-/// directory comes close: it can replace nothing but an empty directory.
-pub(crate) fn rename_dir_new(dir: &File, name: &Path, new_name: &Path) -> io::Result<()> {
+/// Where the filesystem or the C library lacks that call, the name is looked
+/// up first, which leaves a moment in which somebody else can take it.
+pub(crate) fn rename_new(from: &File, name: &Path, to: &File, new_name: &Path) -> io::Result<()> {
     #[cfg(target_env = "gnu")]
     {
         use nix::fcntl::{RenameFlags, renameat2};
-        match renameat2(dir, name, dir, new_name, RenameFlags::RENAME_NOREPLACE) {
+        match renameat2(from, name, to, new_name, RenameFlags::RENAME_NOREPLACE) {
             Err(Errno::EINVAL | Errno::ENOSYS) => {}
             done => return Ok(done?),
         }
     }
-    match renameat(dir, name, dir, new_name) {
-        Err(Errno::ENOTEMPTY | Errno::ENOTDIR) => Err(Errno::EEXIST.into()),
-        done => Ok(done?),
+    match lstat(to, new_name) {
+        Ok(_) => Err(Errno::EEXIST.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => rename(from, name, to, new_name),
+        Err(error) => Err(error),
     }
 }
 
