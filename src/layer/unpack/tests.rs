@@ -21,7 +21,6 @@ struct Tree {
 }
 
 /// One layer in the making.
-#[derive(Default)]
 struct Layer(tar::Builder<Vec<u8>>);
 
 impl Layer {
