@@ -189,9 +189,10 @@ impl TryFrom<Document> for BundleMetadata {
                 uid: map(document.map_options.uid_mappings).context("uid_mappings")?,
                 gid: map(document.map_options.gid_mappings).context("gid_mappings")?,
             },
-            privileges: match document.map_options.rootless {
-                true => Privileges::Rootless,
-                false => Privileges::Full,
+            privileges: if document.map_options.rootless {
+                Privileges::Rootless
+            } else {
+                Privileges::Full
             },
             mtree: document.mtree,
             other: document.other,

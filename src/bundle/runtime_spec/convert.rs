@@ -43,12 +43,11 @@ fn set_environment(entries: &[String], user: &User, env: &mut Vec<String>) -> Re
     let mut places: BTreeMap<String, usize> = names.zip(0..).collect();
     for entry in entries {
         let name = variable_name(entry).context("parsing image.Config.Env")?;
-        match places.get(name).and_then(|place| env.get_mut(*place)) {
-            Some(old) => old.clone_from(entry),
-            None => {
-                places.insert(name.to_owned(), env.len());
-                env.push(entry.clone());
-            }
+        if let Some(old) = places.get(name).and_then(|place| env.get_mut(*place)) {
+            old.clone_from(entry);
+        } else {
+            places.insert(name.to_owned(), env.len());
+            env.push(entry.clone());
         }
     }
     if let Some(home) = user.home.as_ref().filter(|_| !places.contains_key("HOME")) {
