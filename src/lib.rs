@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Build, inspect and change OCI container images without a daemon.
 
+pub mod bundle;
 pub mod error;
 pub mod idmap;
 pub mod layer;
