@@ -3,8 +3,12 @@
 
 pub mod error;
 pub mod idmap;
+pub mod image;
 pub mod layer;
+pub mod layout;
 pub mod oci;
+pub mod quote;
 pub mod rootfs;
+mod sys;
 
 pub use error::{Context, Error, ErrorKind, Result};

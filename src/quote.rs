@@ -42,11 +42,11 @@ fn push(quoted: &mut String, character: char) {
 }
 
 fn push_without_letter(quoted: &mut String, character: char) {
-    match (character, u32::from(character)) {
-        (_, number) if is_printable(character) => quoted.extend(char::from_u32(number)),
-        (_, number @ (..0x20 | 0x7f)) => push_escape(quoted, format_args!("\\x{number:02x}")),
-        (_, number @ ..0x1_0000) => push_escape(quoted, format_args!("\\u{number:04x}")),
-        (_, number) => push_escape(quoted, format_args!("\\U{number:08x}")),
+    match u32::from(character) {
+        _ if is_printable(character) => quoted.push(character),
+        number @ (..0x20 | 0x7f) => push_escape(quoted, format_args!("\\x{number:02x}")),
+        number @ ..0x1_0000 => push_escape(quoted, format_args!("\\u{number:04x}")),
+        number => push_escape(quoted, format_args!("\\U{number:08x}")),
     }
 }
 
@@ -77,7 +77,10 @@ mod tests {
             ("\"\\", r#""\"\\""#),
             ("\x07\x08\x0c\n\r\t\x0b", r#""\a\b\f\n\r\t\v""#),
             ("\0\x1b\x7f", r#""\x00\x1b\x7f""#),
-            ("\u{80}\u{a0}\u{ad}\u{2028}\u{202e}\u{feff}", r#""\u0080\u00a0\u00ad\u2028\u202e\ufeff""#),
+            (
+                "\u{80}\u{a0}\u{ad}\u{2028}\u{202e}\u{feff}",
+                r#""\u0080\u00a0\u00ad\u2028\u202e\ufeff""#,
+            ),
             ("\u{e000}\u{e0001}", r#""\ue000\U000e0001""#),
             ("\u{fffd}😀\u{301}", "\"\u{fffd}😀\u{301}\""),
         ] {

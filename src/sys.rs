@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use nix::dir::Dir;
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
@@ -48,9 +49,7 @@ pub(crate) fn open_regular(dir: &File, name: &Path) -> io::Result<File> {
     match opened {
         Ok(file) if file.metadata()?.is_file() => Ok(file),
         Ok(_) => Err(irregular()),
-        Err(error) if is(&error, nix::Error::ELOOP) || is(&error, nix::Error::ENXIO) => {
-            Err(irregular())
-        }
+        Err(error) if is(&error, Errno::ELOOP) || is(&error, Errno::ENXIO) => Err(irregular()),
         Err(error) => Err(error),
     }
 }
@@ -104,12 +103,12 @@ pub(crate) fn rename_dir_new(dir: &File, name: &Path, new_name: &Path) -> io::Re
     {
         use nix::fcntl::{RenameFlags, renameat2};
         match renameat2(dir, name, dir, new_name, RenameFlags::RENAME_NOREPLACE) {
-            Err(nix::Error::EINVAL | nix::Error::ENOSYS) => {}
+            Err(Errno::EINVAL | Errno::ENOSYS) => {}
             done => return Ok(done?),
         }
     }
     match renameat(dir, name, dir, new_name) {
-        Err(nix::Error::ENOTEMPTY | nix::Error::ENOTDIR) => Err(nix::Error::EEXIST.into()),
+        Err(Errno::ENOTEMPTY | Errno::ENOTDIR) => Err(Errno::EEXIST.into()),
         done => Ok(done?),
     }
 }
@@ -128,14 +127,14 @@ pub(crate) fn remove_dir(dir: &File, name: &Path) -> io::Result<()> {
 pub(crate) fn sync_dir(dir: &File) -> io::Result<()> {
     match dir.sync_all() {
         // Some network and user-space filesystems have nothing to sync in a directory.
-        Err(error) if is(&error, nix::Error::EINVAL) => Ok(()),
+        Err(error) if is(&error, Errno::EINVAL) => Ok(()),
         done => done,
     }
 }
 
 /// Whether a lock failed because files of this sort cannot be locked here.
 pub(crate) fn cannot_lock(error: &io::Error) -> bool {
-    use nix::Error::{EBADF, EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP};
+    use Errno::{EBADF, EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP};
     [EBADF, EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP].into_iter().any(|errno| is(error, errno))
 }
 
@@ -144,6 +143,6 @@ pub(crate) fn device_parts(device: u64) -> (u64, u64) {
     (nix::sys::stat::major(device), nix::sys::stat::minor(device))
 }
 
-fn is(error: &io::Error, errno: nix::Error) -> bool {
+fn is(error: &io::Error, errno: Errno) -> bool {
     error.raw_os_error() == Some(errno as i32)
 }

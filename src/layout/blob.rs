@@ -238,14 +238,18 @@ mod tests {
     #[test]
     fn tells_what_is_wrong() {
         assert!(failure(b"hellp", b"hello", 5).contains(": verified reader digest mismatch"));
-        assert!(failure(b"hello\0", b"hello", 5).ends_with(
-            "expected 5 bytes (extra bytes in stream): verified reader size mismatch"
-        ));
+        assert!(
+            failure(b"hello\0", b"hello", 5).ends_with(
+                "expected 5 bytes (extra bytes in stream): verified reader size mismatch"
+            )
+        );
         assert!(failure(b"hello", b"hello", 4).contains("verified reader digest mismatch"));
         assert!(failure(b"hell", b"hello", 5).contains("verified reader digest mismatch"));
-        assert!(failure(b"hello", b"hello", 9).ends_with(
-            "expected 9 bytes (only 5 bytes in stream): verified reader size mismatch"
-        ));
+        assert!(
+            failure(b"hello", b"hello", 9).ends_with(
+                "expected 9 bytes (only 5 bytes in stream): verified reader size mismatch"
+            )
+        );
         assert!(failure(b"x", b"", 0).contains("extra bytes in stream"));
     }
 

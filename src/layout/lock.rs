@@ -153,10 +153,7 @@ mod tests {
         assert!(error.to_string().starts_with("gave up after 0.01 s of waiting for "), "{error}");
         drop(first);
         let mut patience = Patience::new(Duration::ZERO);
-        assert_eq!(
-            acquire(&second, Mode::Shared, dir.path(), &mut patience).unwrap(),
-            Held::Yes
-        );
+        assert_eq!(acquire(&second, Mode::Shared, dir.path(), &mut patience).unwrap(), Held::Yes);
     }
 
     #[test]

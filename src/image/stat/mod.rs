@@ -45,7 +45,8 @@ pub struct HistoryStat {
     /// The digest of the uncompressed layer.
     #[serde(serialize_with = "digest_or_nothing")]
     pub diff_id: Option<Digest>,
-    /// The entry as the configuration has it.
+    /// The entry as the configuration has it, save for members that this crate does not
+    /// know: they could pass for the layer.
     #[serde(flatten)]
     pub entry: History,
 }
@@ -56,21 +57,20 @@ impl Stat {
         super::require_manifest(manifest)?;
         let manifest_blob = layout.read(manifest)?;
         let parsed = Manifest::parse(&manifest_blob)?;
-        let config = match has_parser(&parsed.config.media_type) {
-            true => Some(layout.read(&parsed.config)?),
-            false => None,
-        };
-        Self::new(manifest.clone(), manifest_blob, config)
+        let config = has_parser(&parsed.config.media_type)
+            .then(|| layout.read_limited(&parsed.config, ImageConfig::MAX_SIZE))
+            .transpose()
+            .context("stat")?;
+        Self::new(manifest.clone(), manifest_blob, parsed, config)
     }
 
-    /// Puts together what was read: the bytes of the manifest, and those of its
-    /// configuration unless that is of an unknown type.
+    /// Puts together what was read. There are no bytes of a configuration of unknown type.
     fn new(
         manifest_descriptor: Descriptor,
         manifest_blob: Vec<u8>,
+        manifest: Manifest,
         config_blob: Option<Vec<u8>>,
     ) -> Result<Self> {
-        let manifest = Manifest::parse(&manifest_blob)?;
         let config = config_blob.map(|blob| StoredConfig::new(&manifest, blob)).transpose()?;
         Ok(Self { manifest_descriptor, manifest_blob, manifest, config })
     }
@@ -135,14 +135,13 @@ impl ImageStat {
         let mut layers = manifest.layers.iter().zip(&config.rootfs.diff_ids);
         let mut history = Vec::with_capacity(config.history.len());
         for entry in &config.history {
-            let layer = match entry.empty_layer {
-                true => None,
-                false => Some(layers.next().ok_or_else(|| too_few_layers(manifest, &config))?),
-            };
+            let layer = (!entry.empty_layer)
+                .then(|| layers.next().ok_or_else(|| too_few_layers(manifest, &config)))
+                .transpose()?;
             history.push(HistoryStat {
                 layer: layer.map(|(layer, _)| layer.clone()),
                 diff_id: layer.map(|(_, diff_id)| diff_id.clone()),
-                entry: entry.clone(),
+                entry: History { other: json::Members::new(), ..entry.clone() },
             });
         }
         Ok(Self { config, history })
@@ -170,6 +169,7 @@ fn has_parser(media_type: &str) -> bool {
     )
 }
 
+#[expect(clippy::ref_option, reason = "serde calls it with this type")]
 fn digest_or_nothing<S: Serializer>(
     digest: &Option<Digest>,
     serializer: S,

@@ -54,7 +54,9 @@ impl Text {
         self.section("Config:", |text| text.descriptor(&manifest.config));
         if !manifest.layers.is_empty() {
             self.section("Layers:", |text| {
-                manifest.layers.iter().for_each(|layer| text.descriptor(layer));
+                for layer in &manifest.layers {
+                    text.descriptor(layer);
+                }
             });
         }
         if let Some(subject) = &manifest.subject {
@@ -191,15 +193,16 @@ impl Text {
     fn list(&mut self, name: impl Display, elements: &[String]) {
         if !elements.is_empty() {
             self.section(format_args!("{name}:"), |text| {
-                elements.iter().for_each(|element| text.line(quote_precisely(element)));
+                for element in elements {
+                    text.line(quote_precisely(element));
+                }
             });
         }
     }
 
     /// All elements in one line.
     fn joined<'a>(&mut self, name: &str, elements: impl IntoIterator<Item = &'a String>) {
-        let elements: Vec<_> =
-            elements.into_iter().map(|element| quote_value(element)).collect();
+        let elements: Vec<_> = elements.into_iter().map(|element| quote_value(element)).collect();
         if !elements.is_empty() {
             self.line(format_args!("{name}: {}", elements.join(", ")));
         }
@@ -283,18 +286,21 @@ struct DumpLine<'a> {
 
 impl Display for DumpLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hex: Vec<String> = self
-            .bytes
-            .chunks(2)
-            .map(|pair| pair.iter().map(|byte| format!("{byte:02x}")).collect())
-            .collect();
-        let printable = |byte: &u8| matches!(byte, 0x20..=0x7e);
-        let text: String = self
-            .bytes
-            .iter()
-            .map(|byte| if printable(byte) { char::from(*byte) } else { '.' })
-            .collect();
-        write!(f, "{:04x}: {:39}  {text}", self.offset, hex.join(" "))
+        write!(f, "{:04x}: ", self.offset)?;
+        for at in 0..DUMP_WIDTH {
+            if at % 2 == 0 && at > 0 {
+                f.write_char(' ')?;
+            }
+            match self.bytes.get(at) {
+                Some(byte) => write!(f, "{byte:02x}")?,
+                None => f.write_str("  ")?,
+            }
+        }
+        f.write_str("  ")?;
+        self.bytes.iter().try_for_each(|byte| match byte {
+            0x20..=0x7e => f.write_char(char::from(*byte)),
+            _ => f.write_char('.'),
+        })
     }
 }
 
