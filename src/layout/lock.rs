@@ -72,7 +72,7 @@ impl Patience {
         if self.waited.is_zero() {
             log::info!("waiting for {}", what());
         }
-        let pause = self.pause.min(self.limit - self.waited);
+        let pause = self.pause.min(self.limit.saturating_sub(self.waited));
         sleep(pause);
         self.waited += pause;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);

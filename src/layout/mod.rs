@@ -13,6 +13,8 @@ mod lock;
 mod reference;
 mod resolve;
 mod store;
+#[cfg(test)]
+mod tests;
 mod walk;
 mod writer;
 
