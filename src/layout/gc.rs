@@ -291,7 +291,11 @@ mod tests {
         let index = put_index(&writer, vec![put_image(&writer, b"nested")]);
         let untagged = put_image(&writer, b"untagged");
         writer.tag(&name("t"), put_index(&writer, vec![index])).unwrap();
-        writer.update_index(|index| Ok(index.manifests.push(untagged))).unwrap();
+        let add = |index: &mut crate::oci::Index| {
+            index.manifests.push(untagged);
+            Ok(())
+        };
+        writer.update_index(add).unwrap();
         let kept = count(&layout);
         let garbage = writer.put(b"garbage", "m").unwrap();
         put_image(&writer, b"garbage");

@@ -73,7 +73,7 @@ impl Session {
         let mut unsynced = self.0.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
         for algorithm in unsynced.iter() {
             let dir = self.blobs(*algorithm)?;
-            sys::sync_dir(&dir).with_context(|| format!("sync {algorithm:?} blobs"))?;
+            sys::sync_dir(&dir).with_context(|| format!("sync {} blobs", algorithm.as_str()))?;
         }
         unsynced.clear();
         Ok(())
