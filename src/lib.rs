@@ -4,6 +4,7 @@
 pub mod bundle;
 pub mod error;
 pub mod idmap;
+pub mod image;
 pub mod layer;
 pub mod layout;
 pub mod oci;

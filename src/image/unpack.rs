@@ -22,13 +22,10 @@ pub fn unpack_rootfs(
     file_digests: FileDigests,
     options: &ApplyOptions,
 ) -> Result<Unpacked> {
-    let layers = &image.manifest.layers;
-    let sources = layers
-        .iter()
-        .zip(&image.config.rootfs.diff_ids)
-        .map(|(descriptor, diff_id)| source(layout, descriptor, diff_id));
+    let sources =
+        image.layers()?.map(|(descriptor, diff_id)| source(layout, descriptor, diff_id));
     unpack_layers(fs, sources, file_digests, options).map_err(|LayerFailure { layer, error }| {
-        match layer.and_then(|at| layers.get(at)) {
+        match layer.and_then(|at| image.manifest.layers.get(at)) {
             Some(descriptor) => reason(layout, descriptor, error),
             None => error,
         }
