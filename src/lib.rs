@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Build, inspect and change OCI container images without a daemon.
 
+pub mod bundle;
 pub mod error;
 pub mod idmap;
+pub mod image;
 pub mod layer;
 pub mod layout;
 pub mod oci;

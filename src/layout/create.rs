@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::oci::{Algorithm, Index, json};
-use crate::sys::layout as sys;
+use crate::sys::files as sys;
 
 use super::{BLOBS, INDEX_FILE, LAYOUT_FILE, store};
 
@@ -97,7 +97,7 @@ impl<'a> Unfinished<'a> {
 
     fn finish(mut self, name: &Path) -> io::Result<()> {
         if let Some(temporary) = &self.name {
-            sys::rename_dir_new(self.parent, temporary, name)?;
+            sys::rename_new(self.parent, temporary, self.parent, name)?;
         }
         self.name = None;
         Ok(())

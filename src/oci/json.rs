@@ -135,7 +135,7 @@ fn html_escape(character: char) -> Option<&'static str> {
 }
 
 /// The compact form, safe inside of HTML and JavaScript.
-struct HtmlSafe;
+pub(crate) struct HtmlSafe;
 
 impl Formatter for HtmlSafe {
     fn write_string_fragment<W: ?Sized + io::Write>(

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The only door to the system calls that std does not have.
-//!
-//! Every call takes an open directory and a name in it; nothing here follows
-//! a symbolic link in the last component.
+//! Files of this program's own (layouts, bundles): opened, made, renamed and
+//! synced relative to an open directory.
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
@@ -17,12 +15,16 @@ use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-// Used by layout.
-
 const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC);
 
 fn open(dir: &File, path: &Path, flags: OFlag, mode: Mode) -> io::Result<File> {
-    Ok(File::from(openat(dir, path, flags | OFlag::O_CLOEXEC, mode)?))
+    loop {
+        match openat(dir, path, flags | OFlag::O_CLOEXEC, mode) {
+            // Network filesystems let a signal end the call.
+            Err(Errno::EINTR) => {}
+            opened => return Ok(File::from(opened?)),
+        }
+    }
 }
 
 /// Whether this process has the rights of the system's administrator.
@@ -60,6 +62,12 @@ pub(crate) fn create_file(dir: &File, name: &Path) -> io::Result<File> {
     open(dir, name, flags, Mode::from_bits_truncate(0o644))
 }
 
+/// Opens a file to add to its end, making it where it is missing.
+pub(crate) fn append_file(dir: &File, name: &Path) -> io::Result<File> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_APPEND | OFlag::O_NOFOLLOW;
+    open(dir, name, flags, Mode::from_bits_truncate(0o644))
+}
+
 /// Makes a new directory of this mode less umask.
 pub(crate) fn make_dir(dir: &File, name: &Path, mode: u32) -> io::Result<()> {
     Ok(mkdirat(dir, name, Mode::from_bits_truncate(mode))?)
@@ -94,22 +102,23 @@ pub(crate) fn rename(from: &File, name: &Path, to: &File, new_name: &Path) -> io
     Ok(renameat(from, name, to, new_name)?)
 }
 
-/// Renames inside a directory to a name that must be free.
+/// Renames to a name that must be free.
 ///
-/// Where the filesystem or the C library lacks that call, a plain rename of a
-/// directory comes close: it can replace nothing but an empty directory.
-pub(crate) fn rename_dir_new(dir: &File, name: &Path, new_name: &Path) -> io::Result<()> {
+/// Where the filesystem or the C library lacks that call, the name is looked
+/// up first, which leaves a moment in which somebody else can take it.
+pub(crate) fn rename_new(from: &File, name: &Path, to: &File, new_name: &Path) -> io::Result<()> {
     #[cfg(target_env = "gnu")]
     {
         use nix::fcntl::{RenameFlags, renameat2};
-        match renameat2(dir, name, dir, new_name, RenameFlags::RENAME_NOREPLACE) {
+        match renameat2(from, name, to, new_name, RenameFlags::RENAME_NOREPLACE) {
             Err(Errno::EINVAL | Errno::ENOSYS) => {}
             done => return Ok(done?),
         }
     }
-    match renameat(dir, name, dir, new_name) {
-        Err(Errno::ENOTEMPTY | Errno::ENOTDIR) => Err(Errno::EEXIST.into()),
-        done => Ok(done?),
+    match lstat(to, new_name) {
+        Ok(_) => Err(Errno::EEXIST.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => rename(from, name, to, new_name),
+        Err(error) => Err(error),
     }
 }
 

@@ -235,3 +235,6 @@ fn compare(name: &str, expected: &Digest, got: &Digest) -> Result<()> {
     let message = format!("layer {name}: diffid mismatch: got {got} expected {expected}");
     Err(Error::new(ErrorKind::Mismatch, message))
 }
+
+#[cfg(test)]
+mod tests;
