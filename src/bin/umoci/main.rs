@@ -15,6 +15,7 @@ mod list;
 mod logging;
 mod new;
 mod output;
+mod publish;
 mod remove;
 mod repack;
 mod stat;

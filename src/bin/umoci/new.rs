@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 
 use umoci::error::Context;
-use umoci::oci::{ImageConfig, Manifest};
+use umoci::image;
+use umoci::oci::ImageConfig;
 
 use crate::args::{self, ImageArg};
 use crate::clock::Clock;
@@ -30,8 +31,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     args::none(&args.words)?;
     let config = blank_config(&Host::read(), &Clock::read()?);
     let writer = target.layout()?.writer().context("create new image")?;
-    let config = writer.put_document(&config).context("put config blob")?;
-    let manifest = writer.put_document(&Manifest::new(config)).context("put manifest blob")?;
+    let manifest = image::create(&writer, &config).context("create new image")?;
     log::info!("new image manifest created: {}", manifest.digest);
     writer.tag(&target.tag, manifest).context("add new tag")?;
     log::info!("created new tag for image manifest: {}", target.tag);

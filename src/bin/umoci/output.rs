@@ -18,8 +18,9 @@ pub(crate) fn result(text: &str) -> Outcome {
 }
 
 /// Writes a result that is JSON.
-pub(crate) fn json_result(text: &str) -> Outcome {
-    let text = if io::stdout().is_terminal() { escape(text, json) } else { text.into() };
+pub(crate) fn json_result(json_text: &[u8]) -> Outcome {
+    let text = String::from_utf8_lossy(json_text);
+    let text = if io::stdout().is_terminal() { escape(&text, json) } else { text.clone() };
     Ok(write(io::stdout(), &text)?)
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let _target = args.image.target()?;
     args.history.check()?;
-    let _compression = args.compress.compression()?;
+    let _compression = args.compress.choice()?;
     let _bundle = args::one(&args.words, "bundle", "bundle path")?;
     Ok(())
 }

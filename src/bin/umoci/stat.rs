@@ -3,8 +3,12 @@
 
 use std::ffi::OsString;
 
+use umoci::error::Context;
+use umoci::image::Stat;
+
 use crate::args::{self, ImageArg};
 use crate::failure::Outcome;
+use crate::output;
 
 /// show the manifest, configuration and history of an image
 ///
@@ -24,7 +28,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let _target = args.image.target()?;
+    let target = args.image.target()?;
     args::none(&args.words)?;
-    Ok(())
+    let layout = target.layout()?;
+    let image = target.resolve(&layout)?;
+    let stat = Stat::load(&layout, image.target()).context("stat")?;
+    if args.json {
+        return output::json_result(&stat.to_json().context("encoding stat")?);
+    }
+    output::result(&stat.to_text())
 }

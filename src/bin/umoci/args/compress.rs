@@ -3,6 +3,7 @@
 
 use clap::Args;
 use umoci::error::{Error, Result};
+use umoci::image::CompressionChoice;
 use umoci::layer::compress::Compression;
 
 /// The flag of commands that add a layer.
@@ -14,13 +15,14 @@ pub(crate) struct CompressArgs {
 }
 
 impl CompressArgs {
-    /// The compression; `None` to choose what the image uses already.
-    pub(crate) fn compression(&self) -> Result<Option<Compression>> {
+    /// The compression that was asked for.
+    pub(crate) fn choice(&self) -> Result<CompressionChoice> {
+        use CompressionChoice::{Auto, Fixed};
         match self.compress.as_str() {
-            "auto" => Ok(None),
-            "gzip" => Ok(Some(Compression::Gzip)),
-            "zstd" => Ok(Some(Compression::Zstd)),
-            "none" | "" => Ok(Some(Compression::None)),
+            "auto" => Ok(Auto),
+            "gzip" => Ok(Fixed(Compression::Gzip)),
+            "zstd" => Ok(Fixed(Compression::Zstd)),
+            "none" | "" => Ok(Fixed(Compression::None)),
             other => {
                 let message =
                     format!("invalid --compress: unknown layer compression type {other:?}");
@@ -36,11 +38,12 @@ mod tests {
 
     #[test]
     fn names() {
-        let compression = |name: &str| CompressArgs { compress: name.into() }.compression();
-        assert_eq!(compression("auto").unwrap(), None);
-        assert_eq!(compression("zstd").unwrap(), Some(Compression::Zstd));
-        assert_eq!(compression("").unwrap(), Some(Compression::None));
+        use CompressionChoice::{Auto, Fixed};
+        let choice = |name: &str| CompressArgs { compress: name.into() }.choice();
+        assert_eq!(choice("auto").unwrap(), Auto);
+        assert_eq!(choice("zstd").unwrap(), Fixed(Compression::Zstd));
+        assert_eq!(choice("").unwrap(), Fixed(Compression::None));
         let message = "invalid --compress: unknown layer compression type \"GZIP\"";
-        assert_eq!(compression("GZIP").unwrap_err().to_string(), message);
+        assert_eq!(choice("GZIP").unwrap_err().to_string(), message);
     }
 }

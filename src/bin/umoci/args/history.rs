@@ -32,8 +32,25 @@ pub(crate) struct HistoryArgs {
 /// What an entry says where no flag says otherwise.
 #[derive(Debug, Clone)]
 pub(crate) struct HistoryDefaults {
+    /// The command.
     pub(crate) created_by: &'static str,
+    /// The present.
     pub(crate) created: Timestamp,
+}
+
+/// An entry but for its author, whose default is known once the image is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HistoryEntry {
+    entry: History,
+    author: Option<String>,
+}
+
+impl HistoryEntry {
+    /// The entry, by the author that was given or else by this one.
+    pub(crate) fn by(self, author: &str) -> History {
+        let author = self.author.unwrap_or_else(|| author.to_owned());
+        History { author, ..self.entry }
+    }
 }
 
 impl HistoryArgs {
@@ -53,9 +70,8 @@ impl HistoryArgs {
         }
     }
 
-    /// The entry to add, if one is wanted. Without `--history.author` its author is empty:
-    /// see [`Self::author_or`].
-    pub(crate) fn entry(&self, defaults: &HistoryDefaults) -> Result<Option<History>> {
+    /// The entry to add, if one is wanted.
+    pub(crate) fn entry(&self, defaults: &HistoryDefaults) -> Result<Option<HistoryEntry>> {
         if self.no_history {
             return Ok(None);
         }
@@ -63,23 +79,14 @@ impl HistoryArgs {
             None => defaults.created,
             Some(text) => text.parse().context("parsing --history.created")?,
         };
-        Ok(Some(History {
+        let created_by = self.created_by.as_deref().unwrap_or(defaults.created_by);
+        let entry = History {
             created: Some(created),
-            created_by: self.created_by.clone().unwrap_or_else(|| defaults.created_by.to_owned()),
-            author: self.author.clone().unwrap_or_default(),
+            created_by: created_by.to_owned(),
             comment: self.comment.clone().unwrap_or_default(),
             ..History::default()
-        }))
-    }
-
-    /// The author that was given, or the image's.
-    pub(crate) fn author_or(&self, image: &str) -> String {
-        self.author.clone().unwrap_or_else(|| image.to_owned())
-    }
-
-    /// Whether the entry's author was given, be it empty.
-    pub(crate) fn has_author(&self) -> bool {
-        self.author.is_some()
+        };
+        Ok(Some(HistoryEntry { entry, author: self.author.clone() }))
     }
 }
 
@@ -114,10 +121,12 @@ mod tests {
             comment: Some("why".into()),
             ..HistoryArgs::default()
         };
-        let entry = args.entry(&defaults()).unwrap().unwrap();
+        let entry = args.entry(&defaults()).unwrap().unwrap().by("image");
         assert_eq!(entry.created.unwrap().to_string(), "2020-01-02T03:04:05+09:00");
         assert_eq!((entry.created_by.as_str(), entry.comment.as_str()), ("", "why"));
-        assert_eq!(args.author_or("image"), "image");
+        assert_eq!(entry.author, "image");
+        let args = HistoryArgs { author: Some(String::new()), ..HistoryArgs::default() };
+        assert_eq!(args.entry(&defaults()).unwrap().unwrap().by("image").author, "");
     }
 
     #[test]

@@ -11,5 +11,5 @@ mod positional;
 pub(crate) use compress::CompressArgs;
 pub(crate) use history::{HistoryArgs, HistoryDefaults};
 pub(crate) use id_map::IdMapArgs;
-pub(crate) use location::{ImageArg, ImageTarget, LayoutArg, TagArg, open};
+pub(crate) use location::{ImageArg, LayoutArg, TagArg, open};
 pub(crate) use positional::{none, one};

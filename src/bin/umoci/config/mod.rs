@@ -5,10 +5,15 @@ mod settings;
 
 use std::ffi::OsString;
 
-use crate::args::{self, HistoryArgs, ImageArg, TagArg};
-use crate::failure::Outcome;
+use umoci::error::Context;
+use umoci::image::{Image, ImageEditor};
 
-use settings::{Edits, Settings};
+use crate::args::{self, HistoryArgs, HistoryDefaults, ImageArg, TagArg};
+use crate::clock::Clock;
+use crate::failure::Outcome;
+use crate::publish::publish;
+
+use settings::Settings;
 
 /// change the configuration of an image
 ///
@@ -39,8 +44,19 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     args.history.check()?;
-    let _tag = args.tag.or(&target.tag)?;
+    let tag = args.tag.or(&target.tag)?;
     args::none(&args.words)?;
-    let _edits: Edits = args.settings.edits()?;
-    Ok(())
+    let edits = args.settings.edits()?;
+    let defaults = HistoryDefaults { created_by: "umoci config", created: Clock::read()?.now };
+    let history = args.history.entry(&defaults)?;
+
+    let layout = target.layout()?;
+    let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
+    let writer = layout.writer().context("write image")?;
+    let mut editor = ImageEditor::new(&writer, image);
+    edits.apply(editor.config_mut());
+    edits.annotate(editor.annotations_mut());
+    let history = history.map(|entry| entry.by(&editor.config().author));
+    editor.record(history);
+    publish(&writer, editor, &tag)
 }

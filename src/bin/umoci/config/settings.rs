@@ -152,17 +152,20 @@ pub(crate) struct Edits {
 }
 
 impl Edits {
-    /// Makes the changes: first what is cleared, then what is set.
-    pub(crate) fn apply(
-        &self,
-        image: &mut ImageConfig,
-        annotations: &mut BTreeMap<String, String>,
-    ) {
+    /// Changes a configuration: first what is cleared, then what is set.
+    pub(crate) fn apply(&self, image: &mut ImageConfig) {
         for key in &self.clear {
-            clear(*key, &mut image.config, annotations);
+            clear(*key, &mut image.config);
         }
         self.set_image(image);
         self.set_execution(&mut image.config);
+    }
+
+    /// Changes the manifest's annotations likewise.
+    pub(crate) fn annotate(&self, annotations: &mut BTreeMap<String, String>) {
+        if self.clear.contains(&Clear::Annotations) {
+            annotations.clear();
+        }
         annotations.extend(self.annotations.iter().cloned());
     }
 
@@ -197,10 +200,11 @@ impl Edits {
     }
 }
 
-fn clear(key: Clear, config: &mut ExecutionConfig, annotations: &mut BTreeMap<String, String>) {
+fn clear(key: Clear, config: &mut ExecutionConfig) {
     match key {
         Clear::Labels => config.labels.clear(),
-        Clear::Annotations => annotations.clear(),
+        // Of the manifest, not of the configuration: see `Edits::annotate`.
+        Clear::Annotations => {}
         Clear::ExposedPorts => config.exposed_ports.clear(),
         Clear::Env => config.env.clear(),
         Clear::Volumes => config.volumes.clear(),
@@ -235,7 +239,9 @@ mod tests {
 
     fn apply(settings: &Settings, image: &mut ImageConfig) -> BTreeMap<String, String> {
         let mut annotations = BTreeMap::from([("old".to_owned(), "x".to_owned())]);
-        settings.edits().unwrap().apply(image, &mut annotations);
+        let edits = settings.edits().unwrap();
+        edits.apply(image);
+        edits.annotate(&mut annotations);
         annotations
     }
 
