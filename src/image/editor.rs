@@ -254,7 +254,7 @@ impl StoredLayer {
 mod tests {
     use super::*;
     use crate::layout::Layout;
-    use crate::oci::{Document, Platform, RootFs, Timestamp};
+    use crate::oci::{Document, Platform, Timestamp};
 
     struct Fixture {
         _dir: tempfile::TempDir,
@@ -322,7 +322,7 @@ mod tests {
             };
             editor.add_layer(&options, write(b"layer")).unwrap();
         });
-        let layers: Vec<_> = image.layers().unwrap().collect();
+        let layers: Vec<_> = image.layers().collect();
         let digest = Digest::of(Algorithm::Sha256, "layer");
         assert_eq!(layers.len(), 1);
         assert_eq!(*layers[0].1, digest);
@@ -348,7 +348,7 @@ mod tests {
                 editor.add_layer(&plain("x"), write(b"plain")).unwrap();
                 editor.add_layer(&LayerOptions::default(), write(&zeros)).unwrap();
             });
-            let layers: Vec<_> = image.layers().unwrap().collect();
+            let layers: Vec<_> = image.layers().collect();
             assert_eq!(layers[0], layers[2]);
             let (layer, diff_id) = layers[2];
             assert_eq!(layer.media_type, format!("{}{suffix}", media_type::IMAGE_LAYER));
@@ -471,13 +471,22 @@ mod tests {
     #[test]
     fn layers_need_their_digests() {
         let fixture = Fixture::new();
-        let mut image = fixture.image();
-        image.manifest.layers.push(image.manifest.config.clone());
-        let error = image.layers().err().unwrap().to_string();
+        let writer = fixture.layout.writer().unwrap();
+        let load = |rootfs: &str| {
+            let config = format!("{{\"rootfs\":{rootfs}}}");
+            let config = writer.put(config.as_bytes(), ImageConfig::MEDIA_TYPE).unwrap();
+            let mut manifest = Manifest::new(config.clone());
+            manifest.layers.push(config);
+            let walk = vec![writer.put_document(&manifest).unwrap()];
+            Image::load(&fixture.layout, DescriptorPath::new(walk).unwrap())
+        };
+        let error = load("{\"type\":\"layers\"}").unwrap_err().to_string();
         assert_eq!(error, "config: rootfs.diff_ids has 0 entries for 1 layers");
-        image.config.rootfs = RootFs { kind: "foo".into(), ..RootFs::default() };
-        let error = image.layers().err().unwrap().to_string();
+        let error = load("{\"type\":\"foo\"}").unwrap_err().to_string();
         assert_eq!(error, "config: unsupported rootfs.type: foo");
+        let digest = Digest::of(Algorithm::Sha256, "");
+        let rootfs = format!("{{\"type\":\"layers\",\"diff_ids\":[\"{digest}\",\"{digest}\"]}}");
+        assert_eq!(load(&rootfs).unwrap().layers().len(), 1);
     }
 
     #[test]

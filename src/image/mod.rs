@@ -29,7 +29,7 @@ impl Image {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] when either is of a type that is not of the image
-    /// specification.
+    /// specification, [`ErrorKind::Invalid`] when there are layers without a diff id.
     pub fn load(layout: &Layout, path: DescriptorPath) -> Result<Self> {
         require_manifest(path.target())?;
         let manifest: Manifest = layout.document(path.target())?;
@@ -40,7 +40,8 @@ impl Image {
                 ImageConfig::MEDIA_TYPE
             )));
         }
-        let config = layout.document(&manifest.config)?;
+        let config: ImageConfig = layout.document(&manifest.config)?;
+        check_rootfs(&manifest, &config.rootfs)?;
         Ok(Self { path, manifest, config })
     }
 
@@ -60,27 +61,27 @@ impl Image {
     }
 
     /// The layers, lowest first, each with the digest of its uncompressed bytes.
-    ///
-    /// # Errors
-    /// When the configuration does not say what the layers are. Digests beyond the
-    /// number of layers do not matter.
-    pub fn layers(&self) -> Result<impl ExactSizeIterator<Item = (&Descriptor, &Digest)>> {
-        let (layers, rootfs) = (&self.manifest.layers, &self.config.rootfs);
-        if rootfs.kind != RootFs::LAYERS {
-            return Err(Error::unsupported(format!(
-                "config: unsupported rootfs.type: {}",
-                rootfs.kind.escape_debug()
-            )));
-        }
-        if layers.len() > rootfs.diff_ids.len() {
-            return Err(Error::invalid(format!(
-                "config: rootfs.diff_ids has {} entries for {} layers",
-                rootfs.diff_ids.len(),
-                layers.len()
-            )));
-        }
-        Ok(layers.iter().zip(&rootfs.diff_ids))
+    pub fn layers(&self) -> impl ExactSizeIterator<Item = (&Descriptor, &Digest)> {
+        self.manifest.layers.iter().zip(&self.config.rootfs.diff_ids)
     }
+}
+
+/// Refuses a configuration that does not say what the layers are. Digests beyond the
+/// number of layers do not matter.
+fn check_rootfs(manifest: &Manifest, rootfs: &RootFs) -> Result<()> {
+    if rootfs.kind != RootFs::LAYERS {
+        return Err(Error::unsupported(format!(
+            "config: unsupported rootfs.type: {}",
+            rootfs.kind.escape_debug()
+        )));
+    }
+    let (layers, diff_ids) = (manifest.layers.len(), rootfs.diff_ids.len());
+    if layers > diff_ids {
+        return Err(Error::invalid(format!(
+            "config: rootfs.diff_ids has {diff_ids} entries for {layers} layers"
+        )));
+    }
+    Ok(())
 }
 
 /// Stores an image without layers, and gives the descriptor of its manifest.
