@@ -8,6 +8,7 @@ pub mod image;
 pub mod layer;
 pub mod layout;
 pub mod oci;
+mod quote;
 pub mod rootfs;
 mod sys;
 

@@ -4,9 +4,11 @@
 
 mod editor;
 mod stat;
+mod unpack;
 
 pub use editor::{CompressionChoice, ImageEditor, LayerOptions, UNCOMPRESSED_SIZE};
 pub use stat::{HistoryStat, Stat};
+pub use unpack::unpack_rootfs;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutWriter};
