@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use umoci::oci::{Algorithm, Digest};
 
 /// An id of nobody in particular, for runs as an ordinary user.
 const ORDINARY_USER: u32 = 65534;
@@ -83,8 +84,8 @@ impl Sandbox {
         self.run(self.program(&copy, words).uid(ORDINARY_USER).gid(ORDINARY_USER))
     }
 
-    /// Everything below a directory: types and modes, and the contents of files.
-    pub(crate) fn tree(&self, name: &str) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+    /// Everything below a directory: types and modes, and digests of the contents of files.
+    pub(crate) fn tree(&self, name: &str) -> BTreeMap<PathBuf, (u32, Digest)> {
         let top = self.path(name);
         let entries = walkdir::WalkDir::new(&top).into_iter().map(|entry| {
             let entry = entry.unwrap();
@@ -92,7 +93,7 @@ impl Sandbox {
             let is_file = metadata.is_file();
             let contents = if is_file { std::fs::read(entry.path()).unwrap() } else { vec![] };
             let path = entry.path().strip_prefix(&top).unwrap().to_owned();
-            (path, (metadata.mode(), contents))
+            (path, (metadata.mode(), Digest::of(Algorithm::Sha256, contents)))
         });
         entries.collect()
     }

@@ -2,6 +2,7 @@
 //! The program as its users see it, and beside it other programs that work on
 //! the same files. One binary, so that it links once.
 
+mod bundles;
 mod command_line;
 mod config;
 mod failures;

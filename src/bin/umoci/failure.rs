@@ -5,6 +5,8 @@ use std::io;
 
 use umoci::error::{Error, ErrorKind};
 
+use crate::host;
+
 /// The result of a command.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
@@ -22,15 +24,10 @@ impl Failure {
         self
     }
 
-    /// Says what was being done.
-    pub(crate) fn context(self, doing: impl Into<String>) -> Self {
-        Self { error: self.error.context(doing), hint: self.hint }
-    }
-
     /// Adds the hint that `--rootless` may help, to a refusal of the system that it can help with.
     pub(crate) fn suggest_rootless(self, rootless: bool) -> Self {
         let refused = self.error.kind() == ErrorKind::Permission;
-        if refused && !rootless && !nix::unistd::geteuid().is_root() {
+        if refused && !rootless && host::caller().uid != 0 {
             return self.hint("Without root's privileges, --rootless may help.");
         }
         self

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a new image says about the machine that it was made on, in the names
-//! that image configurations use (Go's `GOOS`, `GOARCH` and, on ARM, variants).
+//! What commands ask of the machine: who is calling, and what a new image says
+//! of its platform, in the names that image configurations use (Go's `GOOS`,
+//! `GOARCH` and, on ARM, variants).
+
+use umoci::rootfs::Owner;
+
+/// Who is running this program.
+pub(crate) fn caller() -> Owner {
+    Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
+}
 
 /// The platform of this machine.
 #[derive(Debug, PartialEq, Eq)]

@@ -30,7 +30,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     args::none(&args.words)?;
     let config = blank_config(&Host::read(), &Clock::read()?);
-    let writer = target.layout()?.writer().context("create new image")?;
+    let layout = target.layout()?;
+    // An index that cannot be changed is better found before there are blobs to throw away.
+    layout.index().context("create new image")?;
+    let writer = layout.writer().context("create new image")?;
     let manifest = image::create(&writer, &config).context("create new image")?;
     log::info!("new image manifest created: {}", manifest.digest);
     writer.tag(&target.tag, manifest).context("add new tag")?;

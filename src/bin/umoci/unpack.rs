@@ -2,9 +2,16 @@
 //! `umoci unpack`: from an image to a runtime bundle.
 
 use std::ffi::OsString;
+use std::path::Path;
+
+use umoci::error::Error;
+use umoci::idmap::IdMaps;
+use umoci::image::Image;
+use umoci::layout::Layout;
+use umoci::oci::DescriptorPath;
 
 use crate::args::{self, IdMapArgs, ImageArg};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 
 /// unpack an image into a runtime bundle
 ///
@@ -31,8 +38,18 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let _target = args.image.target()?;
-    let _bundle = args::one(&args.words, "bundle", "bundle path")?;
-    let _maps = args.ids.maps()?;
+    let target = args.image.target()?;
+    let bundle = args::one(&args.words, "bundle", "bundle path")?;
+    let maps = args.ids.maps()?;
+    let layout = target.layout()?;
+    let image = target.resolve(&layout)?;
+    unpack(&layout, &image, Path::new(bundle), maps)
+        .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
+    log::info!("unpacked image bundle: {bundle:?}");
     Ok(())
+}
+
+fn unpack(layout: &Layout, image: &DescriptorPath, bundle: &Path, _: IdMaps) -> Result<(), Error> {
+    Image::load(layout, image.clone())?;
+    Err(Error::unsupported(format!("create runtime bundle {bundle:?}: not supported yet")))
 }
