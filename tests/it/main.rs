@@ -2,6 +2,8 @@
 //! The program as its users see it, and beside it other programs that work on
 //! the same files. One binary, so that it links once.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod bundles;
 mod command_line;
 mod config;
@@ -9,6 +11,7 @@ mod failures;
 mod harness;
 mod help;
 mod layouts;
+mod stat;
 
 /// Every file beside this one is listed above, or its tests would silently not run.
 #[test]
