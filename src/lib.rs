@@ -8,8 +8,9 @@ pub mod image;
 pub mod layer;
 pub mod layout;
 pub mod oci;
-mod quote;
+pub mod quote;
 pub mod rootfs;
+pub mod snapshot;
 mod sys;
 
 pub use error::{Context, Error, ErrorKind, Result};
