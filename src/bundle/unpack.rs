@@ -76,10 +76,11 @@ pub fn unpack_into(
         Err(error) => return Err(error).at("create rootfs", rootfs),
     };
     let unpacked = fill(layout, image, rootfs, options);
-    if unpacked.is_err() && made {
-        if let Err(error) = std::fs::remove_dir_all(rootfs) {
-            log::warn!("cannot clean up {rootfs:?}: {error}");
-        }
+    if unpacked.is_err()
+        && made
+        && let Err(error) = std::fs::remove_dir_all(rootfs)
+    {
+        log::warn!("cannot clean up {rootfs:?}: {error}");
     }
     unpacked
 }
@@ -103,7 +104,7 @@ fn prepare_root(fs: &Native, maps: &IdMaps) -> Result<()> {
     let metadata = Metadata { owner, mode: 0o755, atime, mtime, xattrs: Vec::new() };
     let change = Change { metadata: &metadata, kind: Kind::Dir, clear_xattrs: true };
     let root = fs.open_dir(&RootPath::root())?;
-    Ok(fs.set_dir_metadata(&root, &change).context("set up rootfs")?)
+    fs.set_dir_metadata(&root, &change).context("set up rootfs")
 }
 
 struct Unpack<'a> {
