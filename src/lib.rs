@@ -6,6 +6,7 @@ pub mod idmap;
 pub mod layer;
 pub mod oci;
 pub mod rootfs;
+pub mod snapshot;
 mod sys;
 
 pub use error::{Context, Error, ErrorKind, Result};
