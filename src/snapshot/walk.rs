@@ -48,12 +48,11 @@ pub(super) fn walk(fs: &dyn FsOps, visitor: &mut dyn Visitor) -> Result<()> {
     let mut walk = Walk { fs, visitor, frames: Vec::new() };
     walk.enter(root, dir, stat)?;
     while let Some(frame) = walk.frames.last_mut() {
-        match frame.rest.next() {
-            Some(child) => walk.descend(&child)?,
-            None => {
-                walk.frames.pop();
-                walk.visitor.leave()?;
-            }
+        if let Some(child) = frame.rest.next() {
+            walk.descend(&child)?;
+        } else {
+            walk.frames.pop();
+            walk.visitor.leave()?;
         }
     }
     Ok(())

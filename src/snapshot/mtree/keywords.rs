@@ -38,13 +38,11 @@ impl Defaults {
     /// Takes one word of a `/set` line.
     pub(super) fn set(&mut self, word: &[u8]) -> Result<()> {
         let (keyword, value) = split(word);
-        match self.take(keyword, value)? {
-            Taken::Yes => Ok(()),
-            Taken::No if is_own(keyword) => {
-                Err(Error::unsupported(format!("{} is set for many names", keyword.escape_ascii())))
-            }
-            Taken::No => Ok(()),
+        if self.take(keyword, value)? == Taken::No && is_own(keyword) {
+            let keyword = keyword.escape_ascii();
+            return Err(Error::unsupported(format!("{keyword} is set for many names")));
         }
+        Ok(())
     }
 
     /// Takes one word of an `/unset` line.

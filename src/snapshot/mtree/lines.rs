@@ -7,19 +7,20 @@ use crate::error::{Context, Error, ErrorKind, Result};
 
 /// The longest line, with all it is folded from. The attributes of one file
 /// take at most some hundred KiB on the filesystems there are.
-pub(super) const MAX_LINE: usize = 16 << 20;
+const MAX_LINE: usize = 16 << 20;
 
 /// Reads the lines that say something.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
     reader: R,
+    longest: usize,
     line: Vec<u8>,
     number: u64,
 }
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(reader: R) -> Self {
-        Self { reader, line: Vec::new(), number: 0 }
+        Self { reader, longest: MAX_LINE, line: Vec::new(), number: 0 }
     }
 
     /// The number of the line that was read last, from 1; of a folded line its last one.
@@ -50,15 +51,15 @@ impl<R: BufRead> Lines<R> {
 
     /// Appends one line of the text without its end; false at the end of the text.
     fn read_piece(&mut self) -> Result<bool> {
-        let limit = (MAX_LINE + 1).saturating_sub(self.line.len());
+        let limit = (self.longest + 1).saturating_sub(self.line.len());
         let mut reader = (&mut self.reader).take(limit as u64);
         let count = reader.read_until(b'\n', &mut self.line).context("read mtree")?;
         self.number = self.number.saturating_add(u64::from(count > 0));
         if self.line.last() == Some(&b'\n') {
             self.line.pop();
         }
-        if self.line.len() > MAX_LINE {
-            let message = format!("line {}: longer than {MAX_LINE} bytes", self.number);
+        if self.line.len() > self.longest {
+            let message = format!("line {}: longer than {} bytes", self.number, self.longest);
             return Err(Error::new(ErrorKind::Limit, message));
         }
         Ok(count > 0)
@@ -92,14 +93,15 @@ mod tests {
 
     #[test]
     fn refuses_endless_lines() {
-        let mut folded = b"a\\\n".repeat(MAX_LINE + 2);
-        folded.truncate(3 * (MAX_LINE + 2));
-        for text in [vec![b'x'; MAX_LINE + 1], vec![b'#'; MAX_LINE + 1], folded] {
-            let error = Lines::new(&text[..]).next().unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Limit);
+        fn next(text: &[u8]) -> Result<bool> {
+            let mut lines = Lines { longest: 9, ..Lines::new(text) };
+            lines.next().map(|line| line.is_some())
         }
-        let mut longest = vec![b'x'; MAX_LINE];
-        longest.push(b'\n');
-        assert!(Lines::new(&longest[..]).next().unwrap().is_some());
+        for text in ["0123456789", "#123456789\n", "01234\\\n56789", "a\\\n\\\n0123456789\n"] {
+            assert_eq!(next(text.as_bytes()).unwrap_err().kind(), ErrorKind::Limit, "{text}");
+        }
+        for text in ["012345678", "012345678\n", "01234\\\n5678\nx"] {
+            assert!(next(text.as_bytes()).unwrap(), "{text}");
+        }
     }
 }

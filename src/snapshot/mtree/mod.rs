@@ -58,8 +58,12 @@ pub(super) mod testing {
         writer.enter(snapshot.get(path).unwrap()).unwrap();
         let (directories, leaves): (Vec<_>, Vec<_>) =
             snapshot.children(path).iter().partition(|entry| entry.kind == Kind::Dir);
-        leaves.iter().for_each(|entry| writer.leaf(entry).unwrap());
-        directories.iter().for_each(|entry| write_directory(writer, snapshot, &entry.path));
+        for entry in leaves {
+            writer.leaf(entry).unwrap();
+        }
+        for entry in directories {
+            write_directory(writer, snapshot, &entry.path);
+        }
         writer.leave().unwrap();
     }
 }

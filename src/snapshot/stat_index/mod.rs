@@ -76,3 +76,6 @@ const KINDS: [(Kind, u8); 7] = [
     (Kind::Fifo, 6),
     (Kind::Socket, 7),
 ];
+
+#[cfg(test)]
+mod tests;

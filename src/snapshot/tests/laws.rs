@@ -57,7 +57,6 @@ fn take(tree: &Tree, step: &Step) {
             remove(&path(to));
             drop(fs::hard_link(path(from), path(to)));
         }
-        Step::Link(..) => {}
         Step::Rename(from, to) => drop(fs::rename(path(from), path(to))),
         Step::Remove(name) => remove(&path(name)),
         Step::Mode(name, mode) => {
@@ -71,7 +70,7 @@ fn take(tree: &Tree, step: &Step) {
             fs::copy(path(name), &copy).unwrap();
             fs::rename(&copy, path(name)).unwrap();
         }
-        Step::Copy(_) => {}
+        Step::Link(..) | Step::Copy(_) => {}
     }
 }
 
@@ -123,7 +122,7 @@ fn describe(root: &Path) -> Vec<String> {
         let metadata = entry.path().symlink_metadata().unwrap();
         let next = inodes.len();
         let inode = *inodes.entry(metadata.ino()).or_insert(next);
-        let contents = fs::read_link(entry.path()).map(|target| target.into_os_string()).ok();
+        let contents = fs::read_link(entry.path()).map(std::path::PathBuf::into_os_string).ok();
         let bytes = fs::read(entry.path()).ok().filter(|_| metadata.is_file());
         let path = entry.path().strip_prefix(root).unwrap().to_owned();
         format!("{path:?} {inode} {:o} {contents:?} {bytes:?}", metadata.mode())
@@ -141,12 +140,16 @@ proptest! {
     ) {
         let tree = Tree::new();
         fs::create_dir(tree.path("d")).unwrap();
-        before.iter().for_each(|step| take(&tree, step));
+        for step in &before {
+            take(&tree, step);
+        }
         tree.settle();
         let old = tree.place.path().join("old");
         run("cp", &["-a", tree.root().to_str().unwrap(), old.to_str().unwrap()]);
         let state = tree.capture();
-        after.iter().for_each(|step| take(&tree, step));
+        for step in &after {
+            take(&tree, step);
+        }
         tree.settle();
         let diffs = tree.diff(&state);
         apply(&diffs, &tree.root(), &old);

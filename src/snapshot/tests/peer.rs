@@ -13,11 +13,10 @@ fn umoci(place: &Path, line: &str) -> bool {
     run.is_ok_and(|output| output.status.success())
 }
 
-/// The manifest of a bundle.
-fn manifest(bundle: &Path) -> Vec<u8> {
-    let names = fs::read_dir(bundle).unwrap().map(|entry| entry.unwrap().path());
-    let mut manifests = names.filter(|path| path.extension().is_some_and(|end| end == "mtree"));
-    fs::read(manifests.next().unwrap()).unwrap()
+/// Where the manifest of a bundle is.
+fn manifest_path(bundle: &Path) -> PathBuf {
+    let mut names = fs::read_dir(bundle).unwrap().map(|entry| entry.unwrap().path());
+    names.find(|path| path.extension().is_some_and(|end| end == "mtree")).unwrap()
 }
 
 /// The lines below the head, but for the comments, which are for people.
@@ -64,7 +63,7 @@ fn manifests_are_those_of_the_go_tool() {
     fill(&bundle.join("rootfs"));
     assert!(umoci(place, "repack --refresh-bundle --image layout:two bundle"));
 
-    let theirs = manifest(&bundle);
+    let theirs = fs::read(manifest_path(&bundle)).unwrap();
     let native = Native::open(&bundle.join("rootfs")).unwrap();
     let mut ours = Vec::new();
     let options = CaptureOptions::default();
@@ -88,9 +87,7 @@ fn the_go_tool_reads_our_manifests() {
     }
     fill(&bundle.join("rootfs"));
     fs::create_dir(bundle.join("rootfs/a\nfoo bar")).unwrap();
-    let names = fs::read_dir(&bundle).unwrap().map(|entry| entry.unwrap().path());
-    let path =
-        names.filter(|path| path.extension().is_some_and(|end| end == "mtree")).next().unwrap();
+    let path = manifest_path(&bundle);
     let native = Native::open(&bundle.join("rootfs")).unwrap();
     let options = CaptureOptions::default();
     let ours = fs::File::create(&path).unwrap();
