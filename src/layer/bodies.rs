@@ -19,7 +19,7 @@ use crate::rootfs::{Change, FsOps, Kind, Metadata, RootPath};
 /// How many files wait at most; each holds an open handle.
 const QUEUE: usize = 128;
 /// Zeros to hash in place of a hole.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Which body it is: counts from 0 in the order of [`Bodies::write`].
 pub(crate) type BodyId = u32;
@@ -33,6 +33,9 @@ pub enum FileDigests {
     /// SHA-256 of each, as a manifest of the tree wants it.
     Sha256,
 }
+
+/// Digests as a worker gives them.
+type Sums = Vec<(BodyId, [u8; 32])>;
 
 /// A piece of a body.
 #[derive(Debug)]
@@ -69,7 +72,7 @@ struct Job {
 /// The hand-over to the workers.
 pub(crate) struct Bodies<'scope> {
     queue: SyncSender<Job>,
-    workers: Vec<ScopedJoinHandle<'scope, Vec<(BodyId, [u8; 32])>>>,
+    workers: Vec<ScopedJoinHandle<'scope, Sums>>,
     failure: Arc<Failure>,
     next: BodyId,
 }
@@ -128,6 +131,11 @@ impl<'scope> Bodies<'scope> {
         Ok((self.write(new, Body::Stream(body))?, pieces))
     }
 
+    /// Fails when a worker has failed.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.failure.check()
+    }
+
     /// Waits for all files and gives the digests by number (zeros where none was asked for).
     pub(crate) fn finish(self) -> Result<Vec<[u8; 32]>> {
         drop(self.queue);
@@ -152,7 +160,7 @@ struct Worker<'env> {
 
 impl Worker<'_> {
     /// Works until the queue is closed. After a failure it only empties it, so that nobody blocks.
-    fn run(self) -> Vec<(BodyId, [u8; 32])> {
+    fn run(self) -> Sums {
         let mut sums = Vec::new();
         while let Some(job) = self.next() {
             if self.failure.failed.load(Ordering::Acquire) {
@@ -176,22 +184,21 @@ impl Worker<'_> {
         let mut target = Target {
             file: &job.new.file,
             hash: (self.digests == FileDigests::Sha256).then(Sha256::new),
+            ends_in_hole: false,
         };
         match job.body {
             Body::Whole(pieces) => pieces.into_iter().try_for_each(|piece| target.put(&piece)),
             Body::Stream(pieces) => pieces.into_iter().try_for_each(|piece| target.put(&piece)),
         }
         .context("write file")?;
+        let ends_in_hole = target.ends_in_hole;
         let sum = target.hash.map(|hash| (job.id, hash.finalize().into()));
         let new = &job.new;
-        if new.file.stream_position_is_short(new.size)? {
+        if ends_in_hole {
             new.file.set_len(new.size).context("set file size")?;
         }
-        let change = Change {
-            metadata: &new.metadata,
-            kind: Kind::File,
-            clear_xattrs: new.clear_xattrs,
-        };
+        let change =
+            Change { metadata: &new.metadata, kind: Kind::File, clear_xattrs: new.clear_xattrs };
         self.fs.set_file_metadata(&new.file, &change).context("apply metadata")?;
         Ok(sum)
     }
@@ -201,10 +208,12 @@ impl Worker<'_> {
 struct Target<'a> {
     file: &'a File,
     hash: Option<Sha256>,
+    ends_in_hole: bool,
 }
 
 impl Target<'_> {
     fn put(&mut self, piece: &Piece) -> io::Result<()> {
+        self.ends_in_hole = matches!(piece, Piece::Hole(_));
         match piece {
             Piece::Data(bytes) => {
                 self.file.write_all(bytes)?;

@@ -108,7 +108,8 @@ impl<'a> BufferReader<'a> {
 
 impl BufRead for BufferReader<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        let used_up = |buffer: &Arc<SharedBuffer>| buffer.len() == self.position && !buffer.is_empty();
+        let used_up =
+            |buffer: &Arc<SharedBuffer>| buffer.len() == self.position && !buffer.is_empty();
         if self.current.as_ref().is_none_or(used_up) {
             self.current = None;
             self.position = 0;
@@ -140,11 +141,11 @@ mod tests {
     fn a_stream_goes_through_few_buffers() {
         let data: Vec<u8> = (0..5 * BUFFER + 17).map(|i| u8::try_from(i % 251).unwrap()).collect();
         let (send, receive) = mpsc::channel();
-        let pool = BufferPool::new(2);
         let copy = std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let data = &data;
+            scope.spawn(move || {
+                let pool = BufferPool::new(2);
                 let mut reader = &data[..];
-                let send = send;
                 loop {
                     let buffer = pool.fill(&mut reader).unwrap();
                     let last = buffer.is_empty();

@@ -111,7 +111,8 @@ impl RootPath {
 
     /// The last component; `None` for the root.
     pub fn name(&self) -> Option<Name<'_>> {
-        self.split().map(|(_, name)| name)
+        let name = self.0.rsplit(|byte| *byte == b'/').next();
+        name.filter(|name| !name.is_empty()).map(Name)
     }
 
     /// The path of `name` inside this directory.

@@ -78,6 +78,11 @@ impl<R: BufRead> Members<R> {
         unimplemented!()
     }
 
+    /// The input, which stands where [`Members::body`] has read to.
+    pub fn input(&self) -> &R {
+        &self.input
+    }
+
     /// Gives back the input, which stands behind the last block that was read.
     pub fn into_inner(self) -> R {
         self.input

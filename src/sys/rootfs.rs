@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The only door to the crates `nix` and `xattr`: thin wrappers that take this
-//! crate's types, name things relative to an open directory, never follow a
-//! symbolic link in the last component, and give `io::Error`.
+//! What is done inside a root filesystem, in this crate's own types.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -12,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags};
+use nix::sys::statvfs::FsFlags;
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags};
 use xattr::FileExt;
@@ -60,6 +59,11 @@ pub(crate) fn open_dir_beneath(dir: impl AsFd, path: &OsStr) -> io::Result<Owned
         | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let how = OpenHow::new().flags(Open::Dir.flags()).resolve(resolve);
     Ok(retry(|| nix::fcntl::openat2(dir.as_fd(), path, how))?)
+}
+
+/// Whether an open failed because a component is a symbolic link.
+pub(crate) fn is_link_refusal(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::ELOOP as i32)
 }
 
 fn retry<T>(call: impl Fn() -> nix::Result<T>) -> nix::Result<T> {
@@ -303,4 +307,21 @@ impl XattrTarget<'_> {
             }
         }
     }
+}
+
+/// The flags of the mount that holds `path` and that a user namespace cannot
+/// take off, as mount options.
+///
+/// Without `ro`, since whoever asks mounts read-only anyway, and `relatime`,
+/// which the kernel keeps by itself.
+pub(crate) fn locked_mount_options(path: &std::path::Path) -> io::Result<Vec<&'static str>> {
+    let flags = nix::sys::statvfs::statvfs(path)?.flags();
+    let locked = [
+        (FsFlags::ST_NODEV, "nodev"),
+        (FsFlags::ST_NOEXEC, "noexec"),
+        (FsFlags::ST_NOSUID, "nosuid"),
+        (FsFlags::ST_NOATIME, "noatime"),
+        (FsFlags::ST_NODIRATIME, "nodiratime"),
+    ];
+    Ok(locked.into_iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| name).collect())
 }

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `config.json`: how a runtime is to run a bundle (runtime-spec `config.md`),
+//! made from an image's configuration (image-spec `conversion.md`).
+//!
+//! What the configuration says is the image's word. What could not be run, or
+//! would cover the whole root filesystem, is refused; nothing is looked up.
+
+mod convert;
+mod document;
+mod json;
+mod rootless;
+mod template;
+
+pub use document::{
+    Capabilities, DeviceRule, Linux, Mount, Namespace, Process, ProcessUser, Resources, Rlimit,
+    Root, RuntimeSpec,
+};
+pub use rootless::Host;
+
+use super::passwd::User;
+use crate::error::{Context, Result};
+use crate::idmap::IdMaps;
+use crate::oci::ImageConfig;
+
+/// The name of the file in a bundle.
+pub const FILE_NAME: &str = "config.json";
+/// The version of the runtime specification that is written.
+pub const VERSION: &str = "1.3.0";
+
+/// How [`runtime_spec`] fits an image to the machine that it is to run on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeSpecOptions {
+    /// The root filesystem's directory, relative to the bundle: `rootfs`.
+    pub root_path: String,
+    /// The id maps of the root filesystem. With any range, the container gets
+    /// a user namespace.
+    pub maps: IdMaps,
+    /// Set for a container that an ordinary user is to run: what depends on the host.
+    pub rootless: Option<Host>,
+}
+
+impl Default for RuntimeSpecOptions {
+    fn default() -> Self {
+        Self { root_path: "rootfs".into(), maps: IdMaps::default(), rootless: None }
+    }
+}
+
+/// Makes the runtime configuration of an image.
+///
+/// # Errors
+/// When the image is not for Linux, or has values that no runtime takes: an
+/// environment entry without name or `=`, a NUL byte, a volume that is the root.
+pub fn runtime_spec(
+    image: &ImageConfig,
+    user: &User,
+    options: &RuntimeSpecOptions,
+) -> Result<RuntimeSpec> {
+    let mut spec = template::runtime_spec();
+    spec.root.path.clone_from(&options.root_path);
+    convert::apply(image, user, &mut spec).context("generate config.json")?;
+    map_ids(&options.maps, &mut spec.linux);
+    if let Some(host) = &options.rootless {
+        rootless::apply(host, &mut spec);
+    }
+    Ok(spec)
+}
+
+fn map_ids(maps: &IdMaps, linux: &mut Linux) {
+    linux.uid_mappings = maps.uid.ranges().unwrap_or_default().to_vec();
+    linux.gid_mappings = maps.gid.ranges().unwrap_or_default().to_vec();
+    if !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty() {
+        linux.namespaces.push(Namespace::new("user"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A bundle in the making. Everything is built in a private directory inside
+//! the bundle and moved to its place when it is complete; `umoci.json` comes
+//! last. What a killed process left behind is recognised and removed by the
+//! next one, which touches nothing that is not provably its kind's own.
+
+use std::fs::{DirBuilder, File, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{metadata, runtime_spec};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::rootfs::{Native, RootPath, remove_all};
+use crate::sys::files as sys;
+
+/// The name of the root filesystem in a bundle.
+pub(super) const ROOTFS: &str = "rootfs";
+/// What the names of private directories start with.
+const PREFIX: &str = ".umoci-unpack-";
+/// In a private directory: what has been moved out of it, with device and inode.
+const MOVED: &str = "moved";
+/// The most bytes of [`MOVED`] that are read.
+const MAX_MOVED: u64 = 64 << 10;
+
+/// The directory of a bundle, open from start to end.
+#[derive(Debug)]
+pub(super) struct BundleDir {
+    pub(super) path: PathBuf,
+    pub(super) dir: File,
+}
+
+impl BundleDir {
+    /// Makes the directory where it is missing and closes it to everybody else:
+    /// a root filesystem may hold devices and setuid programs.
+    pub(super) fn create(path: &Path) -> Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o755).create(path).at("create bundle", path)?;
+        let bundle = Self::open(path)?;
+        bundle
+            .dir
+            .set_permissions(std::fs::Permissions::from_mode(0o700))
+            .at("change mode of bundle", path)?;
+        Ok(bundle)
+    }
+
+    /// Opens the directory of an existing bundle.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let dir = File::open(path).at("open bundle", path)?;
+        if dir.metadata().at("open bundle", path)?.is_dir() {
+            return Ok(Self { path: path.to_owned(), dir });
+        }
+        Err(Error::invalid(format!("open bundle {path:?}: not a directory")))
+    }
+
+    /// Refuses a bundle that is one already.
+    pub(super) fn refuse_existing(&self) -> Result<()> {
+        for name in [runtime_spec::FILE_NAME, ROOTFS, metadata::FILE_NAME] {
+            match sys::lstat(&self.dir, Path::new(name)) {
+                Ok(_) => {
+                    let message = format!("{name} already exists in {:?}", self.path);
+                    return Err(Error::new(ErrorKind::AlreadyExists, message));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).at("look up", self.path.join(name)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what processes that are no more have left half-made.
+    pub(super) fn clear_interrupted(&self) -> Result<()> {
+        for name in sys::list(&self.dir).at("list bundle", &self.path)? {
+            if name.as_bytes().starts_with(PREFIX.as_bytes()) {
+                self.clear_one(Path::new(&name))
+                    .at("remove interrupted unpack", self.path.join(&name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn clear_one(&self, name: &Path) -> Result<()> {
+        let Ok(dir) = sys::open_dir(&self.dir, name) else { return Ok(()) };
+        // Locked: its process lives. Not lockable here: nobody can tell.
+        if dir.try_lock().is_err() {
+            return Ok(());
+        }
+        let moved = Moved::read(&dir)?;
+        if !moved.holds(&self.dir, metadata::FILE_NAME) {
+            moved.remove(&self.dir)?;
+        }
+        log::info!("removing what an interrupted unpack left: {name:?}");
+        remove_below(&self.dir, name)
+    }
+
+    /// Makes a file that has no name of its own yet.
+    pub(super) fn temporary(&self) -> Result<TempFile<'_>> {
+        let name = PathBuf::from(format!(".umoci-new-{:016x}", crate::layout::random()));
+        let file = sys::create_file(&self.dir, &name).at("create", self.path.join(&name))?;
+        Ok(TempFile { bundle: self, name: Some(name), file })
+    }
+
+    /// Removes a file, if it is there.
+    pub(super) fn remove(&self, name: &Path) -> Result<()> {
+        match sys::unlink(&self.dir, name) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed.at("remove", self.path.join(name)),
+        }
+    }
+}
+
+/// A new file of a bundle; dropped before it is committed, it is gone.
+#[derive(Debug)]
+pub(super) struct TempFile<'a> {
+    bundle: &'a BundleDir,
+    name: Option<PathBuf>,
+    file: File,
+}
+
+impl TempFile<'_> {
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives the file its name, in the place of what has it, so that both
+    /// contents and name survive a power cut.
+    pub(super) fn commit(mut self, name: &Path) -> Result<()> {
+        let commit = || -> std::io::Result<()> {
+            self.file.sync_all()?;
+            if let Some(temporary) = &self.name {
+                sys::rename(&self.bundle.dir, temporary, &self.bundle.dir, name)?;
+            }
+            sys::sync_dir(&self.bundle.dir)
+        };
+        commit().at("write", self.bundle.path.join(name))?;
+        self.name = None;
+        Ok(())
+    }
+}
+
+impl Drop for TempFile<'_> {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            // The next unpack into the bundle finds it.
+            let _ = sys::unlink(&self.bundle.dir, name);
+        }
+    }
+}
+
+/// Removes a file or a tree in an open directory.
+fn remove_below(dir: &File, name: &Path) -> Result<()> {
+    let fs = Native::from_dir(dir.try_clone()?)?;
+    Ok(remove_all(&fs, &RootPath::clean(name.as_os_str().as_bytes())?)?)
+}
+
+/// The private directory of one unpack. Dropped before [`Staging::commit`], it
+/// takes with it all that came from it.
+#[derive(Debug)]
+pub(super) struct Staging<'a> {
+    bundle: &'a BundleDir,
+    name: PathBuf,
+    dir: File,
+    moved: Moved,
+}
+
+impl<'a> Staging<'a> {
+    pub(super) fn begin(bundle: &'a BundleDir) -> Result<Self> {
+        let name = PathBuf::from(format!("{PREFIX}{:016x}", crate::layout::random()));
+        let begin = || -> std::io::Result<File> {
+            sys::make_dir(&bundle.dir, &name, 0o700)?;
+            let dir = sys::open_dir(&bundle.dir, &name)?;
+            match dir.try_lock() {
+                Err(TryLockError::Error(error)) if !sys::cannot_lock(&error) => Err(error),
+                _ => Ok(dir),
+            }
+        };
+        let dir = begin().at("create", bundle.path.join(&name))?;
+        Ok(Self { bundle, name, dir, moved: Moved::default() })
+    }
+
+    /// Makes the root filesystem's directory.
+    pub(super) fn create_rootfs(&self) -> Result<Native> {
+        sys::make_dir(&self.dir, Path::new(ROOTFS), 0o755).context("create rootfs")?;
+        let dir = sys::open_dir(&self.dir, Path::new(ROOTFS)).context("open rootfs")?;
+        Ok(Native::from_dir(dir)?)
+    }
+
+    /// Makes a file, mode 0644 less umask.
+    pub(super) fn create(&self, name: &Path) -> Result<File> {
+        sys::create_file(&self.dir, name).at("create", self.bundle.path.join(name))
+    }
+
+    /// Makes a file with these contents.
+    pub(super) fn write(&self, name: &Path, bytes: &[u8]) -> Result<()> {
+        self.create(name)?.write_all(bytes).at("write", self.bundle.path.join(name))
+    }
+
+    /// Moves something to its place, where nothing may be.
+    pub(super) fn publish(&mut self, name: &Path) -> Result<()> {
+        let what = sys::lstat(&self.dir, name).at("look up", self.bundle.path.join(name))?;
+        self.moved.add(&self.dir, name, what.dev(), what.ino())?;
+        sys::rename_new(&self.dir, name, &self.bundle.dir, name)
+            .at("create", self.bundle.path.join(name))
+    }
+
+    /// Ends the work: all that was published stays.
+    pub(super) fn commit(mut self) {
+        self.moved = Moved::default();
+    }
+}
+
+impl Drop for Staging<'_> {
+    fn drop(&mut self) {
+        let removed = self
+            .moved
+            .remove(&self.bundle.dir)
+            .and_then(|()| remove_below(&self.bundle.dir, &self.name));
+        if let Err(error) = removed {
+            log::warn!("cannot clean up {:?}: {error}", self.bundle.path);
+        }
+    }
+}
+
+/// What has been moved out of a private directory into the bundle.
+#[derive(Debug, Default)]
+struct Moved(Vec<(PathBuf, u64, u64)>);
+
+impl Moved {
+    /// Notes an object before it is moved, so that a kill in between leaves no doubt.
+    fn add(&mut self, dir: &File, name: &Path, dev: u64, ino: u64) -> Result<()> {
+        let mut note = sys::append_file(dir, Path::new(MOVED)).context("note what is moved")?;
+        let mut line = format!("{dev} {ino} ").into_bytes();
+        line.extend_from_slice(name.as_os_str().as_bytes());
+        line.push(b'\n');
+        note.write_all(&line).context("note what is moved")?;
+        self.0.push((name.to_owned(), dev, ino));
+        Ok(())
+    }
+
+    fn read(dir: &File) -> Result<Self> {
+        let file = match sys::open_regular(dir, Path::new(MOVED)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            opened => opened?,
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_MOVED).read_to_end(&mut bytes)?;
+        Ok(Self(bytes.split_inclusive(|byte| *byte == b'\n').filter_map(parse_line).collect()))
+    }
+
+    fn holds(&self, bundle: &File, name: &str) -> bool {
+        self.0.iter().any(|moved| moved.0 == Path::new(name) && is_there(bundle, moved))
+    }
+
+    fn remove(&self, bundle: &File) -> Result<()> {
+        for moved in self.0.iter().rev().filter(|moved| is_there(bundle, moved)) {
+            remove_below(bundle, &moved.0)?;
+        }
+        Ok(())
+    }
+}
+
+/// One whole line of [`MOVED`]; names with a `/` are nobody's.
+fn parse_line(line: &[u8]) -> Option<(PathBuf, u64, u64)> {
+    let line = line.strip_suffix(b"\n")?;
+    let mut fields = line.splitn(3, |byte| *byte == b' ');
+    let number = |field: Option<&[u8]>| std::str::from_utf8(field?).ok()?.parse().ok();
+    let (dev, ino) = (number(fields.next())?, number(fields.next())?);
+    let name = crate::rootfs::Name::new(fields.next()?).ok()?;
+    Some((PathBuf::from(name.as_os_str()), dev, ino))
+}
+
+fn is_there(bundle: &File, (name, dev, ino): &(PathBuf, u64, u64)) -> bool {
+    sys::lstat(bundle, name).is_ok_and(|what| what.dev() == *dev && what.ino() == *ino)
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Hard links of a layer. A link names an inode, not a path: once made it
+//! keeps its contents whatever happens to the other name. Links that come
+//! before their target wait until the end of the layer.
+
+use std::io;
+use std::rc::Rc;
+
+use super::parents::Parent;
+use super::{Applier, Place};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::rootfs::{Kind, Name, RootPath};
+
+/// A hard link that waits for its target.
+#[derive(Debug)]
+pub(super) struct Deferred {
+    path: RootPath,
+    target: RootPath,
+}
+
+/// The inode that a link names, by one of its names.
+struct Target<'n> {
+    parent: Rc<Parent>,
+    name: Name<'n>,
+    path: RootPath,
+}
+
+impl Applier<'_, '_> {
+    pub(super) fn hard_link(&mut self, place: Place<'_>, target: &[u8]) -> Result<()> {
+        let target = RootPath::clean(target)?;
+        if self.link(&place, &target)? {
+            return Ok(());
+        }
+        self.deferred.push(Deferred { path: place.path, target });
+        Ok(())
+    }
+
+    pub(super) fn finish_links(&mut self) -> Result<()> {
+        for Deferred { path, target } in std::mem::take(&mut self.deferred) {
+            let Some((parent, name)) = path.split() else { continue };
+            // A later member of the layer has taken the name.
+            if self.ledger.is_current(&path) {
+                continue;
+            }
+            let parent = self.parents.open(&parent, self.ledger)?;
+            let place = Place { parent, name, path: path.clone() };
+            if !self.link(&place, &target).with_context(|| format!("unpack entry: {path}"))? {
+                let message =
+                    format!("unpack entry: {path}: link: {target}: no such file or directory");
+                return Err(Error::new(ErrorKind::NotFound, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the link, or says that there is no target yet.
+    fn link(&mut self, place: &Place<'_>, target: &RootPath) -> Result<bool> {
+        let Some(target) = self.target(target)? else { return Ok(false) };
+        if target.path == place.path {
+            return Err(Error::invalid("hard link to itself"));
+        }
+        let made = self.make_link(&target, place);
+        let made = match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // The old object goes only when the new one can come.
+                match self.fs.stat(&target.parent.dir, target.name) {
+                    Ok(stat) if stat.kind == Kind::Dir => return Err(to_a_directory()),
+                    Ok(_) => self.remove_existing(place)?,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                    Err(error) => return Err(error.into()),
+                }
+                self.make_link(&target, place)
+            }
+            made => made,
+        };
+        match made {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(self.explain(&target, error)),
+        }
+        let mark = self.ledger.get(&target.path).unwrap_or_default();
+        self.ledger.insert(place.path.clone(), mark.body, mark.has_xattrs);
+        Ok(true)
+    }
+
+    fn target<'n>(&mut self, path: &'n RootPath) -> Result<Option<Target<'n>>> {
+        let (Some(above), Some(name)) = (path.parent(), path.name()) else {
+            return Err(to_a_directory());
+        };
+        let Some(parent) = self.parents.open_existing(&above)? else { return Ok(None) };
+        let path = parent.path.join(name);
+        Ok(Some(Target { parent, name, path }))
+    }
+
+    fn make_link(&self, target: &Target<'_>, place: &Place<'_>) -> io::Result<()> {
+        self.fs.create_link(&target.parent.dir, target.name, &place.parent.dir, place.name)
+    }
+
+    fn explain(&self, target: &Target<'_>, error: io::Error) -> Error {
+        match self.fs.stat(&target.parent.dir, target.name) {
+            Ok(stat) if stat.kind == Kind::Dir => to_a_directory(),
+            _ => Error::from(error).context(format!("link to {}", target.path)),
+        }
+    }
+}
+
+fn to_a_directory() -> Error {
+    Error::invalid("hard link to a directory")
+}

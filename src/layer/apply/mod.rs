@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Applies the members of a layer to a root filesystem (image-spec `layer.md`,
+//! "Applying Changesets"), one short method per decision.
+//!
+//! Paths are touched by this stage alone. The bytes of regular files go to the
+//! workers of [`bodies`](super::bodies) by open handle.
+
+mod links;
+mod parents;
+mod whiteouts;
+
+use std::io;
+use std::rc::Rc;
+
+use self::links::Deferred;
+use self::parents::{Parent, Parents};
+use super::bodies::{Bodies, Body, BodyId, NewFile, Piece};
+use super::buffer::BufferReader;
+use super::entry::{Entry, EntryKind, Members};
+use super::ledger::Ledger;
+use super::whiteout::{Whiteout, classify};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::idmap::IdMaps;
+use crate::rootfs::{
+    Change, Device, FsOps, Kind, Metadata, Name, Removed, RootPath, Xattr, is_host_label,
+    remove_all, remove_unless, resolve,
+};
+
+/// Up to this size a file is handed over in one piece, in bytes.
+const WHOLE: u64 = 512 << 10;
+/// How deep a path may be; no sane image comes near it.
+const MAX_DEPTH: usize = 2048;
+
+/// What a directory of a layer does to a symbolic link of that name below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DirLinks {
+    /// It takes the link's place.
+    #[default]
+    Replace,
+    /// It means the directory that the link leads to, if there is one (`--keep-dirlinks`).
+    Keep,
+}
+
+/// How layers are applied.
+#[derive(Debug, Clone, Default)]
+pub struct ApplyOptions {
+    /// From the ids in the layer to those on disk.
+    pub maps: IdMaps,
+    /// What happens to links to directories.
+    pub dir_links: DirLinks,
+}
+
+pub(crate) type LayerMembers<'a> = Members<BufferReader<'a>>;
+
+/// Applies one layer. All of it is on disk when the bodies are finished, too.
+pub(crate) fn apply_members(
+    fs: &dyn FsOps,
+    members: &mut LayerMembers<'_>,
+    ledger: &mut Ledger,
+    bodies: &mut Bodies<'_>,
+    options: &ApplyOptions,
+) -> Result<()> {
+    ledger.next_layer();
+    let parents = Parents::new(fs, options)?;
+    let mut applier = Applier { fs, options, ledger, bodies, parents, deferred: Vec::new() };
+    while let Some(entry) = members.next_member()? {
+        let shown = entry.path.escape_ascii().to_string();
+        applier.entry(entry, members).with_context(|| format!("unpack entry: {shown}"))?;
+    }
+    applier.finish()
+}
+
+struct Applier<'a, 'scope> {
+    fs: &'a dyn FsOps,
+    options: &'a ApplyOptions,
+    ledger: &'a mut Ledger,
+    bodies: &'a mut Bodies<'scope>,
+    parents: Parents<'a>,
+    /// Hard links whose target has not been met yet.
+    deferred: Vec<Deferred>,
+}
+
+/// Where an entry goes: a name in an open directory.
+struct Place<'n> {
+    parent: Rc<Parent>,
+    name: Name<'n>,
+    /// The whole path, free of symbolic links.
+    path: RootPath,
+}
+
+impl Applier<'_, '_> {
+    fn entry(&mut self, entry: Entry, members: &mut LayerMembers<'_>) -> Result<()> {
+        let path = RootPath::clean(&entry.path)?;
+        if path.components().count() > MAX_DEPTH {
+            let message = format!("path is more than {MAX_DEPTH} directories deep");
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        let Some((parent, name)) = path.split() else { return self.root_entry(entry) };
+        match classify(name)? {
+            Whiteout::Removed(hidden) => self.whiteout(&parent, hidden),
+            Whiteout::Opaque => self.opaque(&parent),
+            Whiteout::Plain => self.member(&parent, name, entry, members),
+        }
+    }
+
+    fn root_entry(&mut self, entry: Entry) -> Result<()> {
+        if entry.kind != EntryKind::Dir {
+            let message = "malicious tar entry -- refusing to change type of root directory";
+            return Err(Error::invalid(message));
+        }
+        let metadata = self.metadata(entry)?;
+        self.ledger.insert(RootPath::root(), None, !metadata.xattrs.is_empty());
+        self.parents.set_existing(RootPath::root(), metadata);
+        Ok(())
+    }
+
+    fn member(
+        &mut self,
+        parent: &RootPath,
+        name: Name<'_>,
+        mut entry: Entry,
+        members: &mut LayerMembers<'_>,
+    ) -> Result<()> {
+        let parent = self.parents.open(parent, self.ledger)?;
+        let path = parent.path.join(name);
+        let place = Place { parent, name, path };
+        let kind = std::mem::replace(&mut entry.kind, EntryKind::Fifo);
+        match kind {
+            EntryKind::File { size } => self.file(place, entry, size, members),
+            EntryKind::Dir => self.directory(&place, entry),
+            EntryKind::Symlink { target } => self.symlink(place, entry, &target),
+            EntryKind::Hardlink { target } => self.hard_link(place, &target),
+            EntryKind::CharDevice(device) => self.node(place, entry, Kind::CharDevice, device),
+            EntryKind::BlockDevice(device) => self.node(place, entry, Kind::BlockDevice, device),
+            EntryKind::Fifo => self.node(place, entry, Kind::Fifo, Device::default()),
+        }
+    }
+
+    fn file(
+        &mut self,
+        place: Place<'_>,
+        entry: Entry,
+        size: u64,
+        members: &mut LayerMembers<'_>,
+    ) -> Result<()> {
+        let fs = self.fs;
+        let file = self.create(&place, |dir, name| fs.create_file(dir, name))?;
+        let metadata = self.metadata(entry)?;
+        let has_xattrs = !metadata.xattrs.is_empty();
+        let clear_xattrs = place.parent.inherits_xattrs;
+        let path = place.path.clone();
+        let new = NewFile { file, path, metadata, clear_xattrs, size };
+        let body = self.hand_over(new, size, members)?;
+        self.ledger.insert(place.path, Some(body), has_xattrs);
+        Ok(())
+    }
+
+    /// Gives the file and its bytes to a worker without copying them.
+    fn hand_over(
+        &mut self,
+        new: NewFile,
+        size: u64,
+        members: &mut LayerMembers<'_>,
+    ) -> Result<BodyId> {
+        if size <= WHOLE {
+            let mut pieces = Vec::new();
+            each_piece(members, size, |piece| {
+                pieces.push(piece);
+                Ok(())
+            })?;
+            return self.bodies.write(new, Body::Whole(pieces));
+        }
+        let (body, sender) = self.bodies.stream(new)?;
+        each_piece(members, size, |piece| match sender.send(piece) {
+            Ok(()) => Ok(()),
+            // The worker hung up: it has said why.
+            Err(_) => self.bodies.check(),
+        })?;
+        Ok(body)
+    }
+
+    fn directory(&mut self, place: &Place<'_>, entry: Entry) -> Result<()> {
+        let metadata = self.metadata(entry)?;
+        let has_xattrs = !metadata.xattrs.is_empty();
+        let path = match self.fs.create_dir(&place.parent.dir, place.name) {
+            Ok(()) => self.new_directory(place, metadata),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                match self.existing_directory(place)? {
+                    Some(existing) => {
+                        self.parents.set_existing(existing.clone(), metadata);
+                        existing
+                    }
+                    None => {
+                        self.remove_existing(place)?;
+                        self.fs.create_dir(&place.parent.dir, place.name)?;
+                        self.new_directory(place, metadata)
+                    }
+                }
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.ledger.insert(path, None, has_xattrs);
+        Ok(())
+    }
+
+    fn new_directory(&mut self, place: &Place<'_>, metadata: Metadata) -> RootPath {
+        self.parents.set_new(place.path.clone(), metadata, place.parent.inherits_xattrs);
+        place.path.clone()
+    }
+
+    /// The directory that is there already, if one is (or a link to one that is kept).
+    fn existing_directory(&self, place: &Place<'_>) -> Result<Option<RootPath>> {
+        match self.fs.stat(&place.parent.dir, place.name)?.kind {
+            Kind::Dir => Ok(Some(place.path.clone())),
+            Kind::Symlink if self.options.dir_links == DirLinks::Keep => {
+                // A loop is no directory: it is replaced like any other link.
+                let target = resolve(self.fs, &place.path).ok();
+                Ok(target.filter(|target| self.fs.open_dir(target).is_ok()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn symlink(&mut self, place: Place<'_>, entry: Entry, target: &[u8]) -> Result<()> {
+        let fs = self.fs;
+        self.create(&place, |dir, name| fs.create_symlink(target, dir, name))?;
+        self.finish_node(place, entry, Kind::Symlink)
+    }
+
+    fn node(&mut self, place: Place<'_>, entry: Entry, kind: Kind, device: Device) -> Result<()> {
+        let fs = self.fs;
+        self.create(&place, |dir, name| fs.create_node(dir, name, kind, device))?;
+        self.finish_node(place, entry, kind)
+    }
+
+    fn finish_node(&mut self, place: Place<'_>, entry: Entry, kind: Kind) -> Result<()> {
+        let metadata = self.metadata(entry)?;
+        let clear_xattrs = place.parent.inherits_xattrs;
+        let change = Change { metadata: &metadata, kind, clear_xattrs };
+        self.fs
+            .set_node_metadata(&place.parent.dir, place.name, &change)
+            .context("apply metadata")?;
+        self.ledger.insert(place.path, None, !metadata.xattrs.is_empty());
+        Ok(())
+    }
+
+    /// Makes a new inode. What has the name already goes first: nothing is ever
+    /// written into an existing inode, which may have other names.
+    fn create<T>(
+        &mut self,
+        place: &Place<'_>,
+        make: impl Fn(&crate::rootfs::Dir, Name<'_>) -> io::Result<T>,
+    ) -> Result<T> {
+        match make(&place.parent.dir, place.name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.remove_existing(place)?;
+                Ok(make(&place.parent.dir, place.name)?)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    fn remove_existing(&mut self, place: &Place<'_>) -> Result<()> {
+        let kind = self.fs.stat(&place.parent.dir, place.name)?.kind;
+        if kind == Kind::Dir {
+            remove_all(self.fs, &place.path)?;
+        } else {
+            self.fs.remove_file(&place.parent.dir, place.name)?;
+        }
+        if matches!(kind, Kind::Dir | Kind::Symlink) {
+            self.parents.forget(&place.path);
+        }
+        Ok(())
+    }
+
+    fn metadata(&self, entry: Entry) -> Result<Metadata> {
+        Ok(Metadata {
+            owner: self.options.maps.to_host(entry.owner)?,
+            mode: entry.mode,
+            atime: entry.atime.unwrap_or(entry.mtime),
+            mtime: entry.mtime,
+            xattrs: settable(entry.xattrs),
+        })
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.finish_links()?;
+        self.parents.finish()
+    }
+}
+
+/// Leaves out what only the host decides.
+fn settable(mut xattrs: Vec<Xattr>) -> Vec<Xattr> {
+    xattrs.retain(|xattr| {
+        let own = !is_host_label(&xattr.name);
+        if !own {
+            log::debug!("ignoring forbidden xattr {}", xattr.name.escape_ascii());
+        }
+        own
+    });
+    xattrs
+}
+
+/// Gives the pieces of the current member's body, holes included.
+fn each_piece(
+    members: &mut LayerMembers<'_>,
+    size: u64,
+    mut take: impl FnMut(Piece) -> Result<()>,
+) -> Result<()> {
+    let mut position = 0;
+    while let Some(segment) = members.body()? {
+        let (offset, len) = (segment.offset, segment.bytes.len());
+        if offset > position {
+            take(Piece::Hole(offset - position))?;
+        }
+        let shared = members.input().share(len);
+        take(Piece::Data(shared.ok_or_else(|| Error::invalid("lost the place in the stream"))?))?;
+        members.consume(len);
+        position = offset + len as u64;
+    }
+    if size > position {
+        take(Piece::Hole(size - position))?;
+    }
+    Ok(())
+}

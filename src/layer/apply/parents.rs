@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The directories that a layer changes. Each is resolved and opened once for
+//! all the members in it, and gets its own metadata back once, at the end of
+//! the layer: what is made or removed in a directory disturbs its times, and a
+//! directory that nobody may write to has to be filled first.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::rc::Rc;
+
+use super::ApplyOptions;
+use crate::error::{Context, Result};
+use crate::layer::ledger::Ledger;
+use crate::rootfs::{Change, Dir, FileTime, FsOps, Kind, Metadata, Name, Owner, RootPath, resolve};
+use crate::sys::rootfs as sys;
+
+/// How many directories stay open; members mostly come grouped by directory.
+const KEPT_OPEN: usize = 16;
+
+/// A directory that members go into.
+#[derive(Debug)]
+pub(super) struct Parent {
+    pub(super) dir: Dir,
+    /// Its path, free of symbolic links.
+    pub(super) path: RootPath,
+    /// Whether new inodes in it get extended attributes by themselves (a default ACL).
+    pub(super) inherits_xattrs: bool,
+}
+
+/// What a directory gets at the end of the layer.
+#[derive(Debug)]
+struct Pending {
+    metadata: Metadata,
+    change: PendingChange,
+    inherits_xattrs: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum PendingChange {
+    /// The times it had before the layer.
+    Times,
+    /// All of what its entry says; it is new.
+    New,
+    /// All of what its entry says; it was there before.
+    Existing,
+}
+
+#[derive(Debug)]
+pub(super) struct Parents<'a> {
+    fs: &'a dyn FsOps,
+    /// For directories that no member describes.
+    root_owner: Owner,
+    /// By the path as members write it, the latest first.
+    open: VecDeque<(RootPath, Rc<Parent>)>,
+    pending: BTreeMap<RootPath, Pending>,
+}
+
+impl<'a> Parents<'a> {
+    pub(super) fn new(fs: &'a dyn FsOps, options: &ApplyOptions) -> Result<Self> {
+        let root_owner =
+            options.maps.to_host(Owner::default()).context("ensure rootuid has mapping")?;
+        Ok(Self { fs, root_owner, open: VecDeque::new(), pending: BTreeMap::new() })
+    }
+
+    /// Opens the directory that members are put into, making it where it is missing.
+    pub(super) fn open(&mut self, path: &RootPath, ledger: &mut Ledger) -> Result<Rc<Parent>> {
+        if let Some(parent) = self.opened(path) {
+            return Ok(parent);
+        }
+        let (canonical, dir) = match self.fs.open_dir(path) {
+            Ok(dir) => (path.clone(), dir),
+            Err(error) if leads_elsewhere(&error) => {
+                let canonical = resolve(self.fs, path)?;
+                let dir = self.make(&canonical, ledger)?;
+                (canonical, dir)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.keep(path, canonical, dir)
+    }
+
+    /// Opens a directory that must be there already; `None` if it isn't.
+    pub(super) fn open_existing(&mut self, path: &RootPath) -> Result<Option<Rc<Parent>>> {
+        if let Some(parent) = self.opened(path) {
+            return Ok(Some(parent));
+        }
+        let dir = match self.fs.open_dir(path) {
+            Ok(dir) => return self.keep(path, path.clone(), dir).map(Some),
+            Err(error) if leads_elsewhere(&error) => {
+                let canonical = resolve(self.fs, path)?;
+                self.fs.open_dir(&canonical).map(|dir| (canonical, dir))
+            }
+            Err(error) => Err(error),
+        };
+        match dir {
+            Ok((canonical, dir)) => self.keep(path, canonical, dir).map(Some),
+            Err(error) if leads_elsewhere(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn opened(&mut self, path: &RootPath) -> Option<Rc<Parent>> {
+        let at = self.open.iter().position(|(known, _)| known == path)?;
+        if at > 0 {
+            let found = self.open.remove(at)?;
+            self.open.push_front(found);
+        }
+        self.open.front().map(|(_, parent)| parent.clone())
+    }
+
+    /// Keeps a directory open and notes what it was like before the layer touched it.
+    fn keep(&mut self, path: &RootPath, canonical: RootPath, dir: Dir) -> Result<Rc<Parent>> {
+        let inherits_xattrs = match self.pending.get(&canonical) {
+            Some(pending) => pending.inherits_xattrs,
+            None => {
+                self.note_times_above(&canonical)?;
+                self.note_times(&canonical, &dir)?
+            }
+        };
+        let parent = Rc::new(Parent { dir, path: canonical, inherits_xattrs });
+        self.open.push_front((path.clone(), parent.clone()));
+        self.open.truncate(KEPT_OPEN);
+        Ok(parent)
+    }
+
+    /// Whiteouts may take siblings on the way down, too.
+    fn note_times_above(&mut self, path: &RootPath) -> Result<()> {
+        let mut above = path.parent();
+        while let Some(path) = above.filter(|path| !self.pending.contains_key(path)) {
+            let dir = self.fs.open_dir(&path)?;
+            self.note_times(&path, &dir)?;
+            above = path.parent();
+        }
+        Ok(())
+    }
+
+    fn note_times(&mut self, path: &RootPath, dir: &Dir) -> Result<bool> {
+        let stat = self.fs.stat_dir(dir)?;
+        let inherits_xattrs = self.hands_down_xattrs(dir)?;
+        let metadata = Metadata { atime: stat.atime, mtime: stat.mtime, ..Metadata::default() };
+        let pending = Pending { metadata, change: PendingChange::Times, inherits_xattrs };
+        self.pending.insert(path.clone(), pending);
+        Ok(inherits_xattrs)
+    }
+
+    fn hands_down_xattrs(&self, dir: &Dir) -> Result<bool> {
+        let xattrs = self.fs.dir_xattrs(dir)?;
+        Ok(xattrs.iter().any(|xattr| *xattr.name == *b"system.posix_acl_default"))
+    }
+
+    /// Makes a directory and those above it. Nothing describes them, so they
+    /// are root's, 0755 whatever the umask is, and as old as can be.
+    fn make(&mut self, path: &RootPath, ledger: &mut Ledger) -> Result<Dir> {
+        let mut dir = self.fs.open_dir(&RootPath::root())?;
+        let mut done = RootPath::root();
+        for name in path.components() {
+            let next = done.join(name);
+            dir = match self.fs.open_child(&dir, name) {
+                Err(error) if leads_elsewhere(&error) => {
+                    self.make_one(&done, &dir, name, ledger)?;
+                    self.fs.open_child(&dir, name)?
+                }
+                result => result?,
+            };
+            done = next;
+        }
+        Ok(dir)
+    }
+
+    fn make_one(
+        &mut self,
+        above: &RootPath,
+        dir: &Dir,
+        name: Name<'_>,
+        ledger: &mut Ledger,
+    ) -> Result<()> {
+        if !self.pending.contains_key(above) {
+            self.note_times(above, dir)?;
+        }
+        match self.fs.create_dir(dir, name) {
+            // A file in the place of a directory makes room for it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.fs.remove_file(dir, name)?;
+                self.fs.create_dir(dir, name)?;
+            }
+            result => result?,
+        }
+        let inherits = self.pending.get(above).is_some_and(|above| above.inherits_xattrs);
+        let metadata = Metadata {
+            owner: self.root_owner,
+            mode: 0o755,
+            atime: FileTime::EPOCH,
+            mtime: FileTime::EPOCH,
+            xattrs: Vec::new(),
+        };
+        ledger.insert(above.join(name), None, false);
+        self.set_new(above.join(name), metadata, inherits);
+        Ok(())
+    }
+
+    /// A directory that was just made gets this metadata.
+    pub(super) fn set_new(&mut self, path: RootPath, metadata: Metadata, inherits: bool) {
+        let change = if inherits { PendingChange::Existing } else { PendingChange::New };
+        self.pending.insert(path, Pending { metadata, change, inherits_xattrs: inherits });
+    }
+
+    /// A directory that was there before gets this metadata.
+    pub(super) fn set_existing(&mut self, path: RootPath, metadata: Metadata) {
+        let inherits_xattrs = match self.pending.get(&path) {
+            Some(pending) => pending.inherits_xattrs,
+            None => self
+                .fs
+                .open_dir(&path)
+                .and_then(|dir| self.hands_down_xattrs(&dir).map_err(io::Error::from))
+                .unwrap_or(true),
+        };
+        let pending = Pending { metadata, change: PendingChange::Existing, inherits_xattrs };
+        self.pending.insert(path, pending);
+    }
+
+    /// A directory or link was removed: nothing that led through it is true any more.
+    pub(super) fn forget(&mut self, path: &RootPath) {
+        self.open.clear();
+        self.pending.retain(|pending, _| !pending.is_within(path));
+    }
+
+    /// As [`Parents::forget`], for what a whiteout took: the current layer's directories stay.
+    pub(super) fn forget_hidden(&mut self, path: &RootPath, ledger: &Ledger) {
+        self.open.clear();
+        self.pending.retain(|pending, _| !pending.is_within(path) || ledger.is_current(pending));
+    }
+
+    /// Gives all directories their metadata, the deepest first.
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.open.clear();
+        for (path, pending) in self.pending.iter().rev() {
+            self.settle(path, pending).with_context(|| format!("apply metadata: {path}"))?;
+        }
+        Ok(())
+    }
+
+    fn settle(&self, path: &RootPath, pending: &Pending) -> io::Result<()> {
+        let dir = self.fs.open_dir(path)?;
+        let clear_xattrs = match pending.change {
+            PendingChange::Times => return self.fs.set_dir_times(&dir, &pending.metadata),
+            PendingChange::New => false,
+            PendingChange::Existing => true,
+        };
+        let change = Change { metadata: &pending.metadata, kind: Kind::Dir, clear_xattrs };
+        self.fs.set_dir_metadata(&dir, &change)
+    }
+}
+
+/// A component is missing, a link, or no directory.
+fn leads_elsewhere(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        || sys::is_link_refusal(error)
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What an unpack has put where: which paths come from the layer being
+//! applied (whiteouts must spare them) and which body a regular file got.
+
+use std::collections::HashMap;
+
+use super::bodies::BodyId;
+use crate::rootfs::RootPath;
+
+/// The paths that were written since the start, all of them free of symbolic links.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    marks: HashMap<RootPath, Mark>,
+    layer: u32,
+}
+
+/// What is known of one path.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Mark {
+    layer: u32,
+    /// The body of a regular file.
+    pub(crate) body: Option<BodyId>,
+    /// Whether its layer gave it extended attributes.
+    pub(crate) has_xattrs: bool,
+}
+
+impl Ledger {
+    /// What follows belongs to the next layer.
+    pub(crate) fn next_layer(&mut self) {
+        self.layer += 1;
+    }
+
+    /// Notes a path and the directories above it as part of the current layer.
+    pub(crate) fn insert(&mut self, path: RootPath, body: Option<BodyId>, has_xattrs: bool) {
+        let mut above = path.parent();
+        while let Some(directory) = above {
+            let mark = self.marks.entry(directory.clone()).or_default();
+            if mark.layer == self.layer {
+                break;
+            }
+            mark.layer = self.layer;
+            above = directory.parent();
+        }
+        self.marks.insert(path, Mark { layer: self.layer, body, has_xattrs });
+    }
+
+    /// Whether the path, or something below it, is part of the current layer.
+    pub(crate) fn is_current(&self, path: &RootPath) -> bool {
+        self.marks.get(path).is_some_and(|mark| mark.layer == self.layer)
+    }
+
+    /// What is known of a path. Stale where the path has been removed since.
+    pub(crate) fn get(&self, path: &RootPath) -> Option<Mark> {
+        self.marks.get(path).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_takes_its_directories_along() {
+        let path = |path: &str| RootPath::clean(path).unwrap();
+        let mut ledger = Ledger::default();
+        ledger.next_layer();
+        ledger.insert(path("a/b/c"), Some(7), false);
+        assert!(ledger.is_current(&path("a")) && ledger.is_current(&RootPath::root()));
+        assert_eq!(ledger.get(&path("a/b/c")).unwrap().body, Some(7));
+        ledger.next_layer();
+        assert!(!ledger.is_current(&path("a/b")));
+        ledger.insert(path("a/x"), None, false);
+        assert!(ledger.is_current(&path("a")) && !ledger.is_current(&path("a/b/c")));
+    }
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Unpacks layers into a root filesystem, with its stages side by side:
+//!
+//! ```text
+//! decode ──► shared buffers ──► apply (members, paths) ──► bodies (write, hash, metadata by handle)
+//!                          └──► hash (diff id)
+//! ```
+//!
+//! Decoding runs ahead into the next layer. The number of buffers bounds the memory.
+
+use std::io::{BufRead, Read};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+
+use super::apply::{ApplyOptions, apply_members};
+use super::bodies::{Bodies, FileDigests};
+use super::buffer::{BufferPool, BufferReader, SharedBuffer};
+use super::entry::Members;
+use super::ledger::Ledger;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::oci::{Digest, Hasher};
+use crate::rootfs::{FsOps, RootPath};
+
+/// How many buffers go round: 16 MiB in all.
+const BUFFERS: usize = 64;
+/// How many workers write files. More than two only help where storage is slow.
+const WORKERS: usize = 2;
+
+/// One layer as a stream.
+pub struct LayerSource<'a> {
+    /// How the layer is named in errors: the digest of its blob.
+    pub name: String,
+    /// The plain tar stream. It verifies the blob behind it when it is read to its end.
+    pub stream: Box<dyn Read + Send + 'a>,
+    /// What the plain stream must hash to.
+    pub diff_id: Digest,
+}
+
+impl std::fmt::Debug for LayerSource<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LayerSource").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A failed unpack: which layer it was, counted from 0, and why.
+#[derive(Debug)]
+pub struct LayerFailure {
+    /// The layer's place; `None` when the failure belongs to no single one.
+    pub layer: Option<usize>,
+    /// What happened.
+    pub error: Error,
+}
+
+impl From<Error> for LayerFailure {
+    fn from(error: Error) -> Self {
+        Self { layer: None, error }
+    }
+}
+
+/// What is known of the files that an unpack wrote.
+#[derive(Debug, Default)]
+pub struct Unpacked {
+    ledger: Ledger,
+    digests: Vec<[u8; 32]>,
+    file_digests: FileDigests,
+}
+
+impl Unpacked {
+    /// The SHA-256 of a regular file's contents, if it was written and hashed here.
+    pub fn digest_of(&self, path: &RootPath) -> Option<[u8; 32]> {
+        if self.file_digests == FileDigests::Skip {
+            return None;
+        }
+        let body = self.ledger.get(path)?.body?;
+        self.digests.get(usize::try_from(body).ok()?).copied()
+    }
+
+    /// Whether a layer gave the path extended attributes; `None` if no layer has it.
+    pub fn has_xattrs(&self, path: &RootPath) -> Option<bool> {
+        self.ledger.get(path).map(|mark| mark.has_xattrs)
+    }
+}
+
+/// Unpacks layers, the lowest first, into `fs`.
+///
+/// # Errors
+/// When a layer breaks the rules, its bytes are not those that were promised,
+/// or the disk fails. What has been written by then is the caller's to remove.
+pub fn unpack_layers<'a, I>(
+    fs: &dyn FsOps,
+    layers: I,
+    file_digests: FileDigests,
+    options: &ApplyOptions,
+) -> Result<Unpacked, LayerFailure>
+where
+    I: ExactSizeIterator<Item = Result<LayerSource<'a>>> + Send,
+{
+    let count = layers.len();
+    let mut ledger = Ledger::default();
+    let digests = std::thread::scope(|scope| {
+        let (to_apply, buffers) = mpsc::channel();
+        let (to_hash, stream) = mpsc::channel();
+        let decode = scope.spawn(move || Decode { to_apply, to_hash }.run(layers));
+        let hash = scope.spawn(move || hash_layers(&stream));
+        let mut bodies = Bodies::start(scope, fs, WORKERS, file_digests);
+        let applied = apply_layers(fs, count, &buffers, &mut ledger, &mut bodies, options);
+        drop(buffers);
+        let written = bodies.finish();
+        let decoded = decode.join().map_err(|_| panicked("decoder"))?;
+        let hashed = hash.join().map_err(|_| panicked("hasher"))?;
+        // A stream that breaks off is the reason for what fails behind it.
+        decoded?;
+        applied?;
+        hashed?;
+        Ok::<_, LayerFailure>(written?)
+    })?;
+    Ok(Unpacked { ledger, digests, file_digests })
+}
+
+fn panicked(stage: &str) -> Error {
+    Error::new(ErrorKind::Io, format!("the {stage} panicked"))
+}
+
+fn apply_layers(
+    fs: &dyn FsOps,
+    count: usize,
+    buffers: &Receiver<Arc<SharedBuffer>>,
+    ledger: &mut Ledger,
+    bodies: &mut Bodies<'_>,
+    options: &ApplyOptions,
+) -> Result<(), LayerFailure> {
+    for layer in 0..count {
+        let mut members = Members::new(BufferReader::new(buffers));
+        apply_members(fs, &mut members, ledger, bodies, options)
+            .map_err(|error| LayerFailure { layer: Some(layer), error })?;
+        drain(members.into_inner());
+    }
+    Ok(())
+}
+
+/// What follows the archive is not looked at, but it belongs to the diff id.
+fn drain(mut rest: BufferReader<'_>) {
+    while let Ok(bytes @ [_, ..]) = rest.fill_buf() {
+        let count = bytes.len();
+        rest.consume(count);
+    }
+}
+
+/// To the hasher: which layer begins, its bytes, and an empty buffer at its end.
+enum Hashed {
+    Begin { name: String, diff_id: Digest },
+    Bytes(Arc<SharedBuffer>),
+}
+
+struct Decode {
+    to_apply: Sender<Arc<SharedBuffer>>,
+    to_hash: Sender<Hashed>,
+}
+
+impl Decode {
+    fn run<'a>(
+        self,
+        layers: impl Iterator<Item = Result<LayerSource<'a>>>,
+    ) -> Result<(), LayerFailure> {
+        let pool = BufferPool::new(BUFFERS);
+        for (at, layer) in layers.enumerate() {
+            let failed = |error| LayerFailure { layer: Some(at), error };
+            let layer = layer.map_err(failed)?;
+            let name = layer.name.clone();
+            let decoded = self.layer(&pool, layer).with_context(|| format!("layer {name}"));
+            if decoded.map_err(failed)? == Reader::Gone {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn layer(&self, pool: &BufferPool, mut layer: LayerSource<'_>) -> Result<Reader> {
+        let begin = Hashed::Begin { name: layer.name, diff_id: layer.diff_id };
+        if self.to_hash.send(begin).is_err() {
+            return Ok(Reader::Gone);
+        }
+        loop {
+            let buffer = Arc::new(pool.fill(&mut layer.stream)?);
+            let last = buffer.is_empty();
+            let hashed = self.to_hash.send(Hashed::Bytes(buffer.clone()));
+            if hashed.is_err() || self.to_apply.send(buffer).is_err() {
+                return Ok(Reader::Gone);
+            }
+            if last {
+                return Ok(Reader::There);
+            }
+        }
+    }
+}
+
+/// Whether the stages behind still listen. When they do not, they say why themselves.
+#[derive(Debug, PartialEq, Eq)]
+enum Reader {
+    There,
+    Gone,
+}
+
+/// Compares the digest of each layer's plain stream with what the config says.
+fn hash_layers(stream: &Receiver<Hashed>) -> Result<(), LayerFailure> {
+    let mut layers = 0;
+    let mut current: Option<(String, Digest, Hasher)> = None;
+    for message in stream {
+        match message {
+            Hashed::Begin { name, diff_id } => {
+                let hasher = Hasher::new(diff_id.algorithm());
+                current = Some((name, diff_id, hasher));
+            }
+            Hashed::Bytes(bytes) if bytes.is_empty() => {
+                if let Some((name, diff_id, hasher)) = current.take() {
+                    compare(&name, &diff_id, &hasher.finish())
+                        .map_err(|error| LayerFailure { layer: Some(layers), error })?;
+                }
+                layers += 1;
+            }
+            Hashed::Bytes(bytes) => {
+                if let Some((_, _, hasher)) = &mut current {
+                    hasher.update(&bytes);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn compare(name: &str, expected: &Digest, got: &Digest) -> Result<()> {
+    if got == expected {
+        return Ok(());
+    }
+    let message = format!("layer {name}: diffid mismatch: got {got} expected {expected}");
+    Err(Error::new(ErrorKind::Mismatch, message))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Waiting for a lock, with a limit and with word of who holds it.
+//!
+//! A layout has two locks, both `flock` on what every layout has, so that no
+//! new file appears and readers need nothing:
+//!
+//! * the layout's directory: shared by writers from before their first blob
+//!   until their index is durable, exclusive for garbage collection;
+//! * the file `oci-layout`: exclusive for the moment in which `index.json` is
+//!   read again, changed and replaced.
+//!
+//! They are always taken in this order. Readers take none.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::sys::files as sys;
+
+/// How long a lock is waited for unless told otherwise.
+pub(super) const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
+
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who else may hold a lock at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Others that share it.
+    Shared,
+    /// Nobody.
+    Exclusive,
+}
+
+impl Mode {
+    fn attempt(self, file: &File) -> Result<(), TryLockError> {
+        match self {
+            Self::Shared => file.try_lock_shared(),
+            Self::Exclusive => file.try_lock(),
+        }
+    }
+}
+
+/// The pauses of somebody who waits, up to a limit.
+#[derive(Debug)]
+pub(super) struct Patience {
+    limit: Duration,
+    waited: Duration,
+    pause: Duration,
+}
+
+impl Patience {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, waited: Duration::ZERO, pause: FIRST_PAUSE }
+    }
+
+    /// Sleeps for a moment.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] when the limit is reached; `what` says who is waited for.
+    pub(super) fn pause(&mut self, what: impl Fn() -> String) -> Result<()> {
+        if self.waited >= self.limit {
+            let seconds = self.limit.as_secs_f32();
+            return Err(Error::new(
+                ErrorKind::Busy,
+                format!("gave up after {seconds} s of waiting for {}", what()),
+            ));
+        }
+        if self.waited.is_zero() {
+            log::info!("waiting for {}", what());
+        }
+        let pause = self.pause.min(self.limit.saturating_sub(self.waited));
+        sleep(pause);
+        self.waited += pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(())
+    }
+}
+
+/// Takes a lock on an open file; it ends when the file is closed.
+///
+/// Where files cannot be locked at all (some network filesystems) a shared
+/// lock and a lock on the index are gone without, with a warning; only
+/// deletion insists.
+pub(super) fn acquire(
+    file: &File,
+    mode: Mode,
+    path: &Path,
+    patience: &mut Patience,
+) -> Result<Held> {
+    loop {
+        match mode.attempt(file) {
+            Ok(()) => return Ok(Held::Yes),
+            Err(TryLockError::WouldBlock) => patience.pause(|| {
+                format!("{}, which uses the image layout (lock on {path:?})", holder(file))
+            })?,
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(TryLockError::Error(error)) if sys::cannot_lock(&error) => {
+                log::warn!("{path:?} cannot be locked: {error}");
+                return Ok(Held::Impossible);
+            }
+            Err(TryLockError::Error(error)) => return Err(error).at("lock", path),
+        }
+    }
+}
+
+/// Whether a lock could be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// It is held.
+    Yes,
+    /// This filesystem has no locks.
+    Impossible,
+}
+
+/// Names the process that holds a lock on this file, as far as the system tells.
+fn holder(file: &File) -> String {
+    let table = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let identity = file.metadata().map(|of| (sys::device_parts(of.dev()), of.ino()));
+    let found = identity.ok().and_then(|((major, minor), inode)| {
+        find_holder(&table, &format!("{major:02x}:{minor:02x}:{inode}"))
+    });
+    found.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+/// Finds in the text of `/proc/locks` who locks the inode `place`.
+fn find_holder(table: &str, place: &str) -> Option<u32> {
+    table.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let (kind, pid, inode) = (words.next()?, words.nth(2)?, words.next()?);
+        (kind == "FLOCK" && inode == place).then(|| pid.parse().ok())?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(path: &Path) -> File {
+        File::open(path).unwrap()
+    }
+
+    #[test]
+    fn waits_no_longer_than_the_limit_and_names_the_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (open(dir.path()), open(dir.path()));
+        let mut patience = Patience::new(Duration::from_millis(10));
+        acquire(&first, Mode::Exclusive, dir.path(), &mut patience).unwrap();
+        let error = acquire(&second, Mode::Shared, dir.path(), &mut patience).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy);
+        assert!(error.to_string().starts_with("gave up after 0.01 s of waiting for "), "{error}");
+        drop(first);
+        let mut patience = Patience::new(Duration::ZERO);
+        assert_eq!(acquire(&second, Mode::Shared, dir.path(), &mut patience).unwrap(), Held::Yes);
+    }
+
+    #[test]
+    fn shared_locks_share() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (open(dir.path()), open(dir.path()));
+        let mut patience = Patience::new(Duration::ZERO);
+        acquire(&first, Mode::Shared, dir.path(), &mut patience).unwrap();
+        acquire(&second, Mode::Shared, dir.path(), &mut patience).unwrap();
+    }
+
+    #[test]
+    fn reads_the_table_of_locks() {
+        let table = "1: POSIX  ADVISORY  WRITE 11 08:02:77 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 22 08:02:77 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 33 08:02:77 0 EOF\n\
+                     broken";
+        assert_eq!(find_holder(table, "08:02:77"), Some(22));
+        assert_eq!(find_holder(table, "08:02:78"), None);
+    }
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Everything that can be reached from a descriptor.
+//!
+//! Breadth first, without recursion, each document read once: an index that
+//! lists another one twice, twenty-four levels deep, costs twenty-four reads.
+
+use std::collections::{HashSet, VecDeque};
+
+use serde_json::Value;
+
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::oci::json::{MAX_DOCUMENT_SIZE, Members, Trailing, from_slice};
+use crate::oci::{Descriptor, Digest, Index, Manifest, media_type};
+
+use super::Layout;
+
+/// How deep documents may be nested in each other.
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// Calls `visit` for each descriptor that can be reached from `roots`, the
+/// roots first. A blob that is referred to more than once may be visited more than once.
+///
+/// Indexes, manifests and configurations are read and verified; layers are
+/// not. A `subject` that is missing is visited all the same. Index entries of
+/// types that this crate does not know are searched for digests.
+///
+/// # Errors
+/// When one of the documents is missing, damaged or malformed.
+pub fn walk(
+    layout: &Layout,
+    roots: impl IntoIterator<Item = Descriptor>,
+    visit: impl FnMut(&Descriptor) -> Result<()>,
+) -> Result<()> {
+    walk_from(layout, roots.into_iter().map(|root| (root, Role::Entry)), visit)
+}
+
+/// Calls `visit` for each descriptor that can be reached from an index.
+pub(super) fn walk_index(
+    layout: &Layout,
+    index: Index,
+    visit: impl FnMut(&Descriptor) -> Result<()>,
+) -> Result<()> {
+    walk_from(layout, index_children(index), visit)
+}
+
+fn walk_from(
+    layout: &Layout,
+    roots: impl IntoIterator<Item = (Descriptor, Role)>,
+    mut visit: impl FnMut(&Descriptor) -> Result<()>,
+) -> Result<()> {
+    let mut seen = HashSet::new();
+    let mut queue: VecDeque<Edge> =
+        roots.into_iter().map(|(target, role)| Edge { target, role, depth: 0 }).collect();
+    while let Some(edge) = queue.pop_front() {
+        visit(&edge.target)?;
+        let sort = edge.sort();
+        if sort == Sort::Opaque || seen.contains(&(edge.target.digest.clone(), sort)) {
+            continue;
+        }
+        let children = match edge.children(layout, sort) {
+            // An image can be about something that is not here.
+            Err(error) if edge.role == Role::Subject && error.kind() == ErrorKind::NotFound => {
+                continue;
+            }
+            children => children.with_context(|| format!("walk {}", edge.target.digest))?,
+        };
+        seen.insert((edge.target.digest, sort));
+        queue.extend(children);
+    }
+    Ok(())
+}
+
+/// A reference from one blob to another.
+struct Edge {
+    target: Descriptor,
+    role: Role,
+    depth: usize,
+}
+
+/// What the target is to what refers to it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// An entry of an index.
+    Entry,
+    /// A part of an image.
+    Part,
+    /// What an index or manifest is about.
+    Subject,
+}
+
+/// How a blob is read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Sort {
+    Index,
+    Manifest,
+    Config,
+    Descriptor,
+    /// Something like a manifest, of a type that this crate does not know.
+    Foreign,
+    /// Not at all.
+    Opaque,
+}
+
+impl Edge {
+    fn sort(&self) -> Sort {
+        match self.target.media_type.as_str() {
+            media_type::IMAGE_INDEX => Sort::Index,
+            media_type::IMAGE_MANIFEST => Sort::Manifest,
+            media_type::IMAGE_CONFIG => Sort::Config,
+            media_type::DESCRIPTOR => Sort::Descriptor,
+            media_type::EMPTY_JSON => Sort::Opaque,
+            _ if self.role == Role::Part => Sort::Opaque,
+            _ => Sort::Foreign,
+        }
+    }
+
+    fn children(&self, layout: &Layout, sort: Sort) -> Result<Vec<Edge>> {
+        let found = match sort {
+            Sort::Index => index_children(layout.document(&self.target)?),
+            Sort::Manifest => manifest_children(layout.document(&self.target)?),
+            Sort::Config => {
+                layout.blob(&self.target)?.verify()?;
+                Vec::new()
+            }
+            Sort::Descriptor => {
+                let bytes = layout.read(&self.target)?;
+                vec![(from_slice(&bytes, Trailing::Ignore)?, Role::Entry)]
+            }
+            Sort::Foreign => foreign_children(layout, &self.target)?,
+            Sort::Opaque => Vec::new(),
+        };
+        if self.depth >= MAX_DEPTH && !found.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("documents are nested more than {MAX_DEPTH} deep"),
+            ));
+        }
+        let depth = self.depth + 1;
+        Ok(found.into_iter().map(|(target, role)| Edge { target, role, depth }).collect())
+    }
+}
+
+type Children = Vec<(Descriptor, Role)>;
+
+fn index_children(index: Index) -> Children {
+    let entries = index.manifests.into_iter().map(|entry| (entry, Role::Entry));
+    entries.chain(index.subject.map(|subject| (subject, Role::Subject))).collect()
+}
+
+fn manifest_children(manifest: Manifest) -> Children {
+    let parts = std::iter::once(manifest.config).chain(manifest.layers);
+    let parts = parts.map(|part| (part, Role::Part));
+    parts.chain(manifest.subject.map(|subject| (subject, Role::Subject))).collect()
+}
+
+/// What a blob of an unknown type may refer to: every digest in it, if it is JSON.
+fn foreign_children(layout: &Layout, target: &Descriptor) -> Result<Children> {
+    let mut found = Vec::new();
+    if target.size > MAX_DOCUMENT_SIZE {
+        return Ok(found);
+    }
+    let bytes = match layout.read(target) {
+        Err(error) if error.kind() == ErrorKind::NotFound && !is_docker(&target.media_type) => {
+            return Ok(found);
+        }
+        read => read?,
+    };
+    if let Ok(value) = from_slice::<Value>(&bytes, Trailing::Ignore) {
+        collect(&value, Role::Part, &mut found);
+    }
+    Ok(found)
+}
+
+/// Whether a blob is an image for Docker, whose loss is not to go unnoticed.
+fn is_docker(media_type: &str) -> bool {
+    media_type.starts_with("application/vnd.docker.distribution.manifest.")
+}
+
+fn collect(value: &Value, role: Role, found: &mut Children) {
+    match value {
+        Value::String(text) => {
+            if let Ok(digest) = text.parse::<Digest>() {
+                found.push((Descriptor::new("", digest, 0), Role::Part));
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect(value, role, found)),
+        Value::Object(members) => {
+            found.extend(descriptor(members).map(|target| (target, role)));
+            for (name, value) in members {
+                let role = match name.as_str() {
+                    "manifests" => Role::Entry,
+                    "subject" => Role::Subject,
+                    _ => Role::Part,
+                };
+                collect(value, role, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Takes an object for a descriptor, as far as it is one.
+fn descriptor(members: &Members) -> Option<Descriptor> {
+    let media_type = members.get("mediaType")?.as_str()?;
+    let digest = members.get("digest")?.as_str()?.parse().ok()?;
+    Some(Descriptor::new(media_type, digest, members.get("size")?.as_u64()?))
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Files of this program's own (layouts, bundles): opened, made, renamed and
+//! synced relative to an open directory.
+
+use std::ffi::OsString;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC);
+
+fn open(dir: &File, path: &Path, flags: OFlag, mode: Mode) -> io::Result<File> {
+    loop {
+        match openat(dir, path, flags | OFlag::O_CLOEXEC, mode) {
+            // Network filesystems let a signal end the call.
+            Err(Errno::EINTR) => {}
+            opened => return Ok(File::from(opened?)),
+        }
+    }
+}
+
+/// Whether this process has the rights of the system's administrator.
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Opens a directory as a place to start from; it need not be readable.
+pub(crate) fn open_place(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    Ok(File::from(openat(AT_FDCWD, path, flags, Mode::empty())?))
+}
+
+/// Opens a real directory; a symbolic link is `ELOOP` or `ENOTDIR`.
+pub(crate) fn open_dir(dir: &File, name: &Path) -> io::Result<File> {
+    open(dir, name, READ | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())
+}
+
+/// Opens a regular file for reading, without ever blocking on what is not one.
+pub(crate) fn open_regular(dir: &File, name: &Path) -> io::Result<File> {
+    let flags = READ | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let opened = open(dir, name, flags, Mode::empty());
+    let irregular = || io::Error::new(io::ErrorKind::InvalidData, "not a regular file");
+    match opened {
+        Ok(file) if file.metadata()?.is_file() => Ok(file),
+        Ok(_) => Err(irregular()),
+        Err(error) if is(&error, Errno::ELOOP) || is(&error, Errno::ENXIO) => Err(irregular()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a new regular file to write, mode 0644 less umask.
+pub(crate) fn create_file(dir: &File, name: &Path) -> io::Result<File> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
+    open(dir, name, flags, Mode::from_bits_truncate(0o644))
+}
+
+/// Opens a file to add to its end, making it where it is missing.
+pub(crate) fn append_file(dir: &File, name: &Path) -> io::Result<File> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_APPEND | OFlag::O_NOFOLLOW;
+    open(dir, name, flags, Mode::from_bits_truncate(0o644))
+}
+
+/// Makes a new directory of this mode less umask.
+pub(crate) fn make_dir(dir: &File, name: &Path, mode: u32) -> io::Result<()> {
+    Ok(mkdirat(dir, name, Mode::from_bits_truncate(mode))?)
+}
+
+/// Tells what a name is, without following it.
+pub(crate) fn lstat(dir: &File, name: &Path) -> io::Result<Metadata> {
+    open(dir, name, OFlag::O_PATH | OFlag::O_NOFOLLOW, Mode::empty())?.metadata()
+}
+
+/// Tells what a name leads to, following symbolic links.
+pub(crate) fn stat(dir: &File, name: &Path) -> io::Result<Metadata> {
+    open(dir, name, OFlag::O_PATH, Mode::empty())?.metadata()
+}
+
+/// Lists the names in an open directory, sorted bytewise.
+pub(crate) fn list(dir: &File) -> io::Result<Vec<OsString>> {
+    let own = open(dir, Path::new("."), READ | OFlag::O_DIRECTORY, Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in Dir::from_fd(OwnedFd::from(own))?.iter() {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if name != b"." && name != b".." {
+            names.push(OsString::from_vec(name));
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Renames, replacing what is not a directory.
+pub(crate) fn rename(from: &File, name: &Path, to: &File, new_name: &Path) -> io::Result<()> {
+    Ok(renameat(from, name, to, new_name)?)
+}
+
+/// Renames to a name that must be free.
+///
+/// Where the filesystem or the C library lacks that call, the name is looked
+/// up first, which leaves a moment in which somebody else can take it.
+pub(crate) fn rename_new(from: &File, name: &Path, to: &File, new_name: &Path) -> io::Result<()> {
+    #[cfg(target_env = "gnu")]
+    {
+        use nix::fcntl::{RenameFlags, renameat2};
+        match renameat2(from, name, to, new_name, RenameFlags::RENAME_NOREPLACE) {
+            Err(Errno::EINVAL | Errno::ENOSYS) => {}
+            done => return Ok(done?),
+        }
+    }
+    match lstat(to, new_name) {
+        Ok(_) => Err(Errno::EEXIST.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => rename(from, name, to, new_name),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a name that is not a directory.
+pub(crate) fn unlink(dir: &File, name: &Path) -> io::Result<()> {
+    Ok(unlinkat(dir, name, UnlinkatFlags::NoRemoveDir)?)
+}
+
+/// Removes an empty directory.
+pub(crate) fn remove_dir(dir: &File, name: &Path) -> io::Result<()> {
+    Ok(unlinkat(dir, name, UnlinkatFlags::RemoveDir)?)
+}
+
+/// Makes the names in an open directory survive a power cut.
+pub(crate) fn sync_dir(dir: &File) -> io::Result<()> {
+    match dir.sync_all() {
+        // Some network and user-space filesystems have nothing to sync in a directory.
+        Err(error) if is(&error, Errno::EINVAL) => Ok(()),
+        done => done,
+    }
+}
+
+/// Whether a lock failed because files of this sort cannot be locked here.
+pub(crate) fn cannot_lock(error: &io::Error) -> bool {
+    use Errno::{EBADF, EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP};
+    [EBADF, EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP].into_iter().any(|errno| is(error, errno))
+}
+
+/// Splits a device number as `/proc/locks` shows it.
+pub(crate) fn device_parts(device: u64) -> (u64, u64) {
+    (nix::sys::stat::major(device), nix::sys::stat::minor(device))
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno as i32)
+}
