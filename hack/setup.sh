@@ -1,0 +1,50 @@
+#!/bin/sh
+# Installs what the tests, the demo and the benchmarks run beside this program, where that is
+# possible without asking (root and apt-get). Otherwise says what is missing and what is skipped for it.
+set -u
+
+# command, Debian package, what is skipped without it
+peers='
+gcc        gcc             nothing builds (zstd is C)
+make       make            nothing is checked
+umoci      umoci           comparisons with the other implementation
+skopeo     skopeo          copying to and from other image formats
+runc       runc            running an image
+mmdebstrap mmdebstrap      tests and benchmarks on a real root filesystem
+bsdtar     libarchive-tools reading layers with libarchive
+pigz       pigz            benchmarks of compression
+zstd       zstd            reading zstd layers with its own tool
+setfattr   attr            extended attributes
+setcap     libcap2-bin     file capabilities
+setfacl    acl             access control lists
+strace     strace          killing and failing system calls
+jq         jq              looking into JSON from scripts
+newuidmap  uidmap          runs as an ordinary user
+python3    python3         measuring time and memory
+'
+
+missing() {
+    echo "$peers" | while read -r command package skipped; do
+        [ -n "$command" ] || continue
+        command -v "$command" >/dev/null 2>&1 || echo "$command $package $skipped"
+    done
+}
+
+PATH=$PATH:/usr/sbin:/sbin
+list=$(missing)
+if [ -n "$list" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    packages=$(echo "$list" | while read -r _ package _; do echo "$package"; done)
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # One by one, so that a package that this release does not have costs only itself.
+    for package in $packages; do
+        apt-get install -qq -y --no-install-recommends "$package" >/dev/null 2>&1
+    done
+    list=$(missing)
+fi
+if [ -n "$list" ]; then
+    echo "$list" | while read -r command package skipped; do
+        echo "missing: $command (Debian package $package); skipped: $skipped"
+    done
+fi
+command -v cargo >/dev/null 2>&1 || echo "missing: cargo (see https://rustup.rs)"
