@@ -290,8 +290,8 @@ fn the_go_program_and_this_one_take_each_others_bundles() {
 
     for rootfs in [&ours, &theirs] {
         write(rootfs.join("new"), "x");
-        std::fs::remove_file(rootfs.join("usr/bin/alias")).unwrap();
-        for name in ["new", "usr/bin", ""] {
+        std::fs::remove_dir_all(rootfs.join("var/data")).unwrap();
+        for name in ["new", "var", ""] {
             let time = FileTime::from_unix_time(1_500_000_000, 0);
             filetime::set_file_mtime(rootfs.join(name), time).unwrap();
         }

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bundles;
+mod callers;
 mod command_line;
 mod config;
 mod failures;
