@@ -14,7 +14,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::idmap::{IdMap, IdMaps, IdRange};
 use crate::oci::json::{self, Trailing, nullable};
 use crate::oci::{DescriptorPath, Digest, Members, media_type};
-use crate::sys::{Open, open_at};
+use crate::sys::rootfs::{Open, open_at};
 
 /// The name of the file in a bundle.
 pub const FILE_NAME: &str = "umoci.json";

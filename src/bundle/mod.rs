@@ -4,8 +4,25 @@
 
 pub mod metadata;
 pub mod passwd;
+mod repack;
 pub mod runtime_spec;
+mod staging;
+mod unpack;
 
 pub use metadata::{BundleMetadata, MtreeRecord, Privileges};
 pub use passwd::{Accounts, User};
+pub use repack::{Bundle, Refresh, RepackOptions, Volumes, repack};
 pub use runtime_spec::{RuntimeSpec, RuntimeSpecOptions, runtime_spec};
+pub use unpack::{UnpackOptions, unpack, unpack_into};
+
+use crate::oci::Digest;
+
+/// The name of the manifest of a bundle's tree, after the image's manifest.
+fn mtree_name(manifest: &Digest) -> String {
+    format!("{}_{}.mtree", manifest.algorithm().as_str(), manifest.hex())
+}
+
+/// The name of the stat index beside it.
+fn stat_index_name(manifest: &Digest) -> String {
+    format!("{}_{}.stat", manifest.algorithm().as_str(), manifest.hex())
+}

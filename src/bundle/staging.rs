@@ -10,15 +10,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::metadata;
+use super::{metadata, runtime_spec};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::rootfs::{Native, RootPath, remove_all};
 use crate::sys::files as sys;
 
 /// The name of the root filesystem in a bundle.
 pub(super) const ROOTFS: &str = "rootfs";
-/// The name of the runtime configuration in a bundle.
-pub(super) const CONFIG: &str = "config.json";
 /// What the names of private directories start with.
 const PREFIX: &str = ".umoci-unpack-";
 /// In a private directory: what has been moved out of it, with device and inode.
@@ -57,7 +55,7 @@ impl BundleDir {
 
     /// Refuses a bundle that is one already.
     pub(super) fn refuse_existing(&self) -> Result<()> {
-        for name in [CONFIG, ROOTFS, metadata::FILE_NAME] {
+        for name in [runtime_spec::FILE_NAME, ROOTFS, metadata::FILE_NAME] {
             match sys::lstat(&self.dir, Path::new(name)) {
                 Ok(_) => {
                     let message = format!("{name} already exists in {:?}", self.path);
@@ -74,7 +72,8 @@ impl BundleDir {
     pub(super) fn clear_interrupted(&self) -> Result<()> {
         for name in sys::list(&self.dir).at("list bundle", &self.path)? {
             if name.as_bytes().starts_with(PREFIX.as_bytes()) {
-                self.clear_one(Path::new(&name)).at("remove interrupted unpack", self.path.join(&name))?;
+                self.clear_one(Path::new(&name))
+                    .at("remove interrupted unpack", self.path.join(&name))?;
             }
         }
         Ok(())
@@ -94,17 +93,57 @@ impl BundleDir {
         remove_below(&self.dir, name)
     }
 
-    /// Writes a file under a temporary name, synced, and gives it its name.
-    pub(super) fn replace(&self, name: &Path, bytes: &[u8]) -> Result<()> {
-        let temporary = PathBuf::from(format!(".umoci-new-{:016x}", crate::layout::random()));
-        let write = || -> std::io::Result<()> {
-            let mut file = sys::create_file(&self.dir, &temporary)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            sys::rename(&self.dir, &temporary, &self.dir, name)?;
-            sys::sync_dir(&self.dir)
+    /// Makes a file that has no name of its own yet.
+    pub(super) fn temporary(&self) -> Result<TempFile<'_>> {
+        let name = PathBuf::from(format!(".umoci-new-{:016x}", crate::layout::random()));
+        let file = sys::create_file(&self.dir, &name).at("create", self.path.join(&name))?;
+        Ok(TempFile { bundle: self, name: Some(name), file })
+    }
+
+    /// Removes a file, if it is there.
+    pub(super) fn remove(&self, name: &Path) -> Result<()> {
+        match sys::unlink(&self.dir, name) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed.at("remove", self.path.join(name)),
+        }
+    }
+}
+
+/// A new file of a bundle; dropped before it is committed, it is gone.
+#[derive(Debug)]
+pub(super) struct TempFile<'a> {
+    bundle: &'a BundleDir,
+    name: Option<PathBuf>,
+    file: File,
+}
+
+impl TempFile<'_> {
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives the file its name, in the place of what has it, so that both
+    /// contents and name survive a power cut.
+    pub(super) fn commit(mut self, name: &Path) -> Result<()> {
+        let commit = || -> std::io::Result<()> {
+            self.file.sync_all()?;
+            if let Some(temporary) = &self.name {
+                sys::rename(&self.bundle.dir, temporary, &self.bundle.dir, name)?;
+            }
+            sys::sync_dir(&self.bundle.dir)
         };
-        write().inspect_err(|_| drop(sys::unlink(&self.dir, &temporary))).at("write", self.path.join(name))
+        commit().at("write", self.bundle.path.join(name))?;
+        self.name = None;
+        Ok(())
+    }
+}
+
+impl Drop for TempFile<'_> {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name {
+            // The next unpack into the bundle finds it.
+            let _ = sys::unlink(&self.bundle.dir, name);
+        }
     }
 }
 
@@ -172,8 +211,10 @@ impl<'a> Staging<'a> {
 
 impl Drop for Staging<'_> {
     fn drop(&mut self) {
-        let removed =
-            self.moved.remove(&self.bundle.dir).and_then(|()| remove_below(&self.bundle.dir, &self.name));
+        let removed = self
+            .moved
+            .remove(&self.bundle.dir)
+            .and_then(|()| remove_below(&self.bundle.dir, &self.name));
         if let Err(error) = removed {
             log::warn!("cannot clean up {:?}: {error}", self.bundle.path);
         }
@@ -198,7 +239,9 @@ impl Moved {
 
     fn read(dir: &File) -> Result<Self> {
         let file = match sys::open_regular(dir, Path::new(MOVED)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
             opened => opened?,
         };
         let mut bytes = Vec::new();

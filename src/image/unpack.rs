@@ -22,13 +22,9 @@ pub fn unpack_rootfs(
     file_digests: FileDigests,
     options: &ApplyOptions,
 ) -> Result<Unpacked> {
-    let layers = &image.manifest.layers;
-    let sources = layers
-        .iter()
-        .zip(&image.config.rootfs.diff_ids)
-        .map(|(descriptor, diff_id)| source(layout, descriptor, diff_id));
+    let sources = image.layers().map(|(descriptor, diff_id)| source(layout, descriptor, diff_id));
     unpack_layers(fs, sources, file_digests, options).map_err(|LayerFailure { layer, error }| {
-        match layer.and_then(|at| layers.get(at)) {
+        match layer.and_then(|at| image.manifest.layers.get(at)) {
             Some(descriptor) => reason(layout, descriptor, error),
             None => error,
         }
@@ -41,8 +37,8 @@ fn source<'a>(
     diff_id: &Digest,
 ) -> Result<LayerSource<'a>> {
     let name = descriptor.digest.to_string();
-    let compression = compression(descriptor)
-        .map_err(|error| error.context(format!("layer {name}")))?;
+    let compression =
+        compression(descriptor).map_err(|error| error.context(format!("layer {name}")))?;
     let blob = layout.blob(descriptor)?;
     let stream = Box::new(Decoder::new(blob, compression)?);
     Ok(LayerSource { name, stream, diff_id: diff_id.clone() })
@@ -62,7 +58,9 @@ fn compression(descriptor: &Descriptor) -> Result<Compression> {
     }
     Compression::from_media_type(&descriptor.media_type).map_err(|error| {
         let media_type = &descriptor.media_type;
-        error.context(format!("could not decompress layer: unsupported layer media type {media_type:?}"))
+        error.context(format!(
+            "could not decompress layer: unsupported layer media type {media_type:?}"
+        ))
     })
 }
 

@@ -19,7 +19,7 @@ use crate::rootfs::{Change, FsOps, Kind, Metadata, RootPath};
 /// How many files wait at most; each holds an open handle.
 const QUEUE: usize = 128;
 /// Zeros to hash in place of a hole.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Which body it is: counts from 0 in the order of [`Bodies::write`].
 pub(crate) type BodyId = u32;
@@ -33,6 +33,9 @@ pub enum FileDigests {
     /// SHA-256 of each, as a manifest of the tree wants it.
     Sha256,
 }
+
+/// Digests as a worker gives them.
+type Sums = Vec<(BodyId, [u8; 32])>;
 
 /// A piece of a body.
 #[derive(Debug)]
@@ -69,7 +72,7 @@ struct Job {
 /// The hand-over to the workers.
 pub(crate) struct Bodies<'scope> {
     queue: SyncSender<Job>,
-    workers: Vec<ScopedJoinHandle<'scope, Vec<(BodyId, [u8; 32])>>>,
+    workers: Vec<ScopedJoinHandle<'scope, Sums>>,
     failure: Arc<Failure>,
     next: BodyId,
 }
@@ -157,7 +160,7 @@ struct Worker<'env> {
 
 impl Worker<'_> {
     /// Works until the queue is closed. After a failure it only empties it, so that nobody blocks.
-    fn run(self) -> Vec<(BodyId, [u8; 32])> {
+    fn run(self) -> Sums {
         let mut sums = Vec::new();
         while let Some(job) = self.next() {
             if self.failure.failed.load(Ordering::Acquire) {

@@ -30,7 +30,7 @@ enum Source {
 }
 
 enum State {
-    Reading(Hasher),
+    Reading(Box<Hasher>),
     Verified,
     Failed,
 }
@@ -67,7 +67,7 @@ impl BlobReader {
     }
 
     fn new(source: Source, digest: Digest, size: u64) -> Self {
-        let state = State::Reading(Hasher::new(digest.algorithm()));
+        let state = State::Reading(Box::new(Hasher::new(digest.algorithm())));
         Self { source, digest, size, passed: 0, state }
     }
 
@@ -113,16 +113,25 @@ impl BlobReader {
         Ok(())
     }
 
+    fn name(&self, error: Error) -> Error {
+        error.context(format!("read blob {}", self.digest))
+    }
+
     fn read_more(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.size - self.passed).unwrap_or(usize::MAX);
         let wanted = left.min(buffer.len());
-        let count = if wanted == 0 { 0 } else { self.source.read(&mut buffer[..wanted])? };
+        let count = match self.source.read(&mut buffer[..wanted]) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                return Err(self.name(error.into()).into());
+            }
+            read => read?,
+        };
         if let State::Reading(hasher) = &mut self.state {
             hasher.update(&buffer[..count]);
         }
         self.passed += count as u64;
         if count == 0 || self.passed == self.size {
-            self.check().map_err(|error| error.context(format!("read blob {}", self.digest)))?;
+            self.check().map_err(|error| self.name(error))?;
         }
         Ok(count)
     }

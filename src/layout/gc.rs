@@ -114,11 +114,12 @@ impl Plan {
         let mut report = GcReport::default();
         for BlobDir { dir, garbage } in self.dirs {
             for candidate in garbage {
-                let digest = candidate.digest.clone();
-                let removed = remove(&dir, candidate);
-                if let Some(size) = removed.with_context(|| format!("remove blob {digest}"))? {
+                let removed = remove(&dir, &candidate);
+                if let Some(size) =
+                    removed.with_context(|| format!("remove blob {}", candidate.digest))?
+                {
                     report.bytes = report.bytes.saturating_add(size);
-                    report.removed.push(digest);
+                    report.removed.push(candidate.digest);
                 }
             }
             sys::sync_dir(&dir).context("sync blobs")?;
@@ -130,7 +131,7 @@ impl Plan {
 }
 
 /// Removes a file if it is still the one that was seen; gives its size.
-fn remove(dir: &File, candidate: Candidate) -> io::Result<Option<u64>> {
+fn remove(dir: &File, candidate: &Candidate) -> io::Result<Option<u64>> {
     let name = Path::new(candidate.digest.hex());
     let gone = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Ok(None),
@@ -159,14 +160,15 @@ fn mark(layout: &Layout, index: &[u8]) -> Result<HashSet<Digest>> {
 
 fn list_blobs(layout: &Layout) -> Result<Vec<BlobDir>> {
     let path = layout.path().join(BLOBS);
-    let blobs = sys::open_dir(&layout.dir, Path::new(BLOBS)).at("open directory", &path)?;
+    let blobs =
+        sys::open_dir(&layout.dir, Path::new(BLOBS)).at("open as a real directory", &path)?;
     let mut dirs = Vec::new();
     for algorithm in ALGORITHMS {
         let (name, path) = (algorithm.as_str(), path.join(algorithm.as_str()));
         match sys::open_dir(&blobs, Path::new(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             opened => {
-                let dir = opened.at("open directory", &path)?;
+                let dir = opened.at("open as a real directory", &path)?;
                 let garbage = candidates(&dir, algorithm, &path).at("list", &path)?;
                 dirs.push(BlobDir { dir, garbage });
             }
@@ -258,4 +260,243 @@ fn remove_abandoned(layout: &Layout) -> Result<usize> {
         }
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::super::tests::{file_of, name, put_image, put_index, scratch};
+    use super::*;
+    use crate::ErrorKind;
+    use crate::oci::{Descriptor, Manifest, media_type};
+
+    fn collect(layout: &Layout) -> Result<GcReport> {
+        let layout = layout.clone().with_lock_limit(Duration::from_millis(5));
+        collect_garbage(&layout, &GcOptions::default())
+    }
+
+    /// How many files there are in `blobs/sha256`.
+    fn count(layout: &Layout) -> usize {
+        fs::read_dir(layout.path().join("blobs/sha256")).unwrap().count()
+    }
+
+    #[test]
+    fn keeps_all_that_can_be_reached() {
+        let (_dir, layout) = scratch();
+        let writer = layout.writer().unwrap();
+        let index = put_index(&writer, vec![put_image(&writer, b"nested")]);
+        let untagged = put_image(&writer, b"untagged");
+        writer.tag(&name("t"), put_index(&writer, vec![index])).unwrap();
+        let add = |index: &mut crate::oci::Index| {
+            index.manifests.push(untagged);
+            Ok(())
+        };
+        writer.update_index(add).unwrap();
+        let kept = count(&layout);
+        let garbage = writer.put(b"garbage", "m").unwrap();
+        put_image(&writer, b"garbage");
+        drop(writer);
+        let report = collect(&layout).unwrap();
+        assert_eq!((report.removed.len(), count(&layout)), (3, kept));
+        assert!(report.removed.contains(&garbage.digest) && report.bytes > 7);
+        assert_eq!(collect(&layout).unwrap(), GcReport::default());
+    }
+
+    #[test]
+    fn keeps_what_is_layer_and_config_at_once_and_missing_layers_do_not_matter() {
+        let (_dir, layout) = scratch();
+        let writer = layout.writer().unwrap();
+        let config = writer.put(b"{}", media_type::IMAGE_CONFIG).unwrap();
+        let mut manifest = Manifest::new(config.clone());
+        manifest.layers.push(Descriptor::new(media_type::IMAGE_LAYER, config.digest, 2));
+        let gone = writer.put(b"gone", media_type::IMAGE_LAYER).unwrap();
+        fs::remove_file(file_of(&layout, &gone.digest)).unwrap();
+        manifest.layers.push(gone);
+        writer.tag(&name("t"), writer.put_document(&manifest).unwrap()).unwrap();
+        drop(writer);
+        assert!(collect(&layout).unwrap().removed.is_empty());
+    }
+
+    #[test]
+    fn stops_before_removing_anything_when_a_document_is_damaged() {
+        let (_dir, layout) = scratch();
+        let writer = layout.writer().unwrap();
+        let image = put_image(&writer, b"a");
+        let manifest: Manifest = layout.document(&image).unwrap();
+        let index = put_index(&writer, vec![image.clone()]);
+        writer.tag(&name("t"), index.clone()).unwrap();
+        writer.put(b"garbage", "m").unwrap();
+        drop(writer);
+        let before = count(&layout);
+        for digest in [&index.digest, &image.digest, &manifest.config.digest] {
+            let file = file_of(&layout, digest);
+            let bytes = fs::read(&file).unwrap();
+            fs::write(&file, [&bytes[..], b" "].concat()).unwrap();
+            assert_eq!(collect(&layout).unwrap_err().kind(), ErrorKind::Mismatch);
+            fs::remove_file(&file).unwrap();
+            assert_eq!(collect(&layout).unwrap_err().kind(), ErrorKind::NotFound);
+            fs::write(&file, bytes).unwrap();
+            assert_eq!(count(&layout), before);
+        }
+        assert_eq!(collect(&layout).unwrap().removed.len(), 1);
+    }
+
+    #[test]
+    fn a_missing_subject_is_fine_but_a_present_one_stays() {
+        let (_dir, layout) = scratch();
+        let writer = layout.writer().unwrap();
+        for gone in [true, false] {
+            let subject = put_image(&writer, b"subject");
+            let mut manifest = Manifest::new(writer.put(b"{}", media_type::IMAGE_CONFIG).unwrap());
+            manifest.subject = Some(subject.clone());
+            writer.tag(&name("t"), writer.put_document(&manifest).unwrap()).unwrap();
+            if gone {
+                fs::remove_file(file_of(&layout, &subject.digest)).unwrap();
+            }
+        }
+        drop(writer);
+        fs::remove_file(file_of(&layout, &Digest::of(Algorithm::Sha256, "subject"))).unwrap();
+        assert!(collect(&layout).unwrap().removed.is_empty());
+        // The same blob as an entry of the index has to be there.
+        let writer = layout.writer().unwrap();
+        let subject = put_image(&writer, b"subject");
+        writer.tag(&name("s"), subject.clone()).unwrap();
+        drop(writer);
+        fs::remove_file(file_of(&layout, &subject.digest)).unwrap();
+        assert!(collect(&layout).is_err());
+    }
+
+    #[test]
+    fn keeps_what_images_of_other_types_refer_to() {
+        let (_dir, layout) = scratch();
+        let writer = layout.writer().unwrap();
+        let config = writer.put(b"config", "c").unwrap().digest;
+        let layer = writer.put(b"layer", "l").unwrap().digest;
+        let docker = "application/vnd.docker.distribution.manifest.v2+json";
+        let text = format!(
+            "{{\"config\":{{\"mediaType\":\"c\",\"size\":6,\"digest\":\"{config}\"}},\
+             \"fsLayers\":[{{\"blobSum\":\"{layer}\"}}]}}"
+        );
+        let manifest = writer.put(text.as_bytes(), docker).unwrap();
+        let list = format!(
+            "{{\"manifests\":[{{\"mediaType\":\"{docker}\",\"size\":{},\"digest\":\"{}\"}}]}}",
+            manifest.size, manifest.digest
+        );
+        let list = writer
+            .put(list.as_bytes(), "application/vnd.docker.distribution.manifest.list.v2+json")
+            .unwrap();
+        writer.tag(&name("docker"), list).unwrap();
+        let opaque = writer.put(b"not JSON", "x/y").unwrap();
+        writer.tag(&name("opaque"), opaque).unwrap();
+        drop(writer);
+        assert!(collect(&layout).unwrap().removed.is_empty());
+        fs::remove_file(file_of(&layout, &manifest.digest)).unwrap();
+        assert!(collect(&layout).is_err(), "a lost Docker image goes unnoticed");
+    }
+
+    #[test]
+    fn leaves_what_is_no_blob() {
+        let (dir, layout) = scratch();
+        let blobs = layout.path().join("blobs/sha256");
+        let hex = |letter: &str| letter.repeat(64);
+        fs::write(blobs.join("junk"), "").unwrap();
+        fs::write(blobs.join(hex("A")), "").unwrap();
+        fs::create_dir(blobs.join(hex("b"))).unwrap();
+        symlink(dir.path(), blobs.join(hex("c"))).unwrap();
+        fs::create_dir(blobs.join("dir")).unwrap();
+        fs::write(blobs.join("dir").join(hex("d")), "").unwrap();
+        fs::write(blobs.join(hex("e")), "e").unwrap();
+        fs::write(layout.path().join("README"), "").unwrap();
+        fs::create_dir(layout.path().join("blobs/sha512")).unwrap();
+        fs::write(layout.path().join("blobs/sha512").join(hex("ff")), "").unwrap();
+        let report = collect(&layout).unwrap();
+        let removed: Vec<_> = report.removed.iter().map(Digest::hex).collect();
+        assert_eq!(removed, [hex("e"), hex("ff")]);
+        assert_eq!(count(&layout), 5);
+        assert!(layout.path().join("README").exists());
+    }
+
+    #[test]
+    fn removes_nothing_through_symbolic_links() {
+        for link in ["blobs", "blobs/sha256", "blobs/sha512"] {
+            let (dir, layout) = scratch();
+            let outside = dir.path().join("outside");
+            let (place, inside) = (layout.path().join(link), outside.join("sha256"));
+            fs::create_dir_all(&inside).unwrap();
+            let victims: [PathBuf; 2] = [&outside, &inside].map(|dir| dir.join("e".repeat(64)));
+            for victim in &victims {
+                fs::write(victim, "").unwrap();
+            }
+            let _ = fs::remove_dir_all(&place);
+            symlink(&outside, &place).unwrap();
+            assert!(collect(&layout).is_err(), "{link}");
+            assert!(victims.iter().all(|victim| victim.exists()));
+            if link != "blobs/sha512" {
+                assert!(layout.writer().unwrap().put(b"x", "m").is_err(), "{link}");
+            }
+        }
+    }
+
+    #[test]
+    fn removes_what_killed_writers_left_and_waits_for_living_ones() {
+        let (dir, layout) = scratch();
+        let dead = layout.path().join(".umoci-1");
+        fs::create_dir(&dead).unwrap();
+        fs::write(dead.join("blob-1"), "half").unwrap();
+        fs::write(layout.path().join(".umoci-2"), "").unwrap();
+        symlink(dir.path(), layout.path().join(".umoci-3")).unwrap();
+        fs::create_dir_all(layout.path().join(".umoci-4/nested")).unwrap();
+        assert_eq!(collect(&layout).unwrap().temporary, 2);
+        assert!(!dead.exists() && dir.path().exists());
+
+        let garbage = layout.writer().unwrap().put(b"garbage", "m").unwrap();
+        fs::create_dir(&dead).unwrap();
+        let foreign = File::open(&dead).unwrap();
+        foreign.lock().unwrap();
+        assert_eq!(collect(&layout).unwrap_err().kind(), ErrorKind::Busy);
+        assert!(file_of(&layout, &garbage.digest).exists());
+        drop(foreign);
+        assert_eq!(collect(&layout).unwrap().removed, [garbage.digest]);
+
+        let writer = layout.writer().unwrap();
+        let garbage = writer.put(b"more", "m").unwrap();
+        assert_eq!(collect(&layout).unwrap_err().kind(), ErrorKind::Busy);
+        assert!(file_of(&layout, &garbage.digest).exists());
+    }
+
+    #[test]
+    fn spares_a_blob_that_is_put_again_meanwhile() {
+        let (_dir, layout) = scratch();
+        let digest = layout.writer().unwrap().put(b"x", "m").unwrap().digest;
+        let plan = Plan::make(&layout).unwrap().unwrap();
+        let again = layout.path().join("again");
+        fs::write(&again, "x").unwrap();
+        fs::rename(again, file_of(&layout, &digest)).unwrap();
+        let lock = sys::open_dir(&layout.dir, Path::new(".")).unwrap();
+        assert!(plan.carry_out(&layout, &lock).unwrap().removed.is_empty());
+    }
+
+    #[test]
+    fn many_ways_cost_no_time() {
+        let (_dir, layout) = scratch();
+        let writer = layout.writer().unwrap();
+        let mut top = put_image(&writer, b"a");
+        for _ in 0..40 {
+            top = put_index(&writer, vec![top.clone(), top]);
+        }
+        writer.tag(&name("t"), top.clone()).unwrap();
+        drop(writer);
+        assert!(collect(&layout).unwrap().removed.is_empty());
+        let writer = layout.writer().unwrap();
+        for _ in 0..80 {
+            top = put_index(&writer, vec![top]);
+        }
+        writer.tag(&name("deep"), top).unwrap();
+        drop(writer);
+        assert_eq!(collect(&layout).unwrap_err().kind(), ErrorKind::Limit);
+    }
 }

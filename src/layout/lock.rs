@@ -12,6 +12,7 @@
 //! They are always taken in this order. Readers take none.
 
 use std::fs::{File, TryLockError};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread::sleep;
@@ -72,7 +73,7 @@ impl Patience {
         if self.waited.is_zero() {
             log::info!("waiting for {}", what());
         }
-        let pause = self.pause.min(self.limit - self.waited);
+        let pause = self.pause.min(self.limit.saturating_sub(self.waited));
         sleep(pause);
         self.waited += pause;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -97,6 +98,7 @@ pub(super) fn acquire(
             Err(TryLockError::WouldBlock) => patience.pause(|| {
                 format!("{}, which uses the image layout (lock on {path:?})", holder(file))
             })?,
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(TryLockError::Error(error)) if sys::cannot_lock(&error) => {
                 log::warn!("{path:?} cannot be locked: {error}");
                 return Ok(Held::Impossible);

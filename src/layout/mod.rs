@@ -13,6 +13,8 @@ mod lock;
 mod reference;
 mod resolve;
 mod store;
+#[cfg(test)]
+mod tests;
 mod walk;
 mod writer;
 
@@ -84,59 +86,43 @@ impl Layout {
     }
 
     fn open_checked(path: &Path) -> Result<Self> {
-        let dir = match sys::open_place(path) {
-            // Nothing there, and something else than a layout there, are the same mistake.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(error)
-                    .at("invalid image detected: open", path)
-                    .context("read oci-layout");
-            }
-            opened => opened.at("open", path)?,
-        };
+        let dir = must_exist(sys::open_place(path), path).context("read oci-layout")?;
         let layout =
             Self { path: path.into(), dir: Arc::new(dir), lock_limit: lock::DEFAULT_LIMIT };
         layout.check_version()?;
-        layout.check_dir(BLOBS).context("check blobdir")?;
+        layout.check_blobs().context("check blobdir")?;
         layout.check_index().context("check index")?;
         Ok(layout)
     }
 
     fn check_version(&self) -> Result<()> {
-        let bytes = match self.read_file(LAYOUT_FILE, MAX_LAYOUT_FILE_SIZE) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(error.context("invalid image detected").context("read oci-layout"));
-            }
-            read => read.context("read oci-layout")?,
-        };
+        let path = self.path.join(LAYOUT_FILE);
+        must_exist(sys::lstat(&self.dir, Path::new(LAYOUT_FILE)), &path)
+            .context("read oci-layout")?;
+        let bytes = self.read_file(LAYOUT_FILE, MAX_LAYOUT_FILE_SIZE).context("read oci-layout")?;
         let marker: Marker = from_slice(&bytes, Trailing::Refuse)
-            .at("invalid contents of", self.path.join(LAYOUT_FILE))
+            .at("invalid contents of", path)
             .context("parse oci-layout")?;
         if marker.version == LAYOUT_VERSION {
             return Ok(());
         }
         Err(Error::invalid(format!(
             "layout version is not supported: invalid image detected: {:?} is of version {:?}",
-            &*self.path, marker.version
+            self.path, marker.version
         )))
     }
 
-    fn check_dir(&self, name: &str) -> Result<()> {
-        let metadata = sys::stat(&self.dir, Path::new(name))
-            .at("invalid image detected: open", self.path.join(name))?;
-        if metadata.is_dir() {
+    fn check_blobs(&self) -> Result<()> {
+        let path = self.path.join(BLOBS);
+        if must_exist(sys::stat(&self.dir, Path::new(BLOBS)), &path)?.is_dir() {
             return Ok(());
         }
-        Err(Error::invalid(format!(
-            "blobdir is not a directory: invalid image detected: {:?}",
-            self.path.join(name)
-        )))
+        Err(Error::invalid(format!("blobdir is not a directory: invalid image detected: {path:?}")))
     }
 
     fn check_index(&self) -> Result<()> {
         let path = self.path.join(INDEX_FILE);
-        let metadata = sys::lstat(&self.dir, Path::new(INDEX_FILE))
-            .at("invalid image detected: open", &path)?;
-        if metadata.is_dir() {
+        if must_exist(sys::lstat(&self.dir, Path::new(INDEX_FILE)), &path)?.is_dir() {
             return Err(Error::invalid(format!(
                 "index is a directory: invalid image detected: {path:?}"
             )));
@@ -219,7 +205,7 @@ impl Layout {
         LayoutWriter::new(self)
     }
 
-    fn read_limited(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>> {
+    pub(crate) fn read_limited(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>> {
         let (digest, size) = (&descriptor.digest, descriptor.size);
         if size > limit {
             return Err(Error::new(
@@ -269,6 +255,13 @@ impl Layout {
         lock::acquire(&file, Mode::Exclusive, &path, &mut patience)?;
         Ok(file)
     }
+}
+
+/// Names a directory without one of its parts for what it is: no layout.
+fn must_exist<T>(found: io::Result<T>, path: &Path) -> Result<T> {
+    let missing = matches!(&found, Err(error) if error.kind() == io::ErrorKind::NotFound);
+    let action = if missing { "invalid image detected: open" } else { "open" };
+    found.at(action, path)
 }
 
 /// Where a blob is, from the layout's directory.

@@ -43,8 +43,7 @@ fn is_component(mut rest: &[u8]) -> bool {
         rest = match tail {
             _ if word.is_empty() => return false,
             [] => return true,
-            [b'-', b'-', more @ ..] => more,
-            [b'-' | b'.' | b'_' | b':' | b'@' | b'+', more @ ..] => more,
+            [b'-', b'-', more @ ..] | [b'-' | b'.' | b'_' | b':' | b'@' | b'+', more @ ..] => more,
             _ => return false,
         };
     }

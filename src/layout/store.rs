@@ -7,7 +7,7 @@
 //! Being inside the layout, it is on the same filesystem as the blobs.
 
 use std::ffi::OsStr;
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::unix::fs::{MetadataExt, fchown};
@@ -105,23 +105,32 @@ impl TempDir {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
             made => made?,
         }
-        // Until it is locked it looks abandoned, and garbage collection may take it.
-        let locked = match sys::open_dir(layout, name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened?,
-        };
-        match locked.try_lock() {
-            Err(std::fs::TryLockError::WouldBlock) => return Ok(None),
-            Err(std::fs::TryLockError::Error(error)) if !sys::cannot_lock(&error) => {
-                return Err(error);
+        match Self::lock(layout, name, owner) {
+            Ok(dir) => Ok(Some(dir)),
+            // Until it is locked it looks abandoned, and garbage collection may take it.
+            Err(error) if is_taken(&error) => Ok(None),
+            Err(error) => {
+                // What is left of it is garbage.
+                let _ = sys::remove_dir(layout, name);
+                Err(error)
             }
-            _ => {}
         }
-        owner.give(&locked)?;
-        Ok((locked.metadata()?.nlink() > 0).then_some(locked))
     }
 
-    /// Makes a new file in a directory.
+    fn lock(layout: &File, name: &Path, owner: Owner) -> io::Result<File> {
+        let dir = sys::open_dir(layout, name)?;
+        match dir.try_lock() {
+            Err(TryLockError::Error(error)) if sys::cannot_lock(&error) => {}
+            locked => locked?,
+        }
+        owner.give(&dir)?;
+        match dir.metadata()?.nlink() {
+            0 => Err(io::ErrorKind::NotFound.into()),
+            _ => Ok(dir),
+        }
+    }
+
+    /// Makes a new file in the directory.
     pub(super) fn file(self: &Arc<Self>) -> io::Result<TempFile> {
         let name = PathBuf::from(format!("file-{}", self.files.fetch_add(1, Ordering::Relaxed)));
         let file = sys::create_file(&self.dir, &name)?;
@@ -138,6 +147,11 @@ impl Drop for TempDir {
             log::warn!("cannot remove temporary directory {:?}: {error}", self.name);
         }
     }
+}
+
+/// Whether somebody else removes, or is about to remove, what was just made.
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::WouldBlock)
 }
 
 /// Removes a directory that holds no directories.

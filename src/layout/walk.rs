@@ -6,11 +6,10 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::oci::json::{MAX_DOCUMENT_SIZE, Trailing, from_slice};
+use crate::oci::json::{MAX_DOCUMENT_SIZE, Members, Trailing, from_slice};
 use crate::oci::{Descriptor, Digest, Index, Manifest, media_type};
 
 use super::Layout;
@@ -186,9 +185,7 @@ fn collect(value: &Value, role: Role, found: &mut Children) {
         }
         Value::Array(values) => values.iter().for_each(|value| collect(value, role, found)),
         Value::Object(members) => {
-            if let Ok(target) = Descriptor::deserialize(value) {
-                found.push((target, role));
-            }
+            found.extend(descriptor(members).map(|target| (target, role)));
             for (name, value) in members {
                 let role = match name.as_str() {
                     "manifests" => Role::Entry,
@@ -200,4 +197,11 @@ fn collect(value: &Value, role: Role, found: &mut Children) {
         }
         _ => {}
     }
+}
+
+/// Takes an object for a descriptor, as far as it is one.
+fn descriptor(members: &Members) -> Option<Descriptor> {
+    let media_type = members.get("mediaType")?.as_str()?;
+    let digest = members.get("digest")?.as_str()?.parse().ok()?;
+    Some(Descriptor::new(media_type, digest, members.get("size")?.as_u64()?))
 }

@@ -64,8 +64,8 @@ impl Session {
         let Shared { layout, owner, .. } = &*self.0;
         let (blobs, name) = (Path::new(BLOBS), Path::new(algorithm.as_str()));
         let path = layout.path.join(blobs);
-        let dir = sys::open_dir(&layout.dir, blobs).at("open directory", &path)?;
-        ensure_dir(&dir, name, *owner).at("open directory", path.join(name))
+        let dir = sys::open_dir(&layout.dir, blobs).at("open as a real directory", &path)?;
+        ensure_dir(&dir, name, *owner).at("open as a real directory", path.join(name))
     }
 
     /// Makes the names of blobs survive a power cut.
@@ -73,7 +73,7 @@ impl Session {
         let mut unsynced = self.0.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
         for algorithm in unsynced.iter() {
             let dir = self.blobs(*algorithm)?;
-            sys::sync_dir(&dir).with_context(|| format!("sync {algorithm:?} blobs"))?;
+            sys::sync_dir(&dir).with_context(|| format!("sync {} blobs", algorithm.as_str()))?;
         }
         unsynced.clear();
         Ok(())

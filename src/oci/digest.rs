@@ -76,6 +76,18 @@ impl Digest {
         Self { algorithm: Algorithm::Sha256, hex: hex(sum) }
     }
 
+    /// The 32 bytes, if the algorithm is SHA-256.
+    pub fn to_sha256(&self) -> Option<[u8; 32]> {
+        let mut sum = [0; 32];
+        if self.algorithm != Algorithm::Sha256 || self.hex.len() != 2 * sum.len() {
+            return None;
+        }
+        for (byte, digits) in sum.iter_mut().zip(self.hex.as_bytes().chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        Some(sum)
+    }
+
     /// The algorithm.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -251,7 +263,9 @@ mod tests {
 
     #[test]
     fn reads_only_well_formed_digests() {
-        assert_eq!(EMPTY_JSON.parse::<Digest>().unwrap().to_string(), EMPTY_JSON);
+        let digest: Digest = EMPTY_JSON.parse().unwrap();
+        assert_eq!(digest.to_string(), EMPTY_JSON);
+        assert_eq!(Digest::from_sha256(&digest.to_sha256().unwrap()), digest);
         for text in [
             "",
             "sha256",

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::idmap::Owner;
+
 /// The type of an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -20,15 +22,6 @@ pub enum Kind {
     Fifo,
     /// A socket, which no layer can hold.
     Socket,
-}
-
-/// The owner of an inode, as numbers. Names never matter here.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Owner {
-    /// The user id.
-    pub uid: u32,
-    /// The group id.
-    pub gid: u32,
 }
 
 /// A point in time of an inode.

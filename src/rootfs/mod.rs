@@ -9,7 +9,8 @@ mod remove;
 mod resolve;
 mod xattr;
 
-pub use metadata::{Device, FileTime, Identity, Kind, Metadata, Owner, Stat, Xattr};
+pub use crate::idmap::Owner;
+pub use metadata::{Device, FileTime, Identity, Kind, Metadata, Stat, Xattr};
 pub use native::Native;
 pub use ops::{Change, Dir, DirEntry, FsOps};
 pub use path::{Name, RootPath};

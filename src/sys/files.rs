@@ -18,7 +18,13 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC);
 
 fn open(dir: &File, path: &Path, flags: OFlag, mode: Mode) -> io::Result<File> {
-    Ok(File::from(openat(dir, path, flags | OFlag::O_CLOEXEC, mode)?))
+    loop {
+        match openat(dir, path, flags | OFlag::O_CLOEXEC, mode) {
+            // Network filesystems let a signal end the call.
+            Err(Errno::EINTR) => {}
+            opened => return Ok(File::from(opened?)),
+        }
+    }
 }
 
 /// Whether this process has the rights of the system's administrator.

@@ -1,1 +1,26 @@
-//! x
+// SPDX-License-Identifier: Apache-2.0
+//! The program as its users see it, and beside it other programs that work on
+//! the same files. One binary, so that it links once.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bundles;
+mod command_line;
+mod config;
+mod failures;
+mod harness;
+mod help;
+mod layouts;
+mod stat;
+
+/// Every file beside this one is listed above, or its tests would silently not run.
+#[test]
+fn no_test_file_is_forgotten() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it");
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let module = name.trim_end_matches(".rs");
+        let listed = include_str!("main.rs").contains(&format!("mod {module};\n"));
+        assert!(listed || module == "main" || name.ends_with(".snap"), "{name} is not listed");
+    }
+}

@@ -1,2 +1,132 @@
-//! The command line program.
-fn main() {}
+// SPDX-License-Identifier: Apache-2.0
+//! The command line program: reads the command line, starts a command, shows
+//! how it ended. What commands do is in the library.
+
+mod args;
+mod clock;
+mod config;
+mod failure;
+mod gc;
+mod grammar;
+mod help;
+mod host;
+mod init;
+mod list;
+mod logging;
+mod new;
+mod output;
+mod publish;
+mod remove;
+mod repack;
+mod stat;
+mod tag;
+mod unpack;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use umoci::error::Error;
+
+use crate::failure::{Failure, Outcome};
+use crate::grammar::{Invocation, UsageError};
+use crate::logging::LogArgs;
+
+/// Exit status of a question that was answered "no".
+const NO: u8 = 3;
+
+/// umoci modifies Open Container images
+#[derive(Debug, Parser)]
+#[command(name = "umoci", version = help::VERSION)]
+#[command(disable_help_subcommand = true, disable_version_flag = true)]
+pub(crate) struct Program {
+    #[command(flatten)]
+    log: LogArgs,
+
+    /// print the version
+    #[arg(long, short = 'v', action = clap::ArgAction::Version)]
+    version: Option<bool>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The commands, in the order in which help lists them.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Config(config::Args),
+    Unpack(unpack::Args),
+    Repack(repack::Args),
+    New(new::Args),
+    Tag(tag::Args),
+    #[command(visible_alias = "rm")]
+    Remove(remove::Args),
+    Stat(stat::Args),
+    Gc(gc::Args),
+    Init(init::Args),
+    #[command(visible_alias = "ls")]
+    List(list::Args),
+}
+
+impl Command {
+    fn run(&self) -> Outcome {
+        match self {
+            Self::Config(args) => config::run(args),
+            Self::Unpack(args) => unpack::run(args),
+            Self::Repack(args) => repack::run(args),
+            Self::New(args) => new::run(args),
+            Self::Tag(args) => tag::run(args),
+            Self::Remove(args) => remove::run(args),
+            Self::Stat(args) => stat::run(args),
+            Self::Gc(args) => gc::run(args),
+            Self::Init(args) => init::run(args),
+            Self::List(args) => list::run(args),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let mut program = Program::command();
+    program.build();
+    let ended = match grammar::read(&program, std::env::args_os().skip(1)) {
+        Ok(Invocation::Run(words)) => run(words),
+        Ok(Invocation::Help(names)) => output::result(&help::render(&program, &names)),
+        Ok(Invocation::Version) => output::result(&help::version()),
+        Ok(Invocation::NoTopic(name)) => {
+            output::complain(&format!("No help topic for '{}'", name.to_string_lossy()));
+            return ExitCode::from(NO);
+        }
+        Err(error) => incorrect_usage(&program, &error),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        // Who reads only the first lines has got what was wanted.
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.lines().for_each(|line| output::complain(&line));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: Vec<OsString>) -> Outcome {
+    let program = Program::try_parse_from(words).map_err(unexpected)?;
+    logging::start(program.log.level()?);
+    program.command.run()
+}
+
+/// What clap refuses although the grammar let it pass.
+fn unexpected(error: clap::Error) -> Error {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    Error::invalid(line.trim_start_matches("error: "))
+}
+
+/// Shows how the command is to be used, and fails.
+fn incorrect_usage(program: &clap::Command, error: &UsageError) -> Outcome {
+    let message = output::one_line(&error.message);
+    let help = help::render(program, &error.command);
+    // The reader of standard output may be gone; the error is to be seen all the same.
+    let _ = output::result(&format!("Incorrect Usage: {message}\n\n{help}"));
+    Err(Failure::from(Error::invalid(message)))
+}

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::document::{Mount, Namespace, RuntimeSpec};
 use crate::error::{Context, Result};
 use crate::rootfs::RootPath;
-use crate::sys;
+use crate::sys::rootfs as sys;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 

@@ -127,7 +127,7 @@ impl Applier<'_, '_> {
         let kind = std::mem::replace(&mut entry.kind, EntryKind::Fifo);
         match kind {
             EntryKind::File { size } => self.file(place, entry, size, members),
-            EntryKind::Dir => self.directory(place, entry),
+            EntryKind::Dir => self.directory(&place, entry),
             EntryKind::Symlink { target } => self.symlink(place, entry, &target),
             EntryKind::Hardlink { target } => self.hard_link(place, &target),
             EntryKind::CharDevice(device) => self.node(place, entry, Kind::CharDevice, device),
@@ -179,30 +179,33 @@ impl Applier<'_, '_> {
         Ok(body)
     }
 
-    fn directory(&mut self, place: Place<'_>, entry: Entry) -> Result<()> {
+    fn directory(&mut self, place: &Place<'_>, entry: Entry) -> Result<()> {
         let metadata = self.metadata(entry)?;
         let has_xattrs = !metadata.xattrs.is_empty();
-        let mut path = place.path.clone();
-        match self.fs.create_dir(&place.parent.dir, place.name) {
-            Ok(()) => self.parents.set_new(path.clone(), metadata, place.parent.inherits_xattrs),
+        let path = match self.fs.create_dir(&place.parent.dir, place.name) {
+            Ok(()) => self.new_directory(place, metadata),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                match self.existing_directory(&place)? {
+                match self.existing_directory(place)? {
                     Some(existing) => {
-                        path = existing;
-                        self.parents.set_existing(path.clone(), metadata);
+                        self.parents.set_existing(existing.clone(), metadata);
+                        existing
                     }
                     None => {
-                        self.remove_existing(&place)?;
+                        self.remove_existing(place)?;
                         self.fs.create_dir(&place.parent.dir, place.name)?;
-                        let inherits = place.parent.inherits_xattrs;
-                        self.parents.set_new(path.clone(), metadata, inherits);
+                        self.new_directory(place, metadata)
                     }
                 }
             }
             Err(error) => return Err(error.into()),
-        }
+        };
         self.ledger.insert(path, None, has_xattrs);
         Ok(())
+    }
+
+    fn new_directory(&mut self, place: &Place<'_>, metadata: Metadata) -> RootPath {
+        self.parents.set_new(place.path.clone(), metadata, place.parent.inherits_xattrs);
+        place.path.clone()
     }
 
     /// The directory that is there already, if one is (or a link to one that is kept).

@@ -66,7 +66,7 @@ impl<R: Read> fmt::Debug for Decoder<R> {
 
 /// Says which format is broken, unless it was the input that failed.
 fn say(error: io::Error, format: &str) -> io::Error {
-    let own = error.get_ref().is_some_and(|inner| inner.is::<Error>());
+    let own = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Error>);
     if own || error.raw_os_error().is_some() || error.kind() == io::ErrorKind::Interrupted {
         return error;
     }
@@ -87,7 +87,7 @@ struct Gzip<R> {
 
 enum State<R> {
     Start(Input<R>),
-    Member(GzDecoder<Input<R>>),
+    Member(Box<GzDecoder<Input<R>>>),
     End,
 }
 
@@ -129,7 +129,7 @@ impl<R: Read> Gzip<R> {
             State::End => return Ok(()),
         };
         if input.filled().starts_with(&GZIP_MAGIC) {
-            self.state = State::Member(GzDecoder::new(input));
+            self.state = State::Member(Box::new(GzDecoder::new(input)));
             return Ok(());
         }
         let junk = io::copy(&mut input, &mut io::sink())?;

@@ -253,3 +253,39 @@ impl<W: Write> GzipEncoder<W> {
         Ok(self.output)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compressed(deflate: &mut Compress, dictionary: &[u8], input: &[u8]) -> Vec<u8> {
+        let bytes = [dictionary, input].concat();
+        let mut block = Block { bytes, dictionary: dictionary.len(), ..Block::default() };
+        block.compress(deflate).unwrap();
+        block.compressed
+    }
+
+    /// Few letters make many short matches, some of which cross the dictionary's end.
+    fn letters(seed: u64, len: usize) -> Vec<u8> {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let letter = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            b"abc"[usize::try_from((state >> 40) % 3).unwrap()]
+        };
+        std::iter::repeat_with(letter).take(len).collect()
+    }
+
+    #[test]
+    fn a_block_does_not_depend_on_the_ones_before() {
+        let new = || Compress::new(Compression::new(LEVEL), false);
+        let mut used = new();
+        for seed in 1..30 {
+            let (dictionary, input) = (letters(seed, WINDOW), letters(seed + 100, 3000));
+            let alone = compressed(&mut new(), &dictionary, &input);
+            assert!(compressed(&mut used, &dictionary, &input) == alone, "{seed}");
+            compressed(&mut used, &[], &letters(seed + 200, 3 * WINDOW));
+        }
+    }
+}

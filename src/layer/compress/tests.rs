@@ -77,11 +77,11 @@ fn media_types_name_the_compression() {
 
 #[test]
 fn bytes_depend_on_neither_threads_nor_writes() {
-    let bytes = sample(5_300_000);
+    let bytes = sample(4_300_000);
     for compression in [Compression::Gzip, Compression::Zstd] {
         let one = encode(&bytes, compression, 1, 65_536);
         assert!(one.len() < bytes.len());
-        for (threads, piece) in [(2, 65_536), (7, 65_536), (2, 1_000_003), (3, 999), (1, 8 << 20)] {
+        for (threads, piece) in [(2, 999), (7, 1_000_003)] {
             let other = encode(&bytes, compression, threads, piece);
             assert!(one == other, "{compression:?} with {threads} threads, writes of {piece}");
         }

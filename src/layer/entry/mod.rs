@@ -3,7 +3,13 @@
 //! such values out of a tar stream ([`Members`]) and the encoder that makes
 //! header blocks of them ([`Entry::encode`]). Nothing here touches a disk.
 
+mod encode;
+mod header;
+mod member;
+mod number;
+mod pax;
 mod read;
+mod sparse;
 
 pub use read::{Chunk, Limits, Members};
 

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! [`Members`], the pull reader over a tar stream.
+//! [`Members`], the pull reader over a tar stream: v7, ustar, GNU, star and
+//! PAX headers, and sparse files. What two readers could take differently is
+//! refused rather than guessed.
 
-use std::io::BufRead;
+use std::io::{self, BufRead};
 
-use super::Entry;
-use crate::error::Result;
+use super::header::{BLOCK, Block, invalid};
+use super::member::{Pending, Sparse, assemble, shown};
+use super::pax::{self, Pax};
+use super::sparse::{self, BodyMap, OldMap, Region, SparseMap};
+use super::{Entry, EntryKind};
+use crate::error::{Context, Error, Result};
 
 /// What a single member may ask for.
 #[derive(Debug, Clone)]
@@ -44,38 +50,80 @@ pub struct Chunk<'a> {
 }
 
 /// Reads the members of a tar stream one after another.
+///
+/// After an error the position in the stream is unknown, and reading on is of no use.
 #[derive(Debug)]
 pub struct Members<R> {
     input: R,
+    limits: Limits,
+    /// What is left of the current body, last region first; none is empty.
+    regions: Vec<Region>,
+    /// The bytes that fill the current body's last block.
+    padding: u64,
+    ended: bool,
 }
 
 impl<R: BufRead> Members<R> {
     /// Reads from `input`, whose `fill_buf` should give large slices.
     pub fn new(input: R) -> Self {
-        Self { input }
+        let limits = Limits::default();
+        Self { input, limits, regions: Vec::new(), padding: 0, ended: false }
     }
 
     /// Replaces the default limits.
     #[must_use]
-    pub fn with_limits(self, _limits: Limits) -> Self {
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 
     /// Gives the next member, after what is left of the last one's body;
     /// `None` at the end of the archive, behind which nothing is read.
     pub fn next_member(&mut self) -> Result<Option<Entry>> {
-        unimplemented!()
+        self.skip_body()?;
+        let mut pending = Pending::default();
+        while let Some(block) = self.next_block()? {
+            match block.typeflag() {
+                b'x' => {
+                    let body = self.metadata(&block, &mut pending)?;
+                    pending.pax = Pax::new(&body, self.limits.xattr_value)?;
+                }
+                b'g' => pax::check_global(&self.metadata(&block, &mut pending)?)?,
+                b'L' => pending.name = Some(self.metadata(&block, &mut pending)?),
+                b'K' => pending.link = Some(self.metadata(&block, &mut pending)?),
+                _ => {
+                    let member = assemble(&block, pending, &self.limits)?;
+                    self.begin(&member.entry, member.stored, member.sparse)
+                        .with_context(|| shown(&member.entry.path))?;
+                    return Ok(Some(member.entry));
+                }
+            }
+        }
+        if pending.is_empty() { Ok(None) } else { Err(unexpected_end()) }
     }
 
     /// Gives the next bytes of the current member's body without copying them;
     /// `None` when all were consumed.
     pub fn body(&mut self) -> Result<Option<Chunk<'_>>> {
-        unimplemented!()
+        let Some(region) = self.regions.last() else { return Ok(None) };
+        let bytes = fill(&mut self.input)?;
+        if bytes.is_empty() {
+            return Err(unexpected_end());
+        }
+        let count = usize::try_from(region.len).unwrap_or(usize::MAX).min(bytes.len());
+        Ok(Some(Chunk { offset: region.offset, bytes: &bytes[..count] }))
     }
 
     /// Marks `count` bytes of what [`Members::body`] gave as read.
-    pub fn consume(&mut self, _count: usize) {
-        unimplemented!()
+    pub fn consume(&mut self, count: usize) {
+        let Some(region) = self.regions.last_mut() else { return };
+        let count = usize::try_from(region.len).unwrap_or(usize::MAX).min(count);
+        self.input.consume(count);
+        region.offset += count as u64;
+        region.len -= count as u64;
+        if region.len == 0 {
+            self.regions.pop();
+        }
     }
 
     /// The input, which stands where [`Members::body`] has read to.
@@ -87,4 +135,148 @@ impl<R: BufRead> Members<R> {
     pub fn into_inner(self) -> R {
         self.input
     }
+
+    /// Prepares the body of a member.
+    fn begin(&mut self, entry: &Entry, stored: u64, sparse: Option<Sparse>) -> Result<()> {
+        let real_size = if let EntryKind::File { size } = entry.kind { size } else { 0 };
+        let mut left = stored;
+        let mut regions = match sparse {
+            None => vec![Region { offset: 0, len: stored }],
+            Some(Sparse::Old(map, extended)) => self.old_map(map, extended)?,
+            Some(Sparse::Pax(SparseMap::Known(regions))) => regions,
+            Some(Sparse::Pax(SparseMap::InBody)) => self.map_in_body(&mut left)?,
+        };
+        sparse::check_count(regions.len(), self.limits.regions)?;
+        sparse::check(&regions, real_size, left)?;
+        regions.retain(|region| region.len > 0);
+        regions.reverse();
+        self.regions = regions;
+        self.padding = padding(stored);
+        Ok(())
+    }
+
+    fn old_map(&mut self, mut map: OldMap, mut extended: bool) -> Result<Vec<Region>> {
+        while extended {
+            extended = map.extension(&self.block()?.ok_or_else(unexpected_end)?)?;
+            sparse::check_count(map.regions.len(), self.limits.regions)?;
+        }
+        Ok(map.regions)
+    }
+
+    fn map_in_body(&mut self, stored: &mut u64) -> Result<Vec<Region>> {
+        let mut map = BodyMap::default();
+        loop {
+            *stored = stored
+                .checked_sub(BLOCK as u64)
+                .ok_or_else(|| invalid("map of a sparse file has no end"))?;
+            let block = self.block()?.ok_or_else(unexpected_end)?;
+            if let Some(regions) = map.block(&block, self.limits.regions)? {
+                return Ok(regions);
+            }
+        }
+    }
+
+    /// Reads the body of an extended header.
+    fn metadata(&mut self, block: &Block, pending: &mut Pending) -> Result<Vec<u8>> {
+        let size = pending.count(block.size()?, &self.limits)?;
+        let mut left = usize::try_from(size).map_err(|_| invalid("size out of range"))?;
+        let mut body = Vec::with_capacity(left.min(64 << 10));
+        while left > 0 {
+            let bytes = fill(&mut self.input)?;
+            if bytes.is_empty() {
+                return Err(unexpected_end());
+            }
+            let count = bytes.len().min(left);
+            body.extend_from_slice(&bytes[..count]);
+            self.input.consume(count);
+            left -= count;
+        }
+        self.skip(padding(size))?;
+        Ok(body)
+    }
+
+    /// Reads the next header block; `None` at the end of the archive, which is
+    /// two blocks of zeros or the end of the input.
+    fn next_block(&mut self) -> Result<Option<Block>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let Some(bytes) = self.block()? else {
+            self.ended = true;
+            return Ok(None);
+        };
+        if bytes != [0; BLOCK] {
+            return Block::new(&bytes).map(Some);
+        }
+        if self.block()?.is_some_and(|second| second != [0; BLOCK]) {
+            return Err(invalid("a block of zeros between members"));
+        }
+        self.ended = true;
+        Ok(None)
+    }
+
+    /// Reads one block; `None` when the input has ended.
+    fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
+        let mut block = [0; BLOCK];
+        let mut filled = 0;
+        while filled < BLOCK {
+            let bytes = fill(&mut self.input)?;
+            if bytes.is_empty() {
+                return if filled == 0 { Ok(None) } else { Err(unexpected_end()) };
+            }
+            let count = bytes.len().min(BLOCK - filled);
+            block[filled..filled + count].copy_from_slice(&bytes[..count]);
+            self.input.consume(count);
+            filled += count;
+        }
+        Ok(Some(block))
+    }
+
+    fn skip_body(&mut self) -> Result<()> {
+        while let Some(region) = self.regions.pop() {
+            if self.skip(region.len)? > 0 {
+                return Err(unexpected_end());
+            }
+        }
+        // An archive may end with its last member's last byte.
+        let padding = std::mem::take(&mut self.padding);
+        self.skip(padding).map(drop)
+    }
+
+    /// Skips bytes and tells how many were missing.
+    fn skip(&mut self, count: u64) -> Result<u64> {
+        let mut left = count;
+        while left > 0 {
+            let available = fill(&mut self.input)?.len();
+            if available == 0 {
+                break;
+            }
+            let count = usize::try_from(left).unwrap_or(usize::MAX).min(available);
+            self.input.consume(count);
+            left -= count as u64;
+        }
+        Ok(left)
+    }
+}
+
+/// The input's next bytes; none at its end.
+fn fill<R: BufRead>(input: &mut R) -> Result<&[u8]> {
+    loop {
+        match input.fill_buf() {
+            Ok(_) => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // The bytes are there now; a second call is how to borrow them past the loop.
+    Ok(input.fill_buf()?)
+}
+
+/// How many bytes follow `size` of them to fill the last block.
+fn padding(size: u64) -> u64 {
+    size.wrapping_neg() % BLOCK as u64
+}
+
+fn unexpected_end() -> Error {
+    Error::invalid("unexpected EOF")
 }

@@ -54,6 +54,74 @@ fn a_new_index_has_the_known_digest() {
     );
 }
 
+fn history_of(created: &str, created_by: &str, empty_layer: bool) -> History {
+    History {
+        created: Some(created.parse().unwrap()),
+        created_by: created_by.into(),
+        empty_layer,
+        ..History::default()
+    }
+}
+
+fn stored<D: Document>(document: &D) -> Descriptor {
+    let bytes = document.to_bytes().unwrap();
+    Descriptor::new(D::MEDIA_TYPE, Digest::of(Algorithm::Sha256, &bytes), bytes.len() as u64)
+}
+
+#[test]
+fn an_image_with_plain_layers_has_the_known_digests() {
+    const EPOCH: &str = "1970-01-01T00:00:00Z";
+    let layers: [(Digest, u64); 2] = [
+        ("sha256:52a9bb6b244e63c4448ae78d9786c22191fa7674e2a7f9ebd597295d698d19be", 1536),
+        ("sha256:c8210dff53485502d04a18e64c6c58bc4867f57721615b3c4ed6d36846f2336c", 2048),
+    ]
+    .map(|(digest, size)| (digest.parse().unwrap(), size));
+    let mut config = new_config();
+    config.created = Some(EPOCH.parse().unwrap());
+    config.history = vec![history_of(EPOCH, "umoci insert", false); 2];
+    config.rootfs.diff_ids.extend(layers.iter().map(|(digest, _)| digest.clone()));
+    let mut manifest = Manifest::new(stored(&config));
+    manifest.layers.extend(
+        layers.map(|(digest, size)| Descriptor::new(media_type::IMAGE_LAYER, digest, size)),
+    );
+    assert_eq!(config.to_bytes().unwrap().len(), 409);
+    assert_eq!(digest(&config), "881b13328fc325f12f5cf4c89640853cb8d314ec426920442a638ae0403b1fee");
+    assert_eq!(manifest.to_bytes().unwrap().len(), 548);
+    assert_eq!(
+        digest(&manifest),
+        "ffc2441c00b1adad171aa9701db228cd187ed511de763f434fc3c94176ae9ccb"
+    );
+}
+
+#[test]
+fn a_repacked_image_has_the_known_digests() {
+    const CREATED: &str = "1997-03-25T13:40:00+01:00";
+    let mut config = new_config();
+    config.created = Some(CREATED.parse().unwrap());
+    config.config.user = "1000:100".into();
+    config.config.cmd = vec!["/bin/sh".into()];
+    let diff_id = "sha256:b30a031a2b1c4616735cf8dd5d08ddebcbbff91e1d6b9fc740a2fec18af57b27";
+    config.rootfs.diff_ids.push(diff_id.parse().unwrap());
+    config.history =
+        vec![history_of(CREATED, "umoci repack", false), history_of(CREATED, "umoci config", true)];
+    let blob = "sha256:e7013826daf8b5d68f82c5b790ca5e9de222a834f2cb3fe3532030161bd72083";
+    let mut layer =
+        Descriptor::new(format!("{}+gzip", media_type::IMAGE_LAYER), blob.parse().unwrap(), 335);
+    layer.annotations.insert("ci.umo.uncompressed_blob_size".into(), "7680".into());
+    let mut manifest = Manifest::new(stored(&config));
+    manifest.layers.push(layer);
+    let mut entry = stored(&manifest);
+    entry.annotations.insert("org.opencontainers.image.ref.name".into(), "latest".into());
+    let index = Index { manifests: vec![entry], ..Index::default() };
+    assert_eq!(config.to_bytes().unwrap().len(), 404);
+    assert_eq!(digest(&config), "f4a39a97d97aa834da7ad2d92940f9636a57e3d9b3cc7c53242451b02a6cea89");
+    assert_eq!(
+        digest(&manifest),
+        "27bcd3b4f31740cc087346382aaba3fe1c01872d75ead1bd2b9f7053d2bb3231"
+    );
+    assert_eq!(digest(&index), "b780d08bfed4850ab807b7c308682fae6868ed9c09c0c842063c418ebe2a19fb");
+}
+
 #[test]
 fn absent_and_null_lists_are_written_empty() {
     for members in ["", ",\"layers\":null,\"annotations\":null,\"subject\":null"] {

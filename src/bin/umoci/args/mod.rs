@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Groups of flags that several commands share. Each holds what was typed;
+//! its methods check it and give what the library takes.
+
+mod compress;
+mod history;
+mod id_map;
+mod location;
+mod positional;
+
+pub(crate) use compress::CompressArgs;
+pub(crate) use history::{HistoryArgs, HistoryDefaults};
+pub(crate) use id_map::IdMapArgs;
+pub(crate) use location::{ImageArg, LayoutArg, TagArg, open};
+pub(crate) use positional::{none, one};

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How many words a command takes besides its flags.
+//!
+//! clap would check this first; scripts know it as the last check before a
+//! command starts, so commands take any number and ask here.
+
+use std::ffi::{OsStr, OsString};
+
+use umoci::error::{Error, Result};
+
+/// Refuses any word.
+pub(crate) fn none(words: &[OsString]) -> Result<()> {
+    if words.is_empty() { Ok(()) } else { Err(wrong_number("none", words)) }
+}
+
+/// The one word that is called `name` in messages; `noun` is what it must not be an empty one of.
+pub(crate) fn one<'a>(words: &'a [OsString], name: &str, noun: &str) -> Result<&'a OsStr> {
+    match words {
+        [word] if word.is_empty() => Err(Error::invalid(format!("{noun} cannot be empty"))),
+        [word] => Ok(word),
+        _ => Err(wrong_number(&format!("<{name}>"), words)),
+    }
+}
+
+fn wrong_number(expected: &str, words: &[OsString]) -> Error {
+    let mut message = format!("invalid number of positional arguments: expected {expected}");
+    if !words.is_empty() {
+        message.push_str(&format!(", got {words:?}"));
+    }
+    Error::invalid(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts() {
+        let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+        assert!(none(&[]).is_ok());
+        let error = none(&words(&["a", "--b"])).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "invalid number of positional arguments: expected none, got [\"a\", \"--b\"]"
+        );
+        assert_eq!(one(&words(&["a"]), "bundle", "bundle path").unwrap(), "a");
+        let error = one(&words(&[""]), "bundle", "bundle path").unwrap_err().to_string();
+        assert_eq!(error, "bundle path cannot be empty");
+        let error = one(&[], "bundle", "bundle path").unwrap_err().to_string();
+        assert_eq!(error, "invalid number of positional arguments: expected <bundle>");
+    }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `umoci config`: change an image's configuration.
+
+mod settings;
+
+use std::ffi::OsString;
+
+use umoci::error::Context;
+use umoci::image::{Image, ImageEditor};
+
+use crate::args::{self, HistoryArgs, HistoryDefaults, ImageArg, TagArg};
+use crate::clock::Clock;
+use crate::failure::Outcome;
+use crate::publish::publish;
+
+use settings::Settings;
+
+/// change the configuration of an image
+///
+/// "<tag>" (default "latest") names the image to start from. The result gets that tag too, or
+/// "<new-tag>" if that is given. First everything that --clear names is cleared, then the other
+/// flags are applied. Flags that add something can be repeated.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "umoci config [command options] --image <image-path>[:<tag>] [--tag <new-tag>]"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    settings: Settings,
+
+    #[command(flatten)]
+    tag: TagArg,
+
+    #[command(flatten)]
+    history: HistoryArgs,
+
+    #[command(flatten)]
+    image: ImageArg,
+
+    #[arg(hide = true)]
+    words: Vec<OsString>,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let target = args.image.target()?;
+    args.history.check()?;
+    let tag = args.tag.or(&target.tag)?;
+    args::none(&args.words)?;
+    let edits = args.settings.edits()?;
+    let defaults = HistoryDefaults { created_by: "umoci config", created: Clock::read()?.now };
+    let history = args.history.entry(&defaults)?;
+
+    let layout = target.layout()?;
+    let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
+    let writer = layout.writer().context("write image")?;
+    let mut editor = ImageEditor::new(&writer, image);
+    edits.apply(editor.config_mut());
+    edits.annotate(editor.annotations_mut());
+    let history = history.map(|entry| entry.by(&editor.config().author));
+    editor.record(history);
+    publish(&writer, editor, &tag)
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Why a command failed, and what the user can do about it.
+
+use std::io;
+
+use umoci::error::{Error, ErrorKind};
+
+use crate::host;
+
+/// The result of a command.
+pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+
+/// An error of the library, with a hint where the user can act.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    error: Error,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// Adds a hint: one sentence.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the hint that `--rootless` may help, to a refusal of the system that it can help with.
+    pub(crate) fn suggest_rootless(self, rootless: bool) -> Self {
+        let refused = self.error.kind() == ErrorKind::Permission;
+        if refused && !rootless && host::caller().uid != 0 {
+            return self.hint("Without root's privileges, --rootless may help.");
+        }
+        self
+    }
+
+    /// Whether the reader of standard output went away, which is no failure of ours.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        self.error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// The lines to show: the error, and the hint if there is one.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> + '_ {
+        let error = format!("umoci: {}", self.error);
+        let hint = self.hint.as_ref().map(|hint| format!("umoci: hint: {hint}"));
+        std::iter::once(error).chain(hint)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, hint: None }
+    }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What commands ask of the machine: who is calling, and what a new image says
+//! of its platform, in the names that image configurations use (Go's `GOOS`,
+//! `GOARCH` and, on ARM, variants).
+
+use umoci::rootfs::Owner;
+
+/// Who is running this program.
+pub(crate) fn caller() -> Owner {
+    Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
+}
+
+/// The platform of this machine.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    pub(crate) os: &'static str,
+    pub(crate) architecture: &'static str,
+    pub(crate) variant: &'static str,
+}
+
+impl Host {
+    /// Asks the system.
+    pub(crate) fn read() -> Self {
+        let architecture = architecture(std::env::consts::ARCH, cfg!(target_endian = "little"));
+        let cpu_info = match architecture {
+            "arm" => std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default(),
+            _ => String::new(),
+        };
+        let variant = variant(architecture, &cpu_info);
+        Self { os: std::env::consts::OS, architecture, variant }
+    }
+}
+
+fn architecture(rust_name: &'static str, little_endian: bool) -> &'static str {
+    match (rust_name, little_endian) {
+        ("x86_64", _) => "amd64",
+        ("x86", _) => "386",
+        ("aarch64", _) => "arm64",
+        ("powerpc64", true) => "ppc64le",
+        ("powerpc64", false) => "ppc64",
+        ("mips", true) => "mipsle",
+        ("mips64", true) => "mips64le",
+        ("loongarch64", _) => "loong64",
+        (name, _) => name,
+    }
+}
+
+/// The variant of an ARM processor; other architectures have none here.
+fn variant(architecture: &str, cpu_info: &str) -> &'static str {
+    match architecture {
+        "arm64" => "v8",
+        "arm" => arm_variant(cpu_info),
+        _ => "",
+    }
+}
+
+fn arm_variant(cpu_info: &str) -> &'static str {
+    let field = |name: &str| {
+        let mut fields = cpu_info.lines().filter_map(|line| line.split_once(':'));
+        fields.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
+    };
+    let number = field("CPU architecture").unwrap_or_default();
+    // The Raspberry Pi 1 and Zero call themselves architecture 7, but have an ARMv6 core.
+    if number == "7" && field("model name").unwrap_or_default().starts_with("ARMv6-compatible") {
+        return "v6";
+    }
+    match number.bytes().next() {
+        Some(b'8' | b'A') => "v8",
+        Some(b'7' | b'?') => "v7",
+        Some(b'6') => "v6",
+        Some(b'5') => "v5",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn architectures_have_their_go_names() {
+        for (rust_name, little_endian, go_name) in [
+            ("x86_64", true, "amd64"),
+            ("aarch64", true, "arm64"),
+            ("powerpc64", true, "ppc64le"),
+            ("powerpc64", false, "ppc64"),
+            ("s390x", false, "s390x"),
+            ("riscv64", true, "riscv64"),
+        ] {
+            assert_eq!(architecture(rust_name, little_endian), go_name);
+        }
+    }
+
+    #[test]
+    fn only_arm_has_variants() {
+        assert_eq!(variant("amd64", "CPU architecture: 7\n"), "");
+        assert_eq!(variant("arm64", ""), "v8");
+        for (cpu_info, expected) in [
+            ("processor\t: 0\nCPU architecture: 7\n", "v7"),
+            ("model name\t: ARMv6-compatible processor rev 7 (v6l)\nCPU architecture: 7\n", "v6"),
+            ("model name\t: ARMv7 Processor rev 4 (v7l)\nCPU architecture: 7\n", "v7"),
+            ("CPU architecture: 8\n", "v8"),
+            ("CPU architecture: AArch64\n", "v8"),
+            ("CPU architecture: 5TEJ\n", "v5"),
+            ("", ""),
+        ] {
+            assert_eq!(variant("arm", cpu_info), expected, "{cpu_info:?}");
+        }
+    }
+}

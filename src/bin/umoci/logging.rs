@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Messages while a command runs: one line each on standard error.
+
+use std::io::Write;
+
+use clap::Args;
+use log::LevelFilter;
+use umoci::error::{Error, Result};
+
+use crate::output;
+
+/// Flags that stand before the command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LogArgs {
+    /// alias for --log=info
+    #[arg(long)]
+    verbose: bool,
+
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        help = "set the log level (debug, info, warn, error, fatal) (default: \"warn\")"
+    )]
+    log: Option<String>,
+}
+
+impl LogArgs {
+    /// The level that was asked for.
+    pub(crate) fn level(&self) -> Result<LevelFilter> {
+        if self.verbose && self.log.is_some() {
+            return Err(Error::invalid("--log=* and --verbose are mutually exclusive"));
+        }
+        if self.verbose {
+            return Ok(LevelFilter::Info);
+        }
+        let Some(level) = &self.log else { return Ok(LevelFilter::Warn) };
+        match level.to_ascii_lowercase().as_str() {
+            "debug" => Ok(LevelFilter::Debug),
+            "info" => Ok(LevelFilter::Info),
+            "warn" | "warning" => Ok(LevelFilter::Warn),
+            "error" => Ok(LevelFilter::Error),
+            // The error that ends the program is no log line and always shown.
+            "fatal" => Ok(LevelFilter::Off),
+            _ => Err(Error::invalid(format!("parsing log level: invalid level: {level:?}"))),
+        }
+    }
+}
+
+/// Starts logging.
+pub(crate) fn start(level: LevelFilter) {
+    let format = |buffer: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
+        let level = record.level().as_str().to_ascii_lowercase();
+        writeln!(buffer, "umoci: {level}: {}", output::one_line(&record.args().to_string()))
+    };
+    let started = env_logger::Builder::new().filter_level(level).format(format).try_init();
+    debug_assert!(started.is_ok(), "logging is started once");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn level(verbose: bool, log: Option<&str>) -> Result<LevelFilter, String> {
+        let args = LogArgs { verbose, log: log.map(str::to_owned) };
+        args.level().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn levels() {
+        assert_eq!(level(false, None), Ok(LevelFilter::Warn));
+        assert_eq!(level(true, None), Ok(LevelFilter::Info));
+        assert_eq!(level(false, Some("WARNING")), Ok(LevelFilter::Warn));
+        assert_eq!(level(false, Some("Debug")), Ok(LevelFilter::Debug));
+        assert!(level(false, Some("")).unwrap_err().contains("parsing log level: invalid level"));
+        let both = "--log=* and --verbose are mutually exclusive";
+        assert_eq!(level(true, Some("warn")), Err(both.to_owned()));
+    }
+}

@@ -1,0 +1,506 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Changing an image: [`ImageEditor`].
+//!
+//! Layers are stored as they are added; configuration, manifest and the indexes
+//! above it when the change is committed. Naming the result is left to the caller.
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::str::FromStr;
+
+use super::{Image, put};
+use crate::error::{Context, Error, Result};
+use crate::layer::compress::{Compression, Encoder, EncoderOptions};
+use crate::layout::{BlobWriter, LayoutWriter};
+use crate::oci::{
+    Algorithm, Descriptor, DescriptorPath, Digest, Hashing, History, ImageConfig, Index, Manifest,
+    media_type,
+};
+
+/// The annotation of a compressed layer that tells its uncompressed size, in decimal.
+pub const UNCOMPRESSED_SIZE: &str = "ci.umo.uncompressed_blob_size";
+
+/// How much is collected before it is written to a blob.
+const WRITE_SIZE: usize = 256 << 10;
+
+/// Which compression a new layer gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CompressionChoice {
+    /// That of the topmost compressed layer of the image, else gzip.
+    #[default]
+    Auto,
+    /// This one.
+    Fixed(Compression),
+}
+
+impl FromStr for CompressionChoice {
+    type Err = Error;
+
+    /// Reads `auto`, `gzip`, `zstd` or `none`; nothing at all means `none` too.
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "gzip" => Ok(Self::Fixed(Compression::Gzip)),
+            "zstd" => Ok(Self::Fixed(Compression::Zstd)),
+            "none" | "" => Ok(Self::Fixed(Compression::None)),
+            _ => Err(Error::invalid(format!("unknown layer compression type {name:?}"))),
+        }
+    }
+}
+
+/// How a layer is added.
+#[derive(Debug, Clone)]
+pub struct LayerOptions {
+    /// The media type, without the part for the compression.
+    pub media_type: String,
+    /// The compression.
+    pub compression: CompressionChoice,
+    /// How to compress.
+    pub encoder: EncoderOptions,
+    /// The layer's entry in the history. Many tools are confused if there is none.
+    pub history: Option<History>,
+    /// Annotations of the layer's descriptor.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Default for LayerOptions {
+    fn default() -> Self {
+        Self {
+            media_type: media_type::IMAGE_LAYER.into(),
+            compression: CompressionChoice::default(),
+            encoder: EncoderOptions::default(),
+            history: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
+/// An image in the course of being changed.
+#[derive(Debug)]
+pub struct ImageEditor<'a> {
+    writer: &'a LayoutWriter,
+    path: DescriptorPath,
+    manifest: Manifest,
+    config: ImageConfig,
+}
+
+impl<'a> ImageEditor<'a> {
+    /// Starts to change an image of the writer's layout.
+    pub fn new(writer: &'a LayoutWriter, image: Image) -> Self {
+        let Image { path, manifest, config } = image;
+        Self { writer, path, manifest, config }
+    }
+
+    /// The configuration as it is now.
+    pub fn config(&self) -> &ImageConfig {
+        &self.config
+    }
+
+    /// The configuration, to be changed. Follow up with [`ImageEditor::record`].
+    pub fn config_mut(&mut self) -> &mut ImageConfig {
+        &mut self.config
+    }
+
+    /// The manifest as it is now.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The manifest's annotations, to be changed. Follow up with [`ImageEditor::record`].
+    pub fn annotations_mut(&mut self) -> &mut BTreeMap<String, String> {
+        &mut self.manifest.annotations
+    }
+
+    /// Records a change without a layer: adds an entry to the history, and lets the
+    /// manifest state its media type.
+    pub fn record(&mut self, history: Option<History>) {
+        media_type::IMAGE_MANIFEST.clone_into(&mut self.manifest.media_type);
+        self.config.history.extend(history.map(|entry| History { empty_layer: true, ..entry }));
+    }
+
+    /// Adds a layer on top: `write` is handed what takes the uncompressed tar stream.
+    ///
+    /// The layer is stored when this returns, but belongs to no image before
+    /// [`ImageEditor::commit`]. On failure the editor is as it was.
+    pub fn add_layer(
+        &mut self,
+        options: &LayerOptions,
+        write: impl FnOnce(&mut dyn Write) -> Result<()>,
+    ) -> Result<Descriptor> {
+        let (layers, diff_ids) = (self.manifest.layers.len(), self.config.rootfs.diff_ids.len());
+        if layers != diff_ids {
+            return Err(Error::invalid(format!(
+                "add layer: image has {layers} layers, but {diff_ids} entries in rootfs.diff_ids"
+            )));
+        }
+        let compression = self.choose(options.compression);
+        let stored = StoredLayer::write(self.writer.blob()?, compression, &options.encoder, write)?;
+        let descriptor = stored.descriptor(options, compression);
+        self.config.rootfs.diff_ids.push(stored.diff_id);
+        self.manifest.layers.push(descriptor.clone());
+        match &options.history {
+            Some(entry) => {
+                self.config.history.push(History { empty_layer: false, ..entry.clone() });
+            }
+            None => log::warn!("new layer has no history entry -- this will confuse many tools!"),
+        }
+        Ok(descriptor)
+    }
+
+    /// Stores the changed image, and every index above it with the change. Gives the
+    /// new path; its root is what a name should point at.
+    pub fn commit(mut self) -> Result<DescriptorPath> {
+        let config = put(self.writer, &self.config).context("put config blob")?;
+        self.manifest.config.redirect(config.digest, config.size);
+        let manifest = put(self.writer, &self.manifest).context("put manifest blob")?;
+        let mut child = Moved::new(self.path.target(), &manifest);
+        let mut walk = vec![child.new.clone()];
+        for parent in self.path.walk().iter().rev().skip(1) {
+            child = self.commit_index(parent, &child)?;
+            walk.push(child.new.clone());
+        }
+        walk.reverse();
+        DescriptorPath::new(walk)
+    }
+
+    fn choose(&self, choice: CompressionChoice) -> Compression {
+        match choice {
+            CompressionChoice::Fixed(compression) => compression,
+            CompressionChoice::Auto => (self.manifest.layers.iter().rev())
+                .find_map(|layer| match media_type::split_suffix(&layer.media_type).1 {
+                    "gzip" => Some(Compression::Gzip),
+                    "zstd" => Some(Compression::Zstd),
+                    _ => None,
+                })
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Stores an index in which `child` moved.
+    fn commit_index(&self, descriptor: &Descriptor, child: &Moved) -> Result<Moved> {
+        let mut index: Index = self.writer.layout().document(descriptor)?;
+        let mut found = false;
+        for entry in index.descriptors_mut().filter(|entry| entry.digest == child.old) {
+            entry.redirect(child.new.digest.clone(), child.new.size);
+            found = true;
+        }
+        if !found {
+            return Err(Error::invalid(format!(
+                "index {} does not contain {}",
+                descriptor.digest, child.old
+            )));
+        }
+        let stored = put(self.writer, &index).context("put index blob")?;
+        Ok(Moved::new(descriptor, &stored))
+    }
+}
+
+/// A descriptor whose blob was replaced.
+struct Moved {
+    old: Digest,
+    new: Descriptor,
+}
+
+impl Moved {
+    fn new(descriptor: &Descriptor, stored: &Descriptor) -> Self {
+        let mut new = descriptor.clone();
+        new.redirect(stored.digest.clone(), stored.size);
+        Self { old: descriptor.digest.clone(), new }
+    }
+}
+
+/// A layer whose blob is in the layout.
+struct StoredLayer {
+    digest: Digest,
+    size: u64,
+    diff_id: Digest,
+    plain_size: u64,
+}
+
+impl StoredLayer {
+    fn write(
+        blob: BlobWriter,
+        compression: Compression,
+        options: &EncoderOptions,
+        write: impl FnOnce(&mut dyn Write) -> Result<()>,
+    ) -> Result<Self> {
+        let blob = BufWriter::with_capacity(WRITE_SIZE, blob);
+        let encoder = Encoder::new(blob, compression, options)?;
+        let mut plain = Hashing::new(Algorithm::Sha256, encoder);
+        write(&mut plain)?;
+        let (encoder, diff_id, plain_size) = plain.finish();
+        let blob = encoder.finish().context("compress layer")?;
+        let blob = blob.into_inner().map_err(std::io::IntoInnerError::into_error);
+        let (digest, size) = blob.context("write layer blob")?.commit()?;
+        Ok(Self { digest, size, diff_id, plain_size })
+    }
+
+    fn descriptor(&self, options: &LayerOptions, compression: Compression) -> Descriptor {
+        let media_type = match compression.suffix() {
+            "" => options.media_type.clone(),
+            suffix => format!("{}+{suffix}", options.media_type),
+        };
+        let mut descriptor = Descriptor::new(media_type, self.digest.clone(), self.size);
+        descriptor.annotations.clone_from(&options.annotations);
+        if self.size != self.plain_size {
+            let size = self.plain_size.to_string();
+            descriptor.annotations.insert(UNCOMPRESSED_SIZE.to_owned(), size);
+        }
+        descriptor
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Layout;
+    use crate::oci::{Document, Platform, Timestamp};
+
+    struct Fixture {
+        _dir: tempfile::TempDir,
+        layout: Layout,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let layout = Layout::create(dir.path().join("layout")).unwrap();
+            Self { _dir: dir, layout }
+        }
+
+        /// Makes the image of the known digests.
+        fn image(&self) -> Image {
+            let config = ImageConfig {
+                created: Some(Timestamp::from_epoch_seconds(0).unwrap()),
+                ..ImageConfig::new("amd64", "linux")
+            };
+            let writer = self.layout.writer().unwrap();
+            let manifest = super::super::create(&writer, &config).unwrap();
+            self.load(vec![manifest])
+        }
+
+        fn load(&self, walk: Vec<Descriptor>) -> Image {
+            Image::load(&self.layout, DescriptorPath::new(walk).unwrap()).unwrap()
+        }
+
+        fn edit(&self, image: Image, edit: impl FnOnce(&mut ImageEditor<'_>)) -> Image {
+            let writer = self.layout.writer().unwrap();
+            let mut editor = ImageEditor::new(&writer, image);
+            edit(&mut editor);
+            let path = editor.commit().unwrap();
+            Image::load(&self.layout, path).unwrap()
+        }
+    }
+
+    fn history(created_by: &str) -> History {
+        History {
+            created: Some(Timestamp::from_epoch_seconds(0).unwrap()),
+            created_by: created_by.into(),
+            ..History::default()
+        }
+    }
+
+    fn plain(created_by: &str) -> LayerOptions {
+        LayerOptions {
+            compression: CompressionChoice::Fixed(Compression::None),
+            history: Some(history(created_by)),
+            ..LayerOptions::default()
+        }
+    }
+
+    fn write(bytes: &[u8]) -> impl FnOnce(&mut dyn Write) -> Result<()> {
+        move |writer| Ok(writer.write_all(bytes)?)
+    }
+
+    #[test]
+    fn adds_a_layer() {
+        let fixture = Fixture::new();
+        let image = fixture.edit(fixture.image(), |editor| {
+            let options = LayerOptions {
+                annotations: BTreeMap::from([("a".into(), "b".into())]),
+                ..plain("umoci insert")
+            };
+            editor.add_layer(&options, write(b"layer")).unwrap();
+        });
+        let layers: Vec<_> = image.layers().collect();
+        let digest = Digest::of(Algorithm::Sha256, "layer");
+        assert_eq!(layers.len(), 1);
+        assert_eq!(*layers[0].1, digest);
+        assert_eq!(layers[0].0.media_type, media_type::IMAGE_LAYER);
+        assert_eq!((&layers[0].0.digest, layers[0].0.size), (&digest, 5));
+        assert_eq!(layers[0].0.annotations, BTreeMap::from([("a".into(), "b".into())]));
+        assert_eq!(image.config().history[0].created_by, "umoci insert");
+        assert!(!image.config().history[0].empty_layer);
+        assert_eq!(fixture.layout.read(layers[0].0).unwrap(), b"layer");
+    }
+
+    #[test]
+    fn compresses_as_the_layers_below() {
+        let fixture = Fixture::new();
+        let zeros = vec![0; 10_000];
+        for (compression, suffix) in [(Compression::Gzip, "+gzip"), (Compression::Zstd, "+zstd")] {
+            let fixed = LayerOptions {
+                compression: CompressionChoice::Fixed(compression),
+                ..LayerOptions::default()
+            };
+            let image = fixture.edit(fixture.image(), |editor| {
+                editor.add_layer(&fixed, write(&zeros)).unwrap();
+                editor.add_layer(&plain("x"), write(b"plain")).unwrap();
+                editor.add_layer(&LayerOptions::default(), write(&zeros)).unwrap();
+            });
+            let layers: Vec<_> = image.layers().collect();
+            assert_eq!(layers[0], layers[2]);
+            let (layer, diff_id) = layers[2];
+            assert_eq!(layer.media_type, format!("{}{suffix}", media_type::IMAGE_LAYER));
+            assert_eq!(layer.annotations[UNCOMPRESSED_SIZE], "10000");
+            assert_eq!(*diff_id, Digest::of(Algorithm::Sha256, &zeros));
+            assert!(layers[1].0.annotations.is_empty());
+        }
+        let image = fixture.edit(fixture.image(), |editor| {
+            editor.add_layer(&LayerOptions::default(), write(&zeros)).unwrap();
+        });
+        assert!(image.manifest().layers[0].media_type.ends_with("+gzip"));
+    }
+
+    #[test]
+    fn a_failed_layer_changes_nothing() {
+        let fixture = Fixture::new();
+        let image = fixture.image();
+        let writer = fixture.layout.writer().unwrap();
+        let mut editor = ImageEditor::new(&writer, image.clone());
+        let failed = editor.add_layer(&plain("x"), |writer| {
+            writer.write_all(b"half")?;
+            Err(Error::invalid("no more"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "no more");
+        assert_eq!((editor.manifest(), editor.config()), (image.manifest(), image.config()));
+        editor.config_mut().rootfs.diff_ids.push(Digest::of(Algorithm::Sha256, ""));
+        let error = editor.add_layer(&plain("x"), write(b"")).unwrap_err().to_string();
+        assert!(error.contains("0 layers, but 1 entries"), "{error}");
+    }
+
+    #[test]
+    fn keeps_what_it_was_not_asked_to_change() {
+        let fixture = Fixture::new();
+        let writer = fixture.layout.writer().unwrap();
+        let config = r#"{"architecture":"arm64","os":"linux","variant":"v8","os.version":"1","config":{"Healthcheck":{"Test":[]}},"rootfs":{"type":"layers"},"x":1.0}"#;
+        let mut config = writer.put(config.as_bytes(), ImageConfig::MEDIA_TYPE).unwrap();
+        config.annotations.insert("k".into(), "v".into());
+        config.data = Some(fixture.layout.read(&config).unwrap());
+        let mut manifest = Manifest::new(config);
+        manifest.media_type.clear();
+        manifest.other.insert("y".into(), 2.into());
+        let manifest = writer.put_document(&manifest).unwrap();
+        let edited = fixture.edit(fixture.load(vec![manifest.clone()]), |editor| {
+            editor.add_layer(&plain("x"), write(b"layer")).unwrap();
+        });
+        assert!(edited.manifest().media_type.is_empty());
+        let edited = fixture.edit(fixture.load(vec![manifest]), |editor| {
+            editor.config_mut().author = "me".into();
+            editor.record(Some(history("umoci config")));
+        });
+        assert_eq!(edited.manifest().media_type, Manifest::MEDIA_TYPE);
+        assert_eq!(edited.manifest().other["y"], 2);
+        let descriptor = &edited.manifest().config;
+        assert_eq!((&*descriptor.annotations["k"], &descriptor.data), ("v", &None));
+        assert_eq!(
+            String::from_utf8(fixture.layout.read(descriptor).unwrap()).unwrap(),
+            "{\"author\":\"me\",\"architecture\":\"arm64\",\"os\":\"linux\",\"os.version\":\"1\",\
+             \"variant\":\"v8\",\"config\":{\"Healthcheck\":{\"Test\":[]}},\
+             \"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]},\"history\":[{\"created\":\
+             \"1970-01-01T00:00:00Z\",\"created_by\":\"umoci config\",\"empty_layer\":true}],\"x\":1.0}\n"
+        );
+    }
+
+    #[test]
+    fn carries_a_change_up_through_nested_indexes() {
+        let fixture = Fixture::new();
+        let image = fixture.image();
+        let writer = fixture.layout.writer().unwrap();
+        let mut entry = image.path().target().clone();
+        entry.platform = Some(Platform { os: "linux".into(), ..Platform::default() });
+        entry.data = Some(fixture.layout.read(&entry).unwrap());
+        entry.other.insert("x".into(), 1.into());
+        let other = Descriptor::new("text/plain", Digest::of(Algorithm::Sha256, "o"), 1);
+        let mut inner = Index {
+            manifests: vec![other.clone(), entry.clone()],
+            subject: Some(entry.clone()),
+            ..Index::default()
+        };
+        inner.other.insert("y".into(), 2.into());
+        let inner = writer.put_document(&inner).unwrap();
+        let outer = Index { manifests: vec![inner.clone(), inner.clone()], ..Index::default() };
+        let mut outer = writer.put_document(&outer).unwrap();
+        outer.annotations.insert("k".into(), "v".into());
+
+        let image = fixture.load(vec![outer, inner, entry]);
+        let edited = fixture.edit(image, |editor| editor.record(Some(history("x"))));
+        let [outer, inner, target] = edited.path().walk() else { panic!("another length") };
+        assert_eq!(outer.annotations["k"], "v");
+        let index: Index = fixture.layout.document(outer).unwrap();
+        assert_eq!(index.manifests, [inner.clone(), inner.clone()]);
+        let index: Index = fixture.layout.document(inner).unwrap();
+        assert_eq!(index.manifests, [other, target.clone()]);
+        assert_eq!(index.subject.as_ref(), Some(target));
+        assert_eq!(index.other["y"], 2);
+        assert_eq!((target.data.as_ref(), &target.other["x"]), (None, &1.into()));
+        assert!(target.platform.is_some());
+    }
+
+    #[test]
+    fn loads_only_images() {
+        let fixture = Fixture::new();
+        let image = fixture.image();
+        let load = |descriptor: Descriptor| {
+            let path = DescriptorPath::new(vec![descriptor]).unwrap();
+            Image::load(&fixture.layout, path).unwrap_err().to_string()
+        };
+        let error = load(image.manifest().config.clone());
+        assert_eq!(
+            error,
+            "descriptor does not point to ispec.MediaTypeImageManifest: not implemented: \
+             application/vnd.oci.image.config.v1+json"
+        );
+        let writer = fixture.layout.writer().unwrap();
+        let artifact = Manifest::new(writer.put(b"{}", media_type::EMPTY_JSON).unwrap());
+        let error = load(writer.put_document(&artifact).unwrap());
+        assert!(error.contains("config blob is not correct mediatype"), "{error}");
+        assert!(error.contains(media_type::EMPTY_JSON), "{error}");
+    }
+
+    #[test]
+    fn layers_need_their_digests() {
+        let fixture = Fixture::new();
+        let writer = fixture.layout.writer().unwrap();
+        let load = |rootfs: &str| {
+            let config = format!("{{\"rootfs\":{rootfs}}}");
+            let config = writer.put(config.as_bytes(), ImageConfig::MEDIA_TYPE).unwrap();
+            let mut manifest = Manifest::new(config.clone());
+            manifest.layers.push(config);
+            let walk = vec![writer.put_document(&manifest).unwrap()];
+            Image::load(&fixture.layout, DescriptorPath::new(walk).unwrap())
+        };
+        let error = load("{\"type\":\"layers\"}").unwrap_err().to_string();
+        assert_eq!(error, "config: rootfs.diff_ids has 0 entries for 1 layers");
+        let error = load("{\"type\":\"foo\"}").unwrap_err().to_string();
+        assert_eq!(error, "config: unsupported rootfs.type: foo");
+        let digest = Digest::of(Algorithm::Sha256, "");
+        let rootfs = format!("{{\"type\":\"layers\",\"diff_ids\":[\"{digest}\",\"{digest}\"]}}");
+        assert_eq!(load(&rootfs).unwrap().layers().len(), 1);
+    }
+
+    #[test]
+    fn reads_choices() {
+        for (name, choice) in [
+            ("auto", CompressionChoice::Auto),
+            ("gzip", CompressionChoice::Fixed(Compression::Gzip)),
+            ("zstd", CompressionChoice::Fixed(Compression::Zstd)),
+            ("none", CompressionChoice::Fixed(Compression::None)),
+            ("", CompressionChoice::Fixed(Compression::None)),
+        ] {
+            assert_eq!(name.parse::<CompressionChoice>().unwrap(), choice);
+        }
+        let error = "x".parse::<CompressionChoice>().unwrap_err().to_string();
+        assert_eq!(error, "unknown layer compression type \"x\"");
+    }
+}

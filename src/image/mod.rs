@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Images in a layout: what one consists of ([`Image`]), how it is changed
+//! ([`ImageEditor`]), and what is told about it ([`Stat`]).
+
+mod editor;
+mod stat;
+mod unpack;
+
+pub use editor::{CompressionChoice, ImageEditor, LayerOptions, UNCOMPRESSED_SIZE};
+pub use stat::{HistoryStat, Stat};
+pub use unpack::unpack_rootfs;
+
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::layout::{Layout, LayoutWriter};
+use crate::oci::{
+    Descriptor, DescriptorPath, Digest, Document, ImageConfig, Manifest, RootFs, media_type,
+};
+
+/// An image: where it is found, its manifest and its configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    path: DescriptorPath,
+    manifest: Manifest,
+    config: ImageConfig,
+}
+
+impl Image {
+    /// Reads the manifest at the end of `path` and its configuration.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] when either is of a type that is not of the image
+    /// specification, [`ErrorKind::Invalid`] when there are layers without a diff id.
+    pub fn load(layout: &Layout, path: DescriptorPath) -> Result<Self> {
+        require_manifest(path.target())?;
+        let manifest: Manifest = layout.document(path.target())?;
+        let media_type = &manifest.config.media_type;
+        if media_type != ImageConfig::MEDIA_TYPE {
+            return Err(Error::unsupported(format!(
+                "config blob is not correct mediatype {}: {media_type:?}",
+                ImageConfig::MEDIA_TYPE
+            )));
+        }
+        let config: ImageConfig = layout.document(&manifest.config)?;
+        check_rootfs(&manifest, &config.rootfs)?;
+        Ok(Self { path, manifest, config })
+    }
+
+    /// The descriptors that lead to the image.
+    pub fn path(&self) -> &DescriptorPath {
+        &self.path
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &ImageConfig {
+        &self.config
+    }
+
+    /// The layers, lowest first, each with the digest of its uncompressed bytes.
+    pub fn layers(&self) -> impl ExactSizeIterator<Item = (&Descriptor, &Digest)> {
+        self.manifest.layers.iter().zip(&self.config.rootfs.diff_ids)
+    }
+}
+
+/// Refuses a configuration that does not say what the layers are. Digests beyond the
+/// number of layers do not matter.
+fn check_rootfs(manifest: &Manifest, rootfs: &RootFs) -> Result<()> {
+    if rootfs.kind != RootFs::LAYERS {
+        return Err(Error::unsupported(format!(
+            "config: unsupported rootfs.type: {}",
+            rootfs.kind.escape_debug()
+        )));
+    }
+    let (layers, diff_ids) = (manifest.layers.len(), rootfs.diff_ids.len());
+    if layers > diff_ids {
+        return Err(Error::invalid(format!(
+            "config: rootfs.diff_ids has {diff_ids} entries for {layers} layers"
+        )));
+    }
+    Ok(())
+}
+
+/// Stores an image without layers, and gives the descriptor of its manifest.
+pub fn create(writer: &LayoutWriter, config: &ImageConfig) -> Result<Descriptor> {
+    let config = put(writer, config).context("put config blob")?;
+    put(writer, &Manifest::new(config)).context("put manifest blob")
+}
+
+fn require_manifest(descriptor: &Descriptor) -> Result<()> {
+    if descriptor.media_type == media_type::IMAGE_MANIFEST {
+        return Ok(());
+    }
+    Err(Error::unsupported(format!(
+        "descriptor does not point to ispec.MediaTypeImageManifest: not implemented: {}",
+        descriptor.media_type.escape_debug()
+    )))
+}
+
+/// Stores a document, unless nobody would read it again.
+fn put<D: Document>(writer: &LayoutWriter, document: &D) -> Result<Descriptor> {
+    let bytes = document.to_bytes()?;
+    if bytes.len() as u64 > D::MAX_SIZE {
+        return Err(Error::new(
+            ErrorKind::Limit,
+            format!("document would have {} bytes, more than {}", bytes.len(), D::MAX_SIZE),
+        ));
+    }
+    writer.put(&bytes, D::MEDIA_TYPE)
+}

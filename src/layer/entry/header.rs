@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One header block: which of the tar formats it is, and its fields.
+
+use tar::{GnuHeader, Header, OldHeader, UstarHeader};
+
+use super::number;
+use crate::error::{Error, Result};
+use crate::rootfs::Device;
+
+/// The size of all blocks of an archive.
+pub(super) const BLOCK: usize = 512;
+
+/// How the trailer of a header by star reads.
+const STAR: &[u8] = b"tar\0";
+
+/// In a header by star, the name's prefix ends here and two times follow.
+const STAR_PREFIX: usize = 131;
+
+/// An error about a header that no reader of tar understands.
+pub(super) fn invalid(what: &str) -> Error {
+    Error::invalid(format!("invalid tar header: {what}"))
+}
+
+/// What a string field holds: everything before its first NUL.
+pub(super) fn until_nul(field: &[u8]) -> &[u8] {
+    field.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+/// One header block whose checksum is right.
+pub(super) struct Block(Header);
+
+enum Format<'a> {
+    V7,
+    Ustar(&'a UstarHeader),
+    Star(&'a UstarHeader),
+    Gnu(&'a GnuHeader),
+}
+
+impl Block {
+    pub(super) fn new(bytes: &[u8; BLOCK]) -> Result<Self> {
+        let mut header = Header::new_old();
+        *header.as_mut_bytes() = *bytes;
+        let stated = number::field(&header.as_old().cksum);
+        let sum = |value: fn(u8) -> i128| -> i128 {
+            let all: i128 = bytes.iter().map(|byte| value(*byte)).sum();
+            let own: i128 = header.as_old().cksum.iter().map(|byte| value(*byte)).sum();
+            all - own + 8 * i128::from(b' ')
+        };
+        // Some old programs took bytes as signed.
+        let unsigned = sum(i128::from);
+        let signed = sum(|byte| i128::from(byte.cast_signed()));
+        if stated != Some(unsigned) && stated != Some(signed) {
+            return Err(invalid("wrong checksum"));
+        }
+        if header.as_mut_bytes()[257..].starts_with(b"ustar\0") {
+            // Whatever the version, the fields are these.
+            header.as_mut_bytes()[263..265].copy_from_slice(b"00");
+        }
+        Ok(Self(header))
+    }
+
+    fn old(&self) -> &OldHeader {
+        self.0.as_old()
+    }
+
+    fn format(&self) -> Format<'_> {
+        if let Some(gnu) = self.0.as_gnu() {
+            return Format::Gnu(gnu);
+        }
+        match self.0.as_ustar() {
+            Some(ustar) if self.0.as_bytes().ends_with(STAR) => Format::Star(ustar),
+            Some(ustar) => Format::Ustar(ustar),
+            None => Format::V7,
+        }
+    }
+
+    pub(super) fn typeflag(&self) -> u8 {
+        self.old().linkflag[0]
+    }
+
+    /// The name, with the prefix that some formats have.
+    pub(super) fn name(&self) -> Vec<u8> {
+        let name = until_nul(&self.old().name);
+        match until_nul(self.prefix()) {
+            b"" => name.to_vec(),
+            prefix => [prefix, b"/", name].concat(),
+        }
+    }
+
+    fn prefix(&self) -> &[u8] {
+        match self.format() {
+            Format::V7 => &[],
+            Format::Ustar(ustar) => &ustar.prefix,
+            Format::Star(ustar) => &ustar.prefix[..STAR_PREFIX],
+            Format::Gnu(gnu) => {
+                // Old writers in Go put a prefix where this format has times.
+                let times = [&gnu.atime, &gnu.ctime];
+                if times.iter().all(|time| time[0] == 0 || number::field(*time).is_some()) {
+                    return &[];
+                }
+                let prefix = &self.0.as_bytes()[345..500];
+                if until_nul(prefix).is_ascii() { prefix } else { &[] }
+            }
+        }
+    }
+
+    pub(super) fn link(&self) -> Vec<u8> {
+        until_nul(&self.old().linkname).to_vec()
+    }
+
+    pub(super) fn size(&self) -> Result<i128> {
+        number::field(&self.old().size).ok_or_else(|| invalid("size is not a number"))
+    }
+
+    pub(super) fn mode(&self) -> Result<i128> {
+        number::field(&self.old().mode).ok_or_else(|| invalid("mode is not a number"))
+    }
+
+    pub(super) fn uid(&self) -> Result<i128> {
+        number::field(&self.old().uid).ok_or_else(|| invalid("uid is not a number"))
+    }
+
+    pub(super) fn gid(&self) -> Result<i128> {
+        number::field(&self.old().gid).ok_or_else(|| invalid("gid is not a number"))
+    }
+
+    pub(super) fn mtime(&self) -> Result<i128> {
+        number::field(&self.old().mtime).ok_or_else(|| invalid("mtime is not a number"))
+    }
+
+    /// The time of the last read, where the format has it and it is set.
+    pub(super) fn atime(&self) -> Option<i128> {
+        let field = match self.format() {
+            Format::Star(ustar) => ustar.prefix.get(STAR_PREFIX..STAR_PREFIX + 12)?,
+            Format::Gnu(gnu) if self.prefix().is_empty() => &gnu.atime,
+            Format::V7 | Format::Ustar(_) | Format::Gnu(_) => return None,
+        };
+        if field[0] == 0 { None } else { number::field(field) }
+    }
+
+    /// The numbers of a device, at most 12 and 20 bits.
+    pub(super) fn device(&self) -> Result<Device> {
+        let (major, minor) = match self.format() {
+            Format::V7 => return Ok(Device::default()),
+            Format::Ustar(ustar) | Format::Star(ustar) => (&ustar.dev_major, &ustar.dev_minor),
+            Format::Gnu(gnu) => (&gnu.dev_major, &gnu.dev_minor),
+        };
+        let number = |field: &[u8], bits: u32| {
+            let number = number::field(field).and_then(|number| u32::try_from(number).ok());
+            number
+                .filter(|number| *number < 1 << bits)
+                .ok_or_else(|| invalid("device number out of range"))
+        };
+        Ok(Device { major: number(major, 12)?, minor: number(minor, 20)? })
+    }
+
+    /// The header as GNU tar's, which alone has the fields of an old sparse file.
+    pub(super) fn gnu(&self) -> Option<&GnuHeader> {
+        self.0.as_gnu()
+    }
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+//! [`capture`]: one walk that writes an mtree manifest and the stat index beside it.
+//!
+//! What the caller has at hand already ([`Known`]: digests taken while files
+//! were written, files that are known to have no attributes) is not read again.
+
+use std::io::{BufWriter, IntoInnerError, Write};
+
+use super::contents::{FileHasher, Summed};
+use super::entry::{Snapshot, SnapshotEntry};
+use super::mtree::{MtreeHeader, MtreeWriter};
+use super::stat_index::{Cursor, StatIndex, StatIndexWriter};
+use super::walk::{Child, Listing, Visitor, at, walk};
+use crate::error::{Context, Result};
+use crate::rootfs::{FileTime, FsOps, Kind, RootPath, Stat, Xattr};
+
+/// Whether a file or directory may have extended attributes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum XattrHint {
+    /// Ask the filesystem.
+    #[default]
+    Ask,
+    /// It has none for certain.
+    None,
+}
+
+/// What is known of a tree before it is captured.
+pub trait Known {
+    /// The SHA-256 of a regular file as `stat` describes it; `None` to have it read.
+    fn digest_of(&mut self, path: &RootPath, stat: &Stat) -> Option<[u8; 32]>;
+
+    /// Whether a regular file or directory may have attributes. What a system
+    /// adds by itself (labels, inherited ACLs) counts too.
+    fn xattrs_of(&mut self, path: &RootPath, stat: &Stat) -> XattrHint;
+}
+
+/// Nothing is known: everything is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NothingKnown;
+
+impl Known for NothingKnown {
+    fn digest_of(&mut self, _: &RootPath, _: &Stat) -> Option<[u8; 32]> {
+        None
+    }
+
+    fn xattrs_of(&mut self, _: &RootPath, _: &Stat) -> XattrHint {
+        XattrHint::Ask
+    }
+}
+
+/// An earlier snapshot of the same tree is known, with its index: files that
+/// have not been touched since are not read again.
+#[derive(Debug)]
+pub struct Unchanged<'a> {
+    snapshot: &'a Snapshot,
+    index: &'a StatIndex,
+    /// The directory that was asked for last, and where in it.
+    place: Option<(RootPath, Cursor<'a>)>,
+}
+
+impl<'a> Unchanged<'a> {
+    /// Takes a snapshot and the index that goes with it.
+    pub fn new(snapshot: &'a Snapshot, index: &'a StatIndex) -> Self {
+        Self { snapshot, index, place: None }
+    }
+
+    fn vouches_for(&mut self, path: &RootPath, stat: &Stat) -> bool {
+        let Some((parent, name)) = path.split() else { return false };
+        if self.place.as_ref().is_none_or(|(place, _)| *place != parent) {
+            self.place = self.index.cursor(&parent).map(|cursor| (parent, cursor));
+        }
+        let place = self.place.as_mut();
+        let record = place.and_then(|(_, cursor)| cursor.seek(name.as_bytes()).record);
+        record.is_some_and(|record| self.index.vouches_for(&record, stat))
+    }
+}
+
+impl Known for Unchanged<'_> {
+    fn digest_of(&mut self, path: &RootPath, stat: &Stat) -> Option<[u8; 32]> {
+        if self.vouches_for(path, stat) { self.snapshot.get(path)?.digest } else { None }
+    }
+
+    fn xattrs_of(&mut self, _: &RootPath, _: &Stat) -> XattrHint {
+        XattrHint::Ask
+    }
+}
+
+/// What [`capture`] is told besides what to walk.
+#[derive(Debug, Clone, Default)]
+pub struct CaptureOptions {
+    /// The head of the manifest.
+    pub header: MtreeHeader,
+    /// The time by the clock of the tree's filesystem, just before the walk:
+    /// the mtime of a file that was written there last. Inodes that are not
+    /// older are not vouched for by the index, so a caller that has just written
+    /// the tree does well to wait for the next tick of that clock first.
+    pub taken: FileTime,
+}
+
+/// What [`capture`] has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Captured {
+    /// The SHA-256 of the manifest.
+    pub manifest: [u8; 32],
+    /// How many names are in it, the root among them.
+    pub entries: u64,
+}
+
+/// Walks a tree once, one `stat` per name, and writes its manifest and its stat index.
+///
+/// Contents that change during the walk are recorded as they were read; the
+/// index does not vouch for them. The writers need no buffers of their own.
+pub fn capture(
+    fs: &dyn FsOps,
+    known: &mut dyn Known,
+    manifest: impl Write,
+    index: impl Write,
+    options: &CaptureOptions,
+) -> Result<Captured> {
+    let manifest = BufWriter::with_capacity(BUFFER, Summed::new(manifest));
+    let mut capture = Capture {
+        fs,
+        known,
+        manifest: MtreeWriter::new(manifest, &options.header)?,
+        index: IndexOutput::Waiting(BufWriter::with_capacity(BUFFER, index), options.taken),
+        hasher: FileHasher::new(),
+        entries: 0,
+    };
+    walk(fs, &mut capture)?;
+    let Capture { manifest, index, entries, .. } = capture;
+    let manifest = manifest.finish()?.into_inner().map_err(IntoInnerError::into_error);
+    let (_, manifest) = manifest.context("write mtree")?.finish();
+    if let IndexOutput::Open(index) = index {
+        index.finish(&manifest)?;
+    }
+    Ok(Captured { manifest, entries })
+}
+
+const BUFFER: usize = 64 << 10;
+
+struct Capture<'a, M: Write, I: Write> {
+    fs: &'a dyn FsOps,
+    known: &'a mut dyn Known,
+    manifest: MtreeWriter<BufWriter<Summed<M>>>,
+    index: IndexOutput<BufWriter<I>>,
+    hasher: FileHasher,
+    entries: u64,
+}
+
+/// The index starts with the state of the root, which is known once the walk is there.
+enum IndexOutput<W> {
+    Waiting(W, FileTime),
+    Open(StatIndexWriter<W>),
+    Failed,
+}
+
+impl<M: Write, I: Write> Visitor for Capture<'_, M, I> {
+    fn enter(&mut self, listing: &Listing) -> Result<()> {
+        let mut entry = SnapshotEntry::of(listing.path.clone(), &listing.stat);
+        entry.xattrs = self.dir_xattrs(listing)?;
+        if listing.path.is_root() {
+            self.open_index(&listing.stat, &entry.xattrs)?;
+        }
+        if let IndexOutput::Open(index) = &mut self.index {
+            index.block(&listing.path, &listing.children)?;
+        }
+        self.entries += 1;
+        self.manifest.enter(&entry)?;
+        let leaves = listing.children.iter().filter(|child| child.stat.kind != Kind::Dir);
+        for child in leaves {
+            let entry = self.leaf(listing, child)?;
+            self.entries += 1;
+            self.manifest.leaf(&entry)?;
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        self.manifest.leave()
+    }
+}
+
+impl<M: Write, I: Write> Capture<'_, M, I> {
+    fn dir_xattrs(&mut self, listing: &Listing) -> Result<Box<[Xattr]>> {
+        let Listing { path, dir, stat, .. } = listing;
+        // The root's are in the index too, which has no other way to vouch for it.
+        if !path.is_root() && self.known.xattrs_of(path, stat) == XattrHint::None {
+            return Ok(Box::default());
+        }
+        Ok(self.fs.dir_xattrs(dir).with_context(|| at("read attributes of", path))?.into())
+    }
+
+    fn open_index(&mut self, root: &Stat, xattrs: &[Xattr]) -> Result<()> {
+        self.index = match std::mem::replace(&mut self.index, IndexOutput::Failed) {
+            IndexOutput::Waiting(out, taken) => {
+                IndexOutput::Open(StatIndexWriter::new(out, taken, root, xattrs)?)
+            }
+            other => other,
+        };
+        Ok(())
+    }
+
+    fn leaf(&mut self, listing: &Listing, child: &Child) -> Result<SnapshotEntry> {
+        let (dir, name, stat) = (&listing.dir, child.name()?, &child.stat);
+        let mut entry = SnapshotEntry::of(listing.path.join(name), stat);
+        let path = &entry.path;
+        match stat.kind {
+            Kind::Symlink => {
+                let target = self.fs.read_link(dir, name);
+                entry.target = Some(target.with_context(|| at("read link", path))?.into());
+            }
+            Kind::File => {
+                let digest = self.known.digest_of(path, stat);
+                entry.digest = Some(match digest {
+                    Some(digest) => digest,
+                    None => self.hasher.hash(self.fs, dir, name, path)?,
+                });
+                if self.known.xattrs_of(path, stat) == XattrHint::Ask {
+                    let xattrs = self.fs.xattrs(dir, name);
+                    entry.xattrs = xattrs.with_context(|| at("read attributes of", path))?.into();
+                }
+            }
+            _ => {}
+        }
+        Ok(entry)
+    }
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+//! [`diff`]: what has changed in a tree since its snapshot was taken.
+//!
+//! # What counts as a change
+//! Type, permission bits, owner, mtime in whole seconds; of files their size and
+//! contents; of links their target; of files and directories their extended
+//! attributes, but for the host's own labels. The size and link count of a
+//! directory depend on the filesystem and do not count, nor do atime and ctime.
+//! Of removed directories only the topmost is told, and nothing is told of what
+//! was below a directory that is now something else: replacing it removes that.
+//! Hard links are the business of [`super::hardlink`].
+//!
+//! A stat index changes how much is read and nothing else: what it vouches for
+//! is what comparing would find unchanged.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+
+use super::contents::FileHasher;
+use super::entry::{Snapshot, SnapshotEntry, name_of};
+use super::hardlink::{self, LinkedName, State};
+use super::stat_index::StatIndex;
+use super::walk::{Child, Listing, Visitor, at, walk};
+use crate::error::{Context, Result};
+use crate::rootfs::{FsOps, Kind, RootPath, Stat, Xattr, is_host_label};
+
+/// How a path differs from the snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Change {
+    /// It was not there.
+    Added,
+    /// It is there as before, but not the same.
+    Modified,
+    /// It is gone.
+    Deleted,
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DiffEntry {
+    /// Where.
+    pub path: RootPath,
+    /// How.
+    pub change: Change,
+}
+
+/// What is taken as proof that a file's contents are unchanged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// The stat index, where it vouches for the file.
+    #[default]
+    StatIndex,
+    /// Only reading it.
+    Contents,
+}
+
+/// How [`diff`] works.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DiffOptions {
+    /// What proves that contents are unchanged.
+    pub trust: Trust,
+}
+
+/// Compares a tree with its snapshot. The differences are sorted by path, bytewise.
+///
+/// `snapshot` is called at most once, and only when the index does not vouch
+/// for the whole tree. Of an unchanged tree with a good index nothing is read
+/// but one `stat` per name.
+pub fn diff<S: Borrow<Snapshot>>(
+    fs: &dyn FsOps,
+    snapshot: impl FnOnce() -> Result<S>,
+    index: Option<&StatIndex>,
+    options: &DiffOptions,
+) -> Result<Vec<DiffEntry>> {
+    let index = index.filter(|_| options.trust == Trust::StatIndex);
+    let findings = Findings { fs, hasher: None, diffs: Vec::new(), linked: Vec::new() };
+    let mut comparison =
+        Comparison { index, snapshot: Lazy { load: Some(snapshot), value: None }, findings };
+    walk(fs, &mut comparison)?;
+    let Findings { mut diffs, linked, .. } = comparison.findings;
+    if let Some(snapshot) = &comparison.snapshot.value {
+        let relinked = hardlink::relinked(linked, snapshot.borrow());
+        diffs.extend(relinked.into_iter().map(|path| DiffEntry { path, change: Change::Modified }));
+    }
+    diffs.sort_unstable();
+    Ok(diffs)
+}
+
+/// A snapshot that is read when it is first asked for.
+struct Lazy<L, S> {
+    load: Option<L>,
+    value: Option<S>,
+}
+
+impl<L: FnOnce() -> Result<S>, S: Borrow<Snapshot>> Lazy<L, S> {
+    /// `None` only after a failure to read it, which ended the walk.
+    fn get(&mut self) -> Result<Option<&Snapshot>> {
+        if let Some(load) = self.load.take() {
+            self.value = Some(load()?);
+        }
+        Ok(self.value.as_ref().map(Borrow::borrow))
+    }
+}
+
+struct Comparison<'a, L, S> {
+    index: Option<&'a StatIndex>,
+    snapshot: Lazy<L, S>,
+    findings: Findings<'a>,
+}
+
+impl<L: FnOnce() -> Result<S>, S: Borrow<Snapshot>> Visitor for Comparison<'_, L, S> {
+    fn enter(&mut self, listing: &Listing) -> Result<()> {
+        if listing.path.is_root() {
+            self.enter_root(listing)?;
+        }
+        let vouched = self.vouched(listing);
+        if vouched.all {
+            listing.children.iter().for_each(|child| self.findings.vouched(listing, child));
+            return Ok(());
+        }
+        match self.snapshot.get()? {
+            Some(snapshot) => self.findings.compare(listing, snapshot, &vouched.each),
+            None => Ok(()),
+        }
+    }
+
+    fn leave(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// For which names of a directory the index vouches.
+struct Vouched {
+    each: Vec<bool>,
+    /// For each, and no name of the index is gone.
+    all: bool,
+}
+
+impl<L: FnOnce() -> Result<S>, S: Borrow<Snapshot>> Comparison<'_, L, S> {
+    fn enter_root(&mut self, listing: &Listing) -> Result<()> {
+        self.index = self.index.filter(|index| index.is_of(&listing.stat));
+        let xattrs = self.findings.fs.dir_xattrs(&listing.dir);
+        let xattrs = xattrs.context("read attributes of the root of the tree")?;
+        if self.index.is_some_and(|index| index.vouches_for_root(&listing.stat, &xattrs)) {
+            return Ok(());
+        }
+        let Some(snapshot) = self.snapshot.get()? else { return Ok(()) };
+        let entry = snapshot.get(&listing.path);
+        let same = entry.is_some_and(|entry| {
+            same_stat(entry, &listing.stat) && same_xattrs(&entry.xattrs, &xattrs)
+        });
+        let change = if entry.is_some() { Change::Modified } else { Change::Added };
+        if !same {
+            self.findings.diffs.push(DiffEntry { path: listing.path.clone(), change });
+        }
+        Ok(())
+    }
+
+    fn vouched(&self, listing: &Listing) -> Vouched {
+        let known = self.index.and_then(|index| Some((index, index.cursor(&listing.path)?)));
+        let Some((index, mut cursor)) = known else {
+            return Vouched { each: vec![false; listing.children.len()], all: false };
+        };
+        let mut all = true;
+        let mut each = Vec::with_capacity(listing.children.len());
+        for child in &listing.children {
+            let sought = cursor.seek(&child.name);
+            let vouched =
+                sought.record.is_some_and(|record| index.vouches_for(&record, &child.stat));
+            all &= vouched && !sought.passed;
+            each.push(vouched);
+        }
+        Vouched { each, all: all && cursor.is_at_end() }
+    }
+}
+
+/// What has been found so far, and the means to find more.
+struct Findings<'a> {
+    fs: &'a dyn FsOps,
+    /// Made for the first file that has to be read.
+    hasher: Option<FileHasher>,
+    diffs: Vec<DiffEntry>,
+    /// Names that share or have shared an inode.
+    linked: Vec<LinkedName>,
+}
+
+impl Findings<'_> {
+    /// Goes over the names of a directory on disk and in the snapshot together.
+    fn compare(&mut self, listing: &Listing, snapshot: &Snapshot, vouched: &[bool]) -> Result<()> {
+        let mut recorded = snapshot.children(&listing.path).iter().peekable();
+        for (child, vouched) in listing.children.iter().zip(vouched) {
+            while let Some(gone) = recorded.next_if(|entry| *name_of(&entry.path) < *child.name) {
+                self.diffs.push(DiffEntry { path: gone.path.clone(), change: Change::Deleted });
+            }
+            let entry = recorded.next_if(|entry| *name_of(&entry.path) == *child.name);
+            match entry {
+                Some(_) if *vouched => self.vouched(listing, child),
+                Some(entry) => self.both(listing, child, entry)?,
+                None => self.added(listing, child)?,
+            }
+        }
+        for gone in recorded {
+            self.diffs.push(DiffEntry { path: gone.path.clone(), change: Change::Deleted });
+        }
+        Ok(())
+    }
+
+    fn added(&mut self, listing: &Listing, child: &Child) -> Result<()> {
+        let path = listing.path.join(child.name()?);
+        self.link(&path, &child.stat, 1, State::Changed);
+        self.diffs.push(DiffEntry { path, change: Change::Added });
+        Ok(())
+    }
+
+    fn both(&mut self, listing: &Listing, child: &Child, entry: &SnapshotEntry) -> Result<()> {
+        let state = if self.is_same(listing, child, entry)? { State::Same } else { State::Changed };
+        self.link(&entry.path, &child.stat, entry.nlink, state);
+        if state == State::Changed {
+            self.diffs.push(DiffEntry { path: entry.path.clone(), change: Change::Modified });
+        }
+        Ok(())
+    }
+
+    /// Notes a name that has not been touched: only its other names matter.
+    fn vouched(&mut self, listing: &Listing, child: &Child) {
+        if let (true, Ok(name)) = (child.stat.nlink > 1, child.name()) {
+            self.link(&listing.path.join(name), &child.stat, child.stat.nlink, State::Same);
+        }
+    }
+
+    fn link(&mut self, path: &RootPath, stat: &Stat, nlink_then: u64, state: State) {
+        if stat.kind != Kind::Dir && stat.nlink.max(nlink_then) > 1 {
+            let (path, identity, nlink) = (path.clone(), stat.identity, stat.nlink);
+            self.linked.push(LinkedName { path, identity, nlink, state });
+        }
+    }
+
+    /// Compares a name on disk with its entry, the cheap things first.
+    fn is_same(&mut self, listing: &Listing, child: &Child, entry: &SnapshotEntry) -> Result<bool> {
+        if !same_stat(entry, &child.stat) {
+            return Ok(false);
+        }
+        let (dir, name, path) = (&listing.dir, child.name()?, &entry.path);
+        match entry.kind {
+            Kind::Symlink => {
+                let target = self.fs.read_link(dir, name).with_context(|| at("read link", path))?;
+                Ok(entry.target.as_deref() == Some(&*target))
+            }
+            Kind::File | Kind::Dir => {
+                let xattrs = self.fs.xattrs(dir, name);
+                let xattrs = xattrs.with_context(|| at("read attributes of", path))?;
+                let same = same_xattrs(&entry.xattrs, &xattrs);
+                if !same || entry.kind == Kind::Dir {
+                    return Ok(same);
+                }
+                let hasher = self.hasher.get_or_insert_with(FileHasher::new);
+                Ok(entry.digest == Some(hasher.hash(self.fs, dir, name, path)?))
+            }
+            _ => Ok(true),
+        }
+    }
+}
+
+/// Whether everything is equal that `stat` tells and that counts.
+fn same_stat(entry: &SnapshotEntry, stat: &Stat) -> bool {
+    entry.kind == stat.kind
+        && entry.mode == stat.mode
+        && entry.owner == stat.owner
+        && entry.mtime == stat.mtime.seconds
+        && (entry.kind != Kind::File || entry.size == stat.size)
+}
+
+/// Whether all attributes are equal but for the host's labels, which change
+/// without anybody's doing and are in no layer.
+fn same_xattrs(recorded: &[Xattr], found: &[Xattr]) -> bool {
+    let image = |xattr: &&Xattr| !is_host_label(&xattr.name);
+    let order = recorded.iter().filter(image).cmp(found.iter().filter(image));
+    order == Ordering::Equal
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The state of a tree: taking it down ([`capture`]), reading it back
+//! ([`Snapshot`], from an mtree manifest), and telling what has changed since
+//! ([`diff`]). A [`StatIndex`] beside the manifest makes that cheap.
+//!
+//! Nothing here knows of layers, images or bundles.
+
+mod base64;
+mod capture;
+mod contents;
+mod diff;
+mod entry;
+mod hardlink;
+mod mask;
+mod mtree;
+mod stat_index;
+mod vis;
+mod walk;
+
+pub use capture::{CaptureOptions, Captured, Known, NothingKnown, Unchanged, XattrHint, capture};
+pub use diff::{Change, DiffEntry, DiffOptions, Trust, diff};
+pub use entry::{Snapshot, SnapshotEntry};
+pub use mask::Masks;
+pub use mtree::{MtreeHeader, MtreeWriter, read_mtree};
+pub use stat_index::StatIndex;
+
+#[cfg(test)]
+mod tests;

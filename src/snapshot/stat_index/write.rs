@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Writing a stat index while a tree is walked.
+
+use std::io::Write;
+
+use super::number::{put, put_bytes, put_signed};
+use super::{Fingerprint, KINDS, MAGIC, VERSION};
+use crate::error::{Context, Result};
+use crate::rootfs::{FileTime, RootPath, Stat, Xattr};
+use crate::snapshot::contents::Summed;
+use crate::snapshot::walk::Child;
+
+/// Writes an index, a block per directory.
+pub(in crate::snapshot) struct StatIndexWriter<W> {
+    out: Summed<W>,
+    block: Vec<u8>,
+    device: u64,
+    taken: FileTime,
+}
+
+impl<W: Write> StatIndexWriter<W> {
+    /// Starts an index of the tree whose root `stat` and `xattrs` describe.
+    /// From `taken` on, by the clock of its filesystem, changes may go unseen.
+    pub(in crate::snapshot) fn new(
+        out: W,
+        taken: FileTime,
+        stat: &Stat,
+        xattrs: &[Xattr],
+    ) -> Result<Self> {
+        let mut head = MAGIC.to_vec();
+        put(VERSION, &mut head);
+        put(stat.identity.dev, &mut head);
+        put(stat.mode.into(), &mut head);
+        put(stat.owner.uid.into(), &mut head);
+        put(stat.owner.gid.into(), &mut head);
+        put_signed(stat.mtime.seconds, &mut head);
+        put(xattrs.len() as u64, &mut head);
+        for xattr in xattrs {
+            put_bytes(&xattr.name, &mut head);
+            put_bytes(&xattr.value, &mut head);
+        }
+        let mut out = Summed::new(out);
+        out.write_all(&head).context(WRITE)?;
+        Ok(Self { out, block: Vec::new(), device: stat.identity.dev, taken })
+    }
+
+    /// Writes what is in a directory.
+    pub(in crate::snapshot) fn block(&mut self, path: &RootPath, children: &[Child]) -> Result<()> {
+        self.block.clear();
+        put_bytes(path.as_bytes(), &mut self.block);
+        put(children.len() as u64, &mut self.block);
+        for child in children {
+            put_bytes(&child.name, &mut self.block);
+            self.fingerprint(&child.stat);
+        }
+        self.out.write_all(&self.block).context(WRITE)
+    }
+
+    fn fingerprint(&mut self, stat: &Stat) {
+        let settled = stat.ctime < self.taken && stat.mtime < self.taken;
+        let kind = KINDS.iter().find(|(kind, _)| *kind == stat.kind).map_or(0, |(_, code)| *code);
+        if !settled || stat.identity.dev != self.device {
+            self.block.push(0);
+            return;
+        }
+        let Fingerprint { kind: _, mode, owner, size, nlink, ino, mtime, ctime } =
+            Fingerprint::of(stat);
+        let block = &mut self.block;
+        block.push(kind);
+        for number in [mode.into(), owner.uid.into(), owner.gid.into(), size, nlink, ino] {
+            put(number, block);
+        }
+        for time in [mtime, ctime] {
+            put_signed(time.seconds, block);
+            put(time.nanoseconds.into(), block);
+        }
+    }
+
+    /// Ends the index of the tree that the manifest with this sum describes.
+    pub(in crate::snapshot) fn finish(mut self, manifest: &[u8; 32]) -> Result<W> {
+        self.out.write_all(manifest).context(WRITE)?;
+        let (mut out, sum) = self.out.finish();
+        out.write_all(&sum).and_then(|()| out.flush()).context(WRITE)?;
+        Ok(out)
+    }
+}
+
+const WRITE: &str = "write stat index";

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A place to run the program in, what a run gave, and what a test needs of
+//! the machine. A test whose needs are not met says so by name and passes;
+//! with `CI=true` or `UMOCI_TEST_REQUIRE=1` it fails.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use umoci::oci::{Algorithm, Digest};
+
+/// An id of nobody in particular, for runs as an ordinary user.
+const ORDINARY_USER: u32 = 65534;
+
+/// A temporary directory in which programs run.
+pub(crate) struct Sandbox {
+    directory: tempfile::TempDir,
+}
+
+impl Sandbox {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        // Runs as another user need to get in.
+        std::fs::set_permissions(&directory, PermissionsExt::from_mode(0o755)).unwrap();
+        Self { directory }
+    }
+
+    /// A sandbox with an empty layout `img`.
+    pub(crate) fn with_layout() -> Self {
+        let sandbox = Self::new();
+        sandbox.umoci(&["init", "--layout", "img"]).succeeds();
+        sandbox
+    }
+
+    /// A sandbox with a layout `img` that has one blank image, `img:latest`, of the time 0.
+    pub(crate) fn with_image() -> Self {
+        let sandbox = Self::with_layout();
+        sandbox.run(sandbox.command(&["new", "--image", "img"]).env("SOURCE_DATE_EPOCH", "0"));
+        sandbox
+    }
+
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The program, not yet started, without what the caller's environment may hold.
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, words: &[S]) -> Command {
+        self.program(env!("CARGO_BIN_EXE_umoci"), words)
+    }
+
+    fn program<S: AsRef<OsStr>>(&self, program: impl AsRef<OsStr>, words: &[S]) -> Command {
+        let mut command = Command::new(program);
+        command.args(words).current_dir(self.directory.path()).stdin(Stdio::null());
+        command.env_remove("SOURCE_DATE_EPOCH").env("TZ", "UTC");
+        command
+    }
+
+    /// Runs the program.
+    pub(crate) fn umoci<S: AsRef<OsStr>>(&self, words: &[S]) -> Run {
+        self.run(&mut self.command(words))
+    }
+
+    /// Runs another program.
+    pub(crate) fn peer<S: AsRef<OsStr>>(&self, program: &Path, words: &[S]) -> Run {
+        self.run(&mut self.program(program, words))
+    }
+
+    pub(crate) fn run(&self, command: &mut Command) -> Run {
+        Run { line: format!("{command:?}"), output: command.output().unwrap() }
+    }
+
+    /// Runs the program as an ordinary user. Needs root.
+    pub(crate) fn umoci_as_ordinary_user(&self, words: &[&str]) -> Run {
+        // Where the program was built need not be open to others.
+        let copy = self.path("umoci-for-others");
+        if !copy.exists() {
+            std::fs::copy(env!("CARGO_BIN_EXE_umoci"), &copy).unwrap();
+        }
+        self.run(self.program(&copy, words).uid(ORDINARY_USER).gid(ORDINARY_USER))
+    }
+
+    /// Everything below a directory: types and modes, and digests of the contents of files.
+    pub(crate) fn tree(&self, name: &str) -> BTreeMap<PathBuf, (u32, Digest)> {
+        let top = self.path(name);
+        let entries = walkdir::WalkDir::new(&top).into_iter().map(|entry| {
+            let entry = entry.unwrap();
+            let metadata = entry.metadata().unwrap();
+            let is_file = metadata.is_file();
+            let contents = if is_file { std::fs::read(entry.path()).unwrap() } else { vec![] };
+            let path = entry.path().strip_prefix(&top).unwrap().to_owned();
+            (path, (metadata.mode(), Digest::of(Algorithm::Sha256, contents)))
+        });
+        entries.collect()
+    }
+
+    /// A JSON file.
+    pub(crate) fn json(&self, name: impl AsRef<Path>) -> Value {
+        serde_json::from_slice(&std::fs::read(self.path(name)).unwrap()).unwrap()
+    }
+
+    /// A blob of the layout `img`.
+    pub(crate) fn blob(&self, digest: &str) -> Vec<u8> {
+        self.blob_of("img", digest)
+    }
+
+    /// A blob of a layout.
+    pub(crate) fn blob_of(&self, layout: &str, digest: &str) -> Vec<u8> {
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        std::fs::read(self.path(layout).join("blobs/sha256").join(hex)).unwrap()
+    }
+
+    /// The manifest that a tag of a layout means: its digest and contents.
+    pub(crate) fn manifest(&self, layout: &str, tag: &str) -> (String, Value) {
+        let index = self.json(format!("{layout}/index.json"));
+        let name = |entry: &&Value| {
+            entry["annotations"]["org.opencontainers.image.ref.name"].as_str() == Some(tag)
+        };
+        let entry = index["manifests"].as_array().unwrap().iter().find(name).unwrap().clone();
+        let digest = entry["digest"].as_str().unwrap().to_owned();
+        let manifest = serde_json::from_slice(&self.blob_of(layout, &digest)).unwrap();
+        (digest, manifest)
+    }
+
+    /// The bytes of the configuration of the image that a tag of a layout means.
+    pub(crate) fn config_bytes(&self, layout: &str, tag: &str) -> Vec<u8> {
+        let (_, manifest) = self.manifest(layout, tag);
+        self.blob_of(layout, manifest["config"]["digest"].as_str().unwrap())
+    }
+
+    /// The configuration of an image of the layout `img`.
+    pub(crate) fn config(&self, tag: &str) -> Value {
+        serde_json::from_slice(&self.config_bytes("img", tag)).unwrap()
+    }
+}
+
+/// How a program ended.
+pub(crate) struct Run {
+    line: String,
+    output: Output,
+}
+
+impl Run {
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8(self.output.stdout.clone()).unwrap()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8(self.output.stderr.clone()).unwrap()
+    }
+
+    pub(crate) fn status(&self) -> Option<i32> {
+        self.output.status.code()
+    }
+
+    #[track_caller]
+    fn ends_with_status(&self, status: i32) {
+        let (line, stdout, stderr) = (&self.line, self.stdout(), self.stderr());
+        assert_eq!(self.status(), Some(status), "{line}\n{stdout}\n{stderr}");
+    }
+
+    /// Asserts success, and gives what was printed.
+    #[track_caller]
+    pub(crate) fn succeeds(&self) -> String {
+        self.ends_with_status(0);
+        self.stdout()
+    }
+
+    /// Asserts success without a word.
+    #[track_caller]
+    pub(crate) fn succeeds_silently(&self) {
+        assert_eq!(self.succeeds(), "", "{}", self.line);
+        assert_eq!(self.stderr(), "", "{}", self.line);
+    }
+
+    /// Asserts failure with one line, perhaps with a hint, and gives that line without `umoci: `.
+    #[track_caller]
+    pub(crate) fn fails(&self) -> String {
+        self.ends_with_status(1);
+        let stderr = self.stderr();
+        let lines = stderr.lines().filter(|line| !line.starts_with("umoci: hint: "));
+        let lines: Vec<&str> = lines.collect();
+        let [line] = lines[..] else { panic!("{}\nnot one line: {stderr}", self.line) };
+        assert!(!line.contains(['\x1b', '\r']), "{line:?}");
+        line.strip_prefix("umoci: ").unwrap().to_owned()
+    }
+
+    /// Asserts failure with one line that contains a text.
+    #[track_caller]
+    pub(crate) fn fails_with(&self, text: &str) {
+        let line = self.fails();
+        assert!(line.contains(text), "{}\n{line}\ndoes not contain\n{text}", self.line);
+    }
+
+    /// The hint, if there was one.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let stderr = self.stderr();
+        stderr.lines().find_map(|line| line.strip_prefix("umoci: hint: ")).map(str::to_owned)
+    }
+}
+
+/// Finds another program, or says that the test is skipped for want of it.
+pub(crate) fn peer(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_file());
+    found.or_else(|| skip(name))
+}
+
+/// Finds the Go program of the same name, in the version whose differences the tests know.
+pub(crate) fn go_umoci() -> Option<PathBuf> {
+    let program = peer("umoci")?;
+    let version = Command::new(&program).arg("--version").output().unwrap().stdout;
+    if version.starts_with(b"umoci version 0.4.7") { Some(program) } else { skip("umoci 0.4.7") }
+}
+
+/// Whether the test runs as root; if not, says that it is skipped.
+pub(crate) fn needs_root() -> bool {
+    let owner = std::fs::metadata("/proc/self").unwrap().uid();
+    owner == 0 || skip::<()>("root").is_some()
+}
+
+/// Says that the running test is skipped because something is missing.
+fn skip<T>(missing: &str) -> Option<T> {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    assert!(!is_set("CI") && !is_set("UMOCI_TEST_REQUIRE"), "{test} needs {missing}");
+    // Past the test runner's capture, for the user to see.
+    let _ = writeln!(std::io::stderr(), "skipped: {test} needs {missing}");
+    None
+}
