@@ -3,11 +3,34 @@
 //! of its platform, in the names that image configurations use (Go's `GOOS`,
 //! `GOARCH` and, on ARM, variants).
 
+use std::path::Path;
+
+use jiff::Zoned;
 use umoci::rootfs::Owner;
+use umoci::snapshot::MtreeHeader;
 
 /// Who is running this program.
 pub(crate) fn caller() -> Owner {
     Owner { uid: nix::unistd::geteuid().as_raw(), gid: nix::unistd::getegid().as_raw() }
+}
+
+/// The head of a manifest of `tree`: for people, so what cannot be found out is left out.
+pub(crate) fn mtree_header(tree: &Path) -> MtreeHeader {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let uid = caller().uid;
+    MtreeHeader {
+        user: user_name(&read("/etc/passwd"), uid).unwrap_or_else(|| uid.to_string()),
+        machine: read("/proc/sys/kernel/hostname").trim_end().to_owned(),
+        tree: tree.to_string_lossy().into_owned(),
+        date: Zoned::now().strftime("%a %b %e %H:%M:%S %Y").to_string(),
+    }
+}
+
+fn user_name(passwd: &str, uid: u32) -> Option<String> {
+    let uid = uid.to_string();
+    let fields = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let mut found = fields.filter(|fields| fields.get(2) == Some(&uid.as_str()));
+    Some((*found.next()?.first()?).to_owned())
 }
 
 /// The platform of this machine.
@@ -76,6 +99,13 @@ fn arm_variant(cpu_info: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_have_names() {
+        let passwd = "root:x:0:0::/:/bin/sh\nmail:x:8:8::/:\nbroken\n";
+        assert_eq!(user_name(passwd, 8).as_deref(), Some("mail"));
+        assert_eq!(user_name(passwd, 9), None);
+    }
 
     #[test]
     fn architectures_have_their_go_names() {

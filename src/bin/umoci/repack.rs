@@ -2,12 +2,16 @@
 //! `umoci repack`: from a changed bundle to an image with one more layer.
 
 use std::ffi::OsString;
+use std::path::Path;
 
-use umoci::error::{Context, Error};
+use umoci::bundle::{self, Bundle, Refresh, RepackOptions, Volumes};
+use umoci::error::{Context, ErrorKind};
+use umoci::snapshot::Trust;
 
 use crate::args::{self, CompressArgs, HistoryArgs, HistoryDefaults, ImageArg};
 use crate::clock::Clock;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
+use crate::{host, publish};
 
 /// make an image of a bundle and what was changed in it
 ///
@@ -31,6 +35,10 @@ pub(crate) struct Args {
     #[arg(long)]
     refresh_bundle: bool,
 
+    /// read every file again, whatever its size and times say
+    #[arg(long)]
+    rehash: bool,
+
     #[command(flatten)]
     compress: CompressArgs,
 
@@ -48,13 +56,46 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     args.history.check()?;
-    let _compression = args.compress.choice()?;
-    let bundle = args::one(&args.words, "bundle", "bundle path")?;
+    let compression = args.compress.choice()?;
+    let path = Path::new(args::one(&args.words, "bundle", "bundle path")?);
     let clock = Clock::read()?;
     let defaults = HistoryDefaults { created_by: "umoci repack", created: clock.now };
-    let _history = args.history.entry(&defaults)?;
+    let history = args.history.entry(&defaults)?;
+
     let layout = target.layout()?;
-    let _writer = layout.writer().context("write image")?;
-    let _latest_mtime = clock.source_date_epoch;
-    Err(Error::unsupported(format!("repack bundle {bundle:?}: not supported yet")).into())
+    let bundle = open(path)?;
+    let image = bundle.image(&layout).context("read the image of the bundle")?;
+    let options = RepackOptions {
+        compression,
+        history: history.map(|entry| entry.by(&image.config().author)),
+        latest: clock.source_date_epoch,
+        ..args.options(path)
+    };
+    let writer = layout.writer().context("write image")?;
+    let made = bundle::repack(&bundle, &writer, image, &target.tag, &options)
+        .with_context(|| format!("repack bundle {path:?}"))?;
+    publish::tell(&made, &target.tag);
+    Ok(())
+}
+
+fn open(path: &Path) -> Outcome<Bundle> {
+    Bundle::open(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Failure::from(error)
+            .hint(format!("There is no bundle that `umoci unpack` made in {path:?}.")),
+        _ => error.into(),
+    })
+}
+
+impl Args {
+    /// What the flags alone say.
+    fn options(&self, bundle: &Path) -> RepackOptions {
+        RepackOptions {
+            mask_paths: self.mask_path.clone(),
+            volumes: if self.no_mask_volumes { Volumes::Pack } else { Volumes::Mask },
+            trust: if self.rehash { Trust::Contents } else { Trust::StatIndex },
+            refresh: if self.refresh_bundle { Refresh::Renew } else { Refresh::Keep },
+            header: host::mtree_header(&bundle.join("rootfs")),
+            ..RepackOptions::default()
+        }
+    }
 }

@@ -4,14 +4,15 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use umoci::error::Error;
-use umoci::idmap::IdMaps;
+use umoci::bundle::runtime_spec::Host;
+use umoci::bundle::{self, UnpackOptions};
+use umoci::error::{Context, Result};
 use umoci::image::Image;
-use umoci::layout::Layout;
-use umoci::oci::DescriptorPath;
+use umoci::layer::DirLinks;
 
 use crate::args::{self, IdMapArgs, ImageArg};
 use crate::failure::{Failure, Outcome};
+use crate::host;
 
 /// unpack an image into a runtime bundle
 ///
@@ -39,17 +40,24 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
-    let bundle = args::one(&args.words, "bundle", "bundle path")?;
-    let maps = args.ids.maps()?;
+    let bundle = Path::new(args::one(&args.words, "bundle", "bundle path")?);
+    let options = args.options(bundle)?;
     let layout = target.layout()?;
-    let image = target.resolve(&layout)?;
-    unpack(&layout, &image, Path::new(bundle), maps)
+    let image = Image::load(&layout, target.resolve(&layout)?).context("invalid --image tag")?;
+    log::info!("unpacking bundle {bundle:?}");
+    bundle::unpack(&layout, &image, bundle, &options)
         .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
     log::info!("unpacked image bundle: {bundle:?}");
     Ok(())
 }
 
-fn unpack(layout: &Layout, image: &DescriptorPath, bundle: &Path, _: IdMaps) -> Result<(), Error> {
-    Image::load(layout, image.clone())?;
-    Err(Error::unsupported(format!("create runtime bundle {bundle:?}: not supported yet")))
+impl Args {
+    fn options(&self, bundle: &Path) -> Result<UnpackOptions> {
+        Ok(UnpackOptions {
+            maps: self.ids.maps()?,
+            dir_links: if self.keep_dirlinks { DirLinks::Keep } else { DirLinks::Replace },
+            header: host::mtree_header(&bundle.join("rootfs")),
+            rootless: self.ids.rootless.then(Host::read).transpose()?,
+        })
+    }
 }
