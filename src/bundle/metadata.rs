@@ -14,6 +14,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::idmap::{IdMap, IdMaps, IdRange};
 use crate::oci::json::{self, Trailing, nullable};
 use crate::oci::{DescriptorPath, Digest, Members, media_type};
+use crate::quote::{excerpt, quote_if_needed};
 use crate::sys::rootfs::{Open, open_at};
 
 /// The name of the file in a bundle.
@@ -133,7 +134,7 @@ fn require_manifest(path: &DescriptorPath) -> Result<()> {
     }
     Err(Error::unsupported(format!(
         "descriptor does not point to ispec.MediaTypeImageManifest: not implemented: {}",
-        media_type.escape_debug()
+        quote_if_needed(&excerpt(media_type))
     ))
     .context("invalid saved from descriptor"))
 }
