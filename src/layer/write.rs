@@ -161,3 +161,195 @@ fn refuse_whiteout(path: &[u8]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::{Chunk, Members};
+    use crate::oci::{Algorithm, Digest};
+    use crate::rootfs::{Device, Xattr};
+
+    fn path(path: &str) -> RootPath {
+        RootPath::clean(path).unwrap()
+    }
+
+    fn stat(kind: Kind, mode: u32, size: u64, ino: u64) -> Stat {
+        let mtime = FileTime { seconds: 859_293_600, nanoseconds: 999_999_999 };
+        Stat {
+            kind,
+            mode,
+            owner: Owner::default(),
+            size,
+            nlink: if ino == 0 { 1 } else { 2 },
+            identity: Identity { dev: 1, ino },
+            device: Device::default(),
+            atime: mtime,
+            mtime,
+            ctime: mtime,
+        }
+    }
+
+    fn writer(options: LayerOptions) -> LayerWriter<Vec<u8>> {
+        LayerWriter::new(Vec::new(), options)
+    }
+
+    fn sha256(bytes: &[u8]) -> String {
+        Digest::of(Algorithm::Sha256, bytes).hex().to_owned()
+    }
+
+    /// Adds an inode as a walk of a tree does.
+    fn add(writer: &mut LayerWriter<Vec<u8>>, name: &str, stat: &Stat, data: &[u8]) -> Result<()> {
+        let mut entry = Entry::from_stat(&path(name), stat, data.to_vec(), Vec::new())?;
+        writer.link(&mut entry, stat);
+        let mut body = data;
+        writer.add(&entry, Some(&mut body))
+    }
+
+    #[test]
+    fn a_layer_is_the_same_as_ever() {
+        let dir = stat(Kind::Dir, 0o755, 4096, 0);
+        let link = stat(Kind::Symlink, 0o777, 9, 0);
+        let bash = stat(Kind::File, 0o755, 16, 7);
+        let script = b"#!/usr/bin/true\n";
+        let mut writer = writer(LayerOptions::default());
+        for (name, stat, data) in [
+            (".", dir, &b""[..]),
+            ("bin", link, b"/usr/bin"),
+            ("etc", dir, b""),
+            ("run", link, b"/var/run"),
+            ("usr", dir, b""),
+            ("usr/bin", dir, b""),
+            ("usr/bin/ash", bash, script),
+            ("usr/bin/bash", bash, script),
+            ("usr/bin/sh", bash, script),
+            ("var", stat(Kind::Dir, 0, 4096, 0), b""),
+            ("var/run", dir, b""),
+            ("var/run/test.fifo", stat(Kind::Fifo, 0o644, 0, 0), b""),
+        ] {
+            add(&mut writer, name, &stat, data).unwrap();
+        }
+        let layer = writer.finish().unwrap();
+        assert_eq!(layer.len(), 7680);
+        let expected = "b30a031a2b1c4616735cf8dd5d08ddebcbbff91e1d6b9fc740a2fec18af57b27";
+        assert_eq!(sha256(&layer), expected);
+    }
+
+    #[test]
+    fn whiteouts_are_the_same_as_ever() {
+        let mut one = writer(LayerOptions::default());
+        one.whiteout(&path("etc/x")).unwrap();
+        let layer = one.finish().unwrap();
+        assert_eq!(layer.len(), 1536);
+        let expected = "52a9bb6b244e63c4448ae78d9786c22191fa7674e2a7f9ebd597295d698d19be";
+        assert_eq!(sha256(&layer), expected);
+
+        let mut opaque = writer(LayerOptions { latest: Some(0) });
+        opaque.opaque(&path("opt")).unwrap();
+        add(&mut opaque, "opt", &stat(Kind::Dir, 0o755, 40, 0), b"").unwrap();
+        let layer = opaque.finish().unwrap();
+        assert_eq!(layer.len(), 2048);
+        let expected = "c8210dff53485502d04a18e64c6c58bc4867f57721615b3c4ed6d36846f2336c";
+        assert_eq!(sha256(&layer), expected);
+    }
+
+    #[test]
+    fn names_of_whiteouts_are_refused() {
+        let mut writer = writer(LayerOptions::default());
+        for name in [".wh.x", "a/.wh..wh..opq", "a/.wh."] {
+            let file = stat(Kind::File, 0o644, 0, 0);
+            let dir = stat(Kind::Dir, 0o755, 0, 0);
+            for result in [
+                add(&mut writer, name, &file, b""),
+                add(&mut writer, name, &dir, b""),
+                writer.whiteout(&path(name)),
+                writer.opaque(&path(name)),
+            ] {
+                let error = result.unwrap_err().to_string();
+                let expected = format!("invalid path has whiteout prefix \".wh.\": {name}");
+                assert!(error.starts_with(&expected), "{error}");
+            }
+        }
+        add(&mut writer, ".wh.dir/file", &stat(Kind::File, 0o644, 0, 0), b"").unwrap();
+        assert!(writer.whiteout(&RootPath::root()).is_err());
+        assert!(writer.opaque(&RootPath::root()).is_ok());
+    }
+
+    #[test]
+    fn a_body_has_the_size_that_was_said() {
+        for (said, data) in [(3, &b"ab"[..]), (3, b"abcd"), (1, b""), (512, &[7; 513])] {
+            let mut writer = writer(LayerOptions::default());
+            let error = add(&mut writer, "f", &stat(Kind::File, 0o644, said, 0), data).unwrap_err();
+            let how = if data.len() as u64 > said { "longer" } else { "shorter" };
+            assert!(error.to_string().starts_with("f: file has become "), "{error}");
+            assert!(error.to_string().contains(how), "{error}");
+        }
+        let mut writer = writer(LayerOptions::default());
+        let stat = stat(Kind::File, 0o644, 3, 0);
+        let entry = Entry::from_stat(&path("f"), &stat, Vec::new(), Vec::new()).unwrap();
+        assert!(writer.add(&entry, None).is_err());
+    }
+
+    #[test]
+    fn times_are_cut_and_clamped() {
+        let at = |latest, seconds| {
+            let mut writer = writer(LayerOptions { latest });
+            let mtime = FileTime { seconds, nanoseconds: 500_000_000 };
+            let stat = Stat { mtime, ..stat(Kind::Fifo, 0o644, 0, 0) };
+            add(&mut writer, "p", &stat, b"").unwrap();
+            let layer = writer.finish().unwrap();
+            let entry = Members::new(&layer[..]).next_member().unwrap().unwrap();
+            assert_eq!((entry.mtime.nanoseconds, entry.atime), (0, None));
+            entry.mtime.seconds
+        };
+        assert_eq!(at(None, -1), -1, "half a second before the epoch");
+        assert_eq!(at(None, 5), 5);
+        assert_eq!(at(Some(4), 5), 4);
+        assert_eq!(at(Some(6), 5), 5);
+        assert_eq!(at(Some(-9), 5), -9);
+    }
+
+    #[test]
+    fn hard_links_need_one_inode_on_one_device() {
+        let file = stat(Kind::File, 0o644, 1, 7);
+        let elsewhere = Stat { identity: Identity { dev: 2, ino: 7 }, ..file };
+        let alone = Stat { nlink: 1, ..file };
+        let dir = Stat { nlink: 5, ..stat(Kind::Dir, 0o755, 1, 7) };
+        let mut writer = writer(LayerOptions::default());
+        for (name, stat) in
+            [("a", file), ("b", elsewhere), ("c", alone), ("d", dir), ("e", file), ("f", dir)]
+        {
+            add(&mut writer, name, &stat, b"x").unwrap();
+        }
+        let layer = writer.finish().unwrap();
+        let mut members = Members::new(&layer[..]);
+        let mut links = Vec::new();
+        while let Some(entry) = members.next_member().unwrap() {
+            if let EntryKind::Hardlink { target } = entry.kind {
+                assert_eq!(members.body().unwrap(), None);
+                links.push((entry.path, target));
+            } else if let EntryKind::File { .. } = entry.kind {
+                assert_eq!(members.body().unwrap(), Some(Chunk { offset: 0, bytes: b"x" }));
+            }
+        }
+        assert_eq!(links, [(b"e".to_vec(), b"a".to_vec())]);
+    }
+
+    #[test]
+    fn sockets_have_no_place_in_a_layer() {
+        let socket = stat(Kind::Socket, 0o644, 0, 0);
+        let error = Entry::from_stat(&path("s"), &socket, Vec::new(), Vec::new()).unwrap_err();
+        assert_eq!(error.to_string(), "s: sockets not supported");
+    }
+
+    #[test]
+    fn extended_attributes_are_written() {
+        let stat = stat(Kind::File, 0o644, 0, 0);
+        let xattrs = vec![Xattr { name: (*b"user.x").into(), value: (*b"v").into() }];
+        let entry = Entry::from_stat(&path("f"), &stat, Vec::new(), xattrs.clone()).unwrap();
+        let mut writer = writer(LayerOptions::default());
+        writer.add(&entry, None).unwrap();
+        let layer = writer.finish().unwrap();
+        let entry = Members::new(&layer[..]).next_member().unwrap().unwrap();
+        assert_eq!(entry.xattrs, xattrs);
+    }
+}

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::process::Stdio;
 
-use crate::harness::Sandbox;
+use crate::harness::{Run, Sandbox};
 
 #[test]
 fn flags_stand_anywhere_and_in_any_form() {
@@ -142,7 +142,7 @@ fn a_reader_that_goes_away_is_no_failure() {
     let sandbox = Sandbox::with_image();
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let run = sandbox.run(sandbox.command(&["ls", "--layout=img"]).stdout(writer));
+    let run = Run::of(sandbox.command(&["ls", "--layout=img"]).stdout(writer));
     assert_eq!((run.status(), run.stderr().as_str()), (Some(0), ""));
 }
 
@@ -150,7 +150,7 @@ fn a_reader_that_goes_away_is_no_failure() {
 fn a_full_disk_below_standard_output_is_a_failure() {
     let sandbox = Sandbox::with_image();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let run = sandbox.run(sandbox.command(&["ls", "--layout=img"]).stdout(Stdio::from(full)));
+    let run = Run::of(sandbox.command(&["ls", "--layout=img"]).stdout(Stdio::from(full)));
     assert_eq!(run.fails(), "write standard output: no space left on device");
 }
 

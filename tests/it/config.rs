@@ -104,7 +104,7 @@ fn a_variant_and_unknown_members_survive() {
 fn history_has_the_known_defaults() {
     let sandbox = Sandbox::with_image();
     let mut command = sandbox.command(&["config", "--image=img", "--author=me"]);
-    sandbox.run(command.env("SOURCE_DATE_EPOCH", "1700000000")).succeeds_silently();
+    Run::of(command.env("SOURCE_DATE_EPOCH", "1700000000")).succeeds_silently();
     let by_default = json!({
         "created": "2023-11-14T22:13:20Z",
         "created_by": "umoci config",
@@ -159,7 +159,7 @@ fn bad_values_change_nothing() {
         try_config(&sandbox, &[flag]).fails_with(message);
     }
     let mut command = sandbox.command(&["config", "--image=img"]);
-    sandbox.run(command.env("SOURCE_DATE_EPOCH", "x")).fails_with("parse SOURCE_DATE_EPOCH=\"x\"");
+    Run::of(command.env("SOURCE_DATE_EPOCH", "x")).fails_with("parse SOURCE_DATE_EPOCH=\"x\"");
     assert_eq!(sandbox.tree(""), before);
 }
 
@@ -167,7 +167,7 @@ fn bad_values_change_nothing() {
 fn an_image_without_a_time_stays_without() {
     let sandbox = Sandbox::with_layout();
     let mut command = sandbox.command(&["new", "--image", "img"]);
-    sandbox.run(command.env("SOURCE_DATE_EPOCH", "0")).succeeds_silently();
+    Run::of(command.env("SOURCE_DATE_EPOCH", "0")).succeeds_silently();
     let text = String::from_utf8(sandbox.config_bytes("img", "latest")).unwrap();
     let text = text.replace("\"created\":\"1970-01-01T00:00:00Z\",", "");
     replace_config(&sandbox, text.as_bytes());
@@ -214,7 +214,7 @@ fn the_go_program_writes_the_same_bytes() {
     for layout in ["ours", "theirs"] {
         sandbox.umoci(&["init", "--layout", layout]).succeeds();
         let mut command = sandbox.command(&["new", "--image", layout]);
-        sandbox.run(command.env("SOURCE_DATE_EPOCH", "0")).succeeds();
+        Run::of(command.env("SOURCE_DATE_EPOCH", "0")).succeeds();
     }
     for flags in SAME {
         let words = |layout| [&["config", "--image", layout], &TIMES[..], flags].concat();

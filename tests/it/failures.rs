@@ -185,3 +185,24 @@ fn a_layout_that_others_may_not_even_read() {
         assert!(!run.hint().is_some_and(|hint| hint.contains("umoci init")), "{words:?}");
     }
 }
+
+#[test]
+fn an_ordinary_user_is_told_of_rootless_where_it_helps() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = Sandbox::with_image();
+    let unpack = ["unpack", "--image=img", "open/bundle"];
+    let run = sandbox.umoci_as_ordinary_user(&["unpack", "--image=img", "closed"]);
+    run.fails_with("permission denied");
+    assert_eq!(run.hint(), None);
+
+    std::fs::create_dir(sandbox.path("open")).unwrap();
+    std::fs::set_permissions(sandbox.path("open"), PermissionsExt::from_mode(0o777)).unwrap();
+    let run = sandbox.umoci_as_ordinary_user(&unpack);
+    run.fails_with("operation not permitted");
+    assert!(run.hint().unwrap().contains("--rootless"));
+    for name in ["rootfs", "config.json", "umoci.json"] {
+        assert!(!sandbox.path("open/bundle").join(name).exists(), "{name}");
+    }
+}

@@ -40,7 +40,7 @@ impl Sandbox {
     /// A sandbox with a layout `img` that has one blank image, `img:latest`, of the time 0.
     pub(crate) fn with_image() -> Self {
         let sandbox = Self::with_layout();
-        sandbox.run(sandbox.command(&["new", "--image", "img"]).env("SOURCE_DATE_EPOCH", "0"));
+        Run::of(sandbox.command(&["new", "--image", "img"]).env("SOURCE_DATE_EPOCH", "0"));
         sandbox
     }
 
@@ -53,8 +53,8 @@ impl Sandbox {
         self.program(env!("CARGO_BIN_EXE_umoci"), words)
     }
 
-    fn program<S: AsRef<OsStr>>(&self, program: impl AsRef<OsStr>, words: &[S]) -> Command {
-        let mut command = Command::new(program);
+    fn program<S: AsRef<OsStr>>(&self, path: impl AsRef<OsStr>, words: &[S]) -> Command {
+        let mut command = Command::new(path);
         command.args(words).current_dir(self.directory.path()).stdin(Stdio::null());
         command.env_remove("SOURCE_DATE_EPOCH").env("TZ", "UTC");
         command
@@ -62,16 +62,12 @@ impl Sandbox {
 
     /// Runs the program.
     pub(crate) fn umoci<S: AsRef<OsStr>>(&self, words: &[S]) -> Run {
-        self.run(&mut self.command(words))
+        Run::of(&mut self.command(words))
     }
 
     /// Runs another program.
-    pub(crate) fn peer<S: AsRef<OsStr>>(&self, program: &Path, words: &[S]) -> Run {
-        self.run(&mut self.program(program, words))
-    }
-
-    pub(crate) fn run(&self, command: &mut Command) -> Run {
-        Run { line: format!("{command:?}"), output: command.output().unwrap() }
+    pub(crate) fn peer<S: AsRef<OsStr>>(&self, path: &Path, words: &[S]) -> Run {
+        Run::of(&mut self.program(path, words))
     }
 
     /// Runs the program as an ordinary user. Needs root.
@@ -81,7 +77,7 @@ impl Sandbox {
         if !copy.exists() {
             std::fs::copy(env!("CARGO_BIN_EXE_umoci"), &copy).unwrap();
         }
-        self.run(self.program(&copy, words).uid(ORDINARY_USER).gid(ORDINARY_USER))
+        Run::of(self.program(&copy, words).uid(ORDINARY_USER).gid(ORDINARY_USER))
     }
 
     /// Everything below a directory: types and modes, and digests of the contents of files.
@@ -145,6 +141,11 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Runs a command.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        Self { line: format!("{command:?}"), output: command.output().unwrap() }
+    }
+
     pub(crate) fn stdout(&self) -> String {
         String::from_utf8(self.output.stdout.clone()).unwrap()
     }

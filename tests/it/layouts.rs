@@ -4,9 +4,9 @@
 use serde_json::json;
 use umoci::oci::{Algorithm, Digest};
 
-use crate::harness::{Sandbox, go_umoci, peer};
+use crate::harness::{Run, Sandbox, go_umoci, peer};
 
-/// The SHA-256 of what `new` stores on amd64 at SOURCE_DATE_EPOCH=1700000000.
+/// The SHA-256 of what `new` stores on amd64 at `SOURCE_DATE_EPOCH=1700000000`.
 const BLANK_CONFIG: &str =
     "sha256:31874c9f48cb301a5abda778269041bbd98c692a987f80b52670c605eecfb55d";
 const BLANK_MANIFEST: &str =
@@ -36,7 +36,7 @@ fn an_empty_layout_has_exactly_these_bytes() {
 fn a_blank_image_has_exactly_these_bytes() {
     let sandbox = Sandbox::with_layout();
     let mut command = sandbox.command(&["new", "--image", "img:a"]);
-    sandbox.run(command.env("SOURCE_DATE_EPOCH", "1700000000")).succeeds_silently();
+    Run::of(command.env("SOURCE_DATE_EPOCH", "1700000000")).succeeds_silently();
     let (digest, manifest) = sandbox.manifest("img", "a");
     assert_eq!(digest, BLANK_MANIFEST);
     assert_eq!(manifest["config"]["digest"], json!(BLANK_CONFIG));
@@ -57,14 +57,14 @@ fn the_epoch_is_a_number_or_refused() {
     let before = sandbox.tree("img");
     for text in ["abc", " 1", "1e3", "9223372036854775808", "253402300800"] {
         let mut command = sandbox.command(&["new", "--image", "img"]);
-        sandbox.run(command.env("SOURCE_DATE_EPOCH", text)).fails_with("SOURCE_DATE_EPOCH");
+        Run::of(command.env("SOURCE_DATE_EPOCH", text)).fails_with("SOURCE_DATE_EPOCH");
     }
     assert_eq!(sandbox.tree("img"), before);
     let mut command = sandbox.command(&["new", "--image", "img"]);
-    sandbox.run(command.env("SOURCE_DATE_EPOCH", "")).succeeds_silently();
+    Run::of(command.env("SOURCE_DATE_EPOCH", "")).succeeds_silently();
     assert_ne!(sandbox.config("latest")["created"], json!("1970-01-01T00:00:00Z"));
     let mut command = sandbox.command(&["new", "--image", "img"]);
-    sandbox.run(command.env("SOURCE_DATE_EPOCH", "-1")).succeeds_silently();
+    Run::of(command.env("SOURCE_DATE_EPOCH", "-1")).succeeds_silently();
     assert_eq!(sandbox.config("latest")["created"], json!("1969-12-31T23:59:59Z"));
 }
 
@@ -72,7 +72,7 @@ fn the_epoch_is_a_number_or_refused() {
 fn without_an_epoch_the_local_time_counts() {
     let sandbox = Sandbox::with_layout();
     let mut command = sandbox.command(&["new", "--image", "img"]);
-    sandbox.run(command.env("TZ", "UTC-9")).succeeds_silently();
+    Run::of(command.env("TZ", "UTC-9")).succeeds_silently();
     let created = sandbox.config("latest")["created"].as_str().unwrap().to_owned();
     assert!(created.ends_with("+09:00"), "{created}");
     created.parse::<umoci::oci::Timestamp>().unwrap();

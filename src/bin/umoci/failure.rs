@@ -3,7 +3,7 @@
 
 use std::io;
 
-use umoci::error::{Error, ErrorKind};
+use umoci::error::Error;
 
 use crate::host;
 
@@ -24,11 +24,13 @@ impl Failure {
         self
     }
 
-    /// Adds the hint that `--rootless` may help, to a refusal of the system that it can help with.
+    /// Adds the hint that `--rootless` may help, where it can: an ordinary user tried
+    /// what only root may do. A file that is closed to the caller is another matter.
     pub(crate) fn suggest_rootless(self, rootless: bool) -> Self {
-        let refused = self.error.kind() == ErrorKind::Permission;
-        if refused && !rootless && host::caller().uid != 0 {
-            return self.hint("Without root's privileges, --rootless may help.");
+        let errno = self.error.io_error().and_then(io::Error::raw_os_error);
+        let is_root = host::caller().uid == 0;
+        if errno == Some(nix::errno::Errno::EPERM as i32) && !rootless && !is_root {
+            return self.hint("This needs root's privileges; --rootless may help.");
         }
         self
     }

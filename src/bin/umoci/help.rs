@@ -175,10 +175,10 @@ fn option(flag: &Arg) -> (String, String) {
         ArgAction::Help => "show this help".to_owned(),
         _ => flag.get_help().map(ToString::to_string).unwrap_or_default(),
     };
-    if let [default] = flag.get_default_values() {
-        if flag.get_action().takes_values() {
-            let _ = write!(text, " (default: {default:?})");
-        }
+    if let [default] = flag.get_default_values()
+        && flag.get_action().takes_values()
+    {
+        let _ = write!(text, " (default: {default:?})");
     }
     (names.join(", "), text)
 }

@@ -54,7 +54,7 @@ pub(crate) struct Program {
 /// The commands, in the order in which help lists them.
 #[derive(Debug, Subcommand)]
 enum Command {
-    Config(config::Args),
+    Config(Box<config::Args>),
     Unpack(unpack::Args),
     Repack(repack::Args),
     New(new::Args),
@@ -110,13 +110,13 @@ fn main() -> ExitCode {
 }
 
 fn run(words: Vec<OsString>) -> Outcome {
-    let program = Program::try_parse_from(words).map_err(unexpected)?;
+    let program = Program::try_parse_from(words).map_err(|error| unexpected(&error))?;
     logging::start(program.log.level()?);
     program.command.run()
 }
 
 /// What clap refuses although the grammar let it pass.
-fn unexpected(error: clap::Error) -> Error {
+fn unexpected(error: &clap::Error) -> Error {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
     Error::invalid(line.trim_start_matches("error: "))

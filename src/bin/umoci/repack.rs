@@ -73,13 +73,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
     };
     let writer = layout.writer().context("write image")?;
     let made = bundle::repack(&bundle, &writer, image, &target.tag, &options)
-        .with_context(|| format!("repack bundle {path:?}"))?;
+        .with_context(|| format!("repack {path:?}"))?;
     publish::tell(&made, &target.tag);
     Ok(())
 }
 
 fn open(path: &Path) -> Outcome<Bundle> {
-    Bundle::open(path).map_err(|error| match error.kind() {
+    let bundle = Bundle::open(path).with_context(|| format!("repack {path:?}"));
+    bundle.map_err(|error| match error.kind() {
         ErrorKind::NotFound => Failure::from(error)
             .hint(format!("There is no bundle that `umoci unpack` made in {path:?}.")),
         _ => error.into(),

@@ -113,3 +113,6 @@ pub fn member_name(path: &RootPath, kind: Kind) -> Vec<u8> {
     }
     name
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,11 +23,8 @@ pub(crate) fn one<'a>(words: &'a [OsString], name: &str, noun: &str) -> Result<&
 }
 
 fn wrong_number(expected: &str, words: &[OsString]) -> Error {
-    let mut message = format!("invalid number of positional arguments: expected {expected}");
-    if !words.is_empty() {
-        message.push_str(&format!(", got {words:?}"));
-    }
-    Error::invalid(message)
+    let got = if words.is_empty() { String::new() } else { format!(", got {words:?}") };
+    Error::invalid(format!("invalid number of positional arguments: expected {expected}{got}"))
 }
 
 #[cfg(test)]
