@@ -24,7 +24,10 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::at(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn at(directory: tempfile::TempDir) -> Self {
         // Runs as another user need to get in.
         std::fs::set_permissions(&directory, PermissionsExt::from_mode(0o755)).unwrap();
         Self { directory }
@@ -225,7 +228,7 @@ pub(crate) fn needs_root() -> bool {
 }
 
 /// Says that the running test is skipped because something is missing.
-fn skip<T>(missing: &str) -> Option<T> {
+pub(crate) fn skip<T>(missing: &str) -> Option<T> {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     assert!(!is_set("CI") && !is_set("UMOCI_TEST_REQUIRE"), "{test} needs {missing}");
