@@ -16,6 +16,7 @@ use super::apply::{ApplyOptions, apply_members};
 use super::bodies::{Bodies, FileDigests};
 use super::buffer::{BufferPool, BufferReader, SharedBuffer};
 use super::entry::Members;
+use super::format::Disk;
 use super::ledger::Ledger;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::oci::{Digest, Hasher};
@@ -97,13 +98,14 @@ where
 {
     let count = layers.len();
     let mut ledger = Ledger::default();
+    let disk = Disk::new(fs, options.format);
     let digests = std::thread::scope(|scope| {
         let (to_apply, buffers) = mpsc::channel();
         let (to_hash, stream) = mpsc::channel();
         let decode = scope.spawn(move || Decode { to_apply, to_hash }.run(layers));
         let hash = scope.spawn(move || hash_layers(&stream));
-        let mut bodies = Bodies::start(scope, fs, WORKERS, file_digests);
-        let applied = apply_layers(fs, count, &buffers, &mut ledger, &mut bodies, options);
+        let mut bodies = Bodies::start(scope, disk.fs(), WORKERS, file_digests);
+        let applied = apply_layers(&disk, count, &buffers, &mut ledger, &mut bodies, options);
         drop(buffers);
         let written = bodies.finish();
         let decoded = decode.join().map_err(|_| panicked("decoder"))?;
@@ -122,7 +124,7 @@ fn panicked(stage: &str) -> Error {
 }
 
 fn apply_layers(
-    fs: &dyn FsOps,
+    disk: &Disk<'_>,
     count: usize,
     buffers: &Receiver<Arc<SharedBuffer>>,
     ledger: &mut Ledger,
@@ -131,7 +133,7 @@ fn apply_layers(
 ) -> Result<(), LayerFailure> {
     for layer in 0..count {
         let mut members = Members::new(BufferReader::new(buffers));
-        apply_members(fs, &mut members, ledger, bodies, options)
+        apply_members(disk, &mut members, ledger, bodies, options)
             .map_err(|error| LayerFailure { layer: Some(layer), error })?;
         drain(members.into_inner());
     }
