@@ -9,12 +9,13 @@ mod links;
 mod parents;
 mod whiteouts;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
 use self::links::Deferred;
 use self::parents::{Parent, Parents};
+use self::whiteouts::Gone;
 use super::bodies::{Bodies, Body, BodyId, NewFile, Piece};
 use super::buffer::BufferReader;
 use super::entry::{Entry, EntryKind, Members};
@@ -73,7 +74,7 @@ pub(crate) fn apply_members(
         bodies,
         parents: Parents::new(disk, options)?,
         deferred: Vec::new(),
-        hidden: BTreeSet::new(),
+        gone: BTreeMap::new(),
     };
     while let Some(entry) = members.next_member()? {
         let shown = entry.path.escape_ascii().to_string();
@@ -93,7 +94,7 @@ struct Applier<'a, 'scope> {
     /// Hard links whose target has not been met yet.
     deferred: Vec<Deferred>,
     /// What whiteouts have named, for formats that say it in the tree; free of symbolic links.
-    hidden: BTreeSet<RootPath>,
+    gone: BTreeMap<RootPath, Gone>,
 }
 
 /// Where an entry goes: a name in an open directory.

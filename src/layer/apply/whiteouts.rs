@@ -3,10 +3,10 @@
 //! lower layers left and spare what the same layer brings, in any order.
 //!
 //! In overlay form the lower layers are elsewhere, so that the tree has to say
-//! what of them is gone. What is said of a name depends on all of the layer: a
-//! whiteout of a directory that the layer itself has makes it opaque, and one
-//! in an opaque directory is needless (and would show when the directory is
-//! listed). So that is left to the end of the layer.
+//! what of them is gone. What is to be said of a name depends on all of the
+//! layer: a directory that it both removes and brings is opaque, and a whiteout
+//! in an opaque directory is needless (and would show when that is listed). So
+//! it is said at the end of the layer, by [`Applier::finish_whiteouts`].
 
 use std::io;
 use std::rc::Rc;
@@ -18,91 +18,92 @@ use super::{
 };
 use crate::rootfs::{Overlay, resolve_parent};
 
+/// What of the layers below is gone at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Gone {
+    /// What is in the directory.
+    Children,
+    /// The name, and so what is below it.
+    Name,
+}
+
 impl Applier<'_, '_> {
     /// `.wh.NAME`: what lower layers have under that name is gone.
     pub(super) fn whiteout(&mut self, parent: &RootPath, hidden: Name<'_>) -> Result<()> {
-        let existing = self.parents.open_existing(parent)?;
-        if let Some(parent) = &existing {
+        if let Some(parent) = self.parents.open_existing(parent)? {
             self.hide(&parent.path.join(hidden))?;
         }
         if self.disk.overlay().is_some() {
-            let parent = match existing {
-                Some(parent) => parent.path.clone(),
-                None => resolve(self.fs, parent)?,
-            };
-            self.hidden.insert(parent.join(hidden));
+            let path = resolve(self.fs, parent)?.join(hidden);
+            self.gone.insert(path, Gone::Name);
         }
         Ok(())
     }
 
     /// `.wh..wh..opq`: nothing that lower layers have in the directory shows.
     pub(super) fn opaque(&mut self, directory: &RootPath) -> Result<()> {
-        let link = match self.options.dir_links {
-            DirLinks::Replace => self.link_at(directory)?,
-            DirLinks::Keep => None,
-        };
-        let parent = match (self.disk.overlay(), link) {
+        if self.disk.overlay().is_some() {
+            let path = match self.options.dir_links {
+                DirLinks::Replace => resolve_parent(self.fs, directory)?,
+                DirLinks::Keep => resolve(self.fs, directory)?,
+            };
+            self.gone.entry(path).or_insert(Gone::Children);
+        }
+        if self.is_link(directory)? && self.options.dir_links == DirLinks::Replace {
             // The layer means a directory of that name, which takes the link's
             // place; what the link led to is not its business.
-            (None, Some(_)) => None,
-            (None, None) => self.parents.open_existing(directory)?,
-            (Some(_), link) => Some(self.opaque_directory(directory, link)?),
-        };
-        let Some(parent) = parent else { return Ok(()) };
+            return Ok(());
+        }
+        let Some(parent) = self.parents.open_existing(directory)? else { return Ok(()) };
         for entry in self.list(&parent)? {
             self.hide(&parent.path.join(Name::new(&entry)?))?;
         }
-        self.parents.mark_opaque(&parent.path);
         Ok(())
-    }
-
-    /// Where lower layers are elsewhere, the directory has to be there to hide theirs.
-    fn opaque_directory(
-        &mut self,
-        directory: &RootPath,
-        link: Option<RootPath>,
-    ) -> Result<Rc<Parent>> {
-        let Some(path) = link else { return self.parents.open(directory, self.ledger) };
-        if let Some((above, name)) = path.split() {
-            let parent = self.parents.open(&above, self.ledger)?;
-            self.remove_existing(&Place { parent, name, path: path.clone() })?;
-        }
-        self.parents.open(&path, self.ledger)
     }
 
     /// Says in the tree what of the layers below is gone, where the format has words for it.
     pub(super) fn finish_whiteouts(&mut self) -> Result<()> {
         let disk = self.disk;
         let Some(overlay) = disk.overlay() else { return Ok(()) };
-        for path in std::mem::take(&mut self.hidden) {
-            self.say_hidden(overlay, &path).with_context(|| format!("whiteout: {path}"))?;
+        // Directories come before what is in them.
+        for (path, gone) in std::mem::take(&mut self.gone) {
+            self.say(overlay, &path, gone).with_context(|| format!("whiteout: {path}"))?;
         }
         Ok(())
     }
 
-    fn say_hidden(&mut self, overlay: &Overlay<'_>, path: &RootPath) -> Result<()> {
-        let Some((above, name)) = path.split() else { return Ok(()) };
-        match self.fs.open_dir(&above) {
-            // A file, link or whiteout has come in the way, which hides as much.
+    fn say(&mut self, overlay: &Overlay<'_>, path: &RootPath, gone: Gone) -> Result<()> {
+        let Some((above, name)) = path.split() else { return self.make_opaque(path) };
+        let kind = match self.fs.open_dir(&above).and_then(|dir| self.fs.stat(&dir, name)) {
+            Ok(stat) => Some(stat.kind),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            // The way there ends at a file, link or whiteout, which hides as much.
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
-            Ok(_) | Err(_) => {}
-        }
-        if self.parents.is_below_opaque(overlay, &above)? {
-            return Ok(());
-        }
-        let parent = self.parents.open(&above, self.ledger)?;
-        match self.fs.stat(&parent.dir, name).map(|stat| stat.kind) {
-            Ok(Kind::Dir) => {
-                self.parents.open(path, self.ledger)?;
-                self.parents.mark_opaque(path);
-                Ok(())
-            }
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) => return Err(error.into()),
+        };
+        match (kind, gone) {
+            // A file of this layer hides what is below it by itself.
+            (Some(kind), _) if kind != Kind::Dir && self.ledger.is_current(path) => Ok(()),
+            (Some(Kind::Dir), Gone::Children) => self.make_opaque(path),
+            _ if self.parents.is_below_opaque(overlay, &above)? => Ok(()),
+            (Some(Kind::Dir), Gone::Name) => self.make_opaque(path),
+            (None, Gone::Name) => {
+                let parent = self.parents.open(&above, self.ledger)?;
                 Ok(overlay.create_whiteout(&parent.dir, name, self.parents.root_owner())?)
             }
-            Err(error) => Err(error.into()),
+            (None, Gone::Children) => self.make_opaque(path),
+            (Some(_), _) => {
+                let parent = self.parents.open(&above, self.ledger)?;
+                self.remove_existing(&Place { parent, name, path: path.clone() })?;
+                self.make_opaque(path)
+            }
         }
+    }
+
+    fn make_opaque(&mut self, path: &RootPath) -> Result<()> {
+        self.parents.open(path, self.ledger)?;
+        self.parents.mark_opaque(path);
+        Ok(())
     }
 
     fn list(&self, parent: &Rc<Parent>) -> Result<Vec<Box<[u8]>>> {
@@ -110,13 +111,12 @@ impl Applier<'_, '_> {
         Ok(entries.into_iter().map(|entry| entry.name).collect())
     }
 
-    /// The path without links on the way, if there is a link at its end.
-    fn link_at(&mut self, path: &RootPath) -> Result<Option<RootPath>> {
+    fn is_link(&mut self, path: &RootPath) -> Result<bool> {
         let path = resolve_parent(self.fs, path)?;
-        let Some((above, name)) = path.split() else { return Ok(None) };
+        let Some((above, name)) = path.split() else { return Ok(false) };
         match self.fs.open_dir(&above).and_then(|dir| self.fs.stat(&dir, name)) {
-            Ok(stat) => Ok((stat.kind == Kind::Symlink).then_some(path)),
-            Err(error) if nothing_there(&error) => Ok(None),
+            Ok(stat) => Ok(stat.kind == Kind::Symlink),
+            Err(error) if nothing_there(&error) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }

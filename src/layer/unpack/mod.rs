@@ -33,8 +33,8 @@ pub struct LayerSource<'a> {
     pub name: String,
     /// The plain tar stream. It verifies the blob behind it when it is read to its end.
     pub stream: Box<dyn Read + Send + 'a>,
-    /// What the plain stream must hash to.
-    pub diff_id: Digest,
+    /// What the plain stream must hash to; nothing is compared where it is not known.
+    pub diff_id: Option<Digest>,
 }
 
 impl std::fmt::Debug for LayerSource<'_> {
@@ -119,6 +119,21 @@ where
     Ok(Unpacked { ledger, digests, file_digests })
 }
 
+/// Unpacks a single layer, a plain tar stream, into `fs`.
+///
+/// # Errors
+/// As [`unpack_layers`].
+pub fn unpack_layer(
+    fs: &dyn FsOps,
+    stream: impl Read + Send,
+    options: &ApplyOptions,
+) -> Result<()> {
+    let source = LayerSource { name: "stream".to_owned(), stream: Box::new(stream), diff_id: None };
+    unpack_layers(fs, std::iter::once(Ok(source)), FileDigests::Skip, options)
+        .map(drop)
+        .map_err(|failure| failure.error)
+}
+
 fn panicked(stage: &str) -> Error {
     Error::new(ErrorKind::Io, format!("the {stage} panicked"))
 }
@@ -150,7 +165,7 @@ fn drain(mut rest: BufferReader<'_>) {
 
 /// To the hasher: which layer begins, its bytes, and an empty buffer at its end.
 enum Hashed {
-    Begin { name: String, diff_id: Digest },
+    Begin { name: String, diff_id: Option<Digest> },
     Bytes(Arc<SharedBuffer>),
 }
 
@@ -210,8 +225,10 @@ fn hash_layers(stream: &Receiver<Hashed>) -> Result<(), LayerFailure> {
     for message in stream {
         match message {
             Hashed::Begin { name, diff_id } => {
-                let hasher = Hasher::new(diff_id.algorithm());
-                current = Some((name, diff_id, hasher));
+                current = diff_id.map(|diff_id| {
+                    let hasher = Hasher::new(diff_id.algorithm());
+                    (name, diff_id, hasher)
+                });
             }
             Hashed::Bytes(bytes) if bytes.is_empty() => {
                 if let Some((name, diff_id, hasher)) = current.take() {
