@@ -14,6 +14,8 @@ use crate::layer::DirLinks;
 use crate::oci::Algorithm;
 use crate::rootfs::Native;
 
+mod overlay;
+
 /// A tree in a temporary directory, with a canary beside it.
 struct Tree {
     place: tempfile::TempDir,
