@@ -14,6 +14,7 @@ use crate::layer::DirLinks;
 use crate::oci::Algorithm;
 use crate::rootfs::Native;
 
+mod mounted;
 mod overlay;
 
 /// A tree in a temporary directory, with a canary beside it.
