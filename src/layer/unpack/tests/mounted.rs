@@ -40,7 +40,8 @@ impl<'a> Mounted<'a> {
 
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg(self.0).status();
+        // Programs that other tests start hold it open for a moment.
+        let unmounted = Command::new("umount").arg("--lazy").arg(self.0).status();
         assert!(std::thread::panicking() || unmounted.is_ok_and(|status| status.success()));
     }
 }
@@ -291,7 +292,7 @@ fn make(root: &Path, path: &str, object: Object, namespace: OverlayNamespace) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Whatever the members are and in whatever order, the kernel stacks the
     /// directories to what the layers are when they are applied plainly.
