@@ -161,6 +161,7 @@ impl Applier<'_, '_> {
         members: &mut LayerMembers<'_>,
     ) -> Result<()> {
         let fs = self.fs;
+        self.ledger.add_holes(size.saturating_sub(members.stored()))?;
         let file = self.create(&place, |dir, name| fs.create_file(dir, name))?;
         let metadata = self.metadata(entry)?;
         let has_xattrs = !metadata.xattrs.is_empty();
