@@ -18,7 +18,7 @@ use self::parents::{Parent, Parents};
 use self::whiteouts::Gone;
 use super::bodies::{Bodies, Body, BodyId, NewFile, Piece};
 use super::buffer::BufferReader;
-use super::entry::{Entry, EntryKind, Members};
+use super::entry::{Entry, EntryKind, Members, shown};
 use super::format::{Disk, DiskFormat};
 use super::ledger::Ledger;
 use super::whiteout::{Whiteout, classify};
@@ -77,7 +77,7 @@ pub(crate) fn apply_members(
         gone: BTreeMap::new(),
     };
     while let Some(entry) = members.next_member()? {
-        let shown = entry.path.escape_ascii().to_string();
+        let shown = shown(&entry.path);
         applier.entry(entry, members).with_context(|| format!("unpack entry: {shown}"))?;
     }
     applier.finish()
