@@ -3,6 +3,7 @@
 //! applied (whiteouts must spare them) and which body a regular file got.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 
 use super::bodies::BodyId;
 use crate::error::{Error, ErrorKind, Result};
@@ -13,9 +14,14 @@ use crate::rootfs::RootPath;
 const MAX_HOLES: u64 = 64 << 30;
 
 /// The paths that were written since the start, all of them free of symbolic links.
+///
+/// It keeps 128 bits of each, whatever its length, so that deep paths take no
+/// more memory than others. The keys of these hashes are this process's own:
+/// nobody can make two paths meet.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    marks: HashMap<RootPath, Mark>,
+    marks: HashMap<(u64, u64), Mark>,
+    keys: (RandomState, RandomState),
     layer: u32,
     holes: u64,
 }
@@ -37,17 +43,22 @@ impl Ledger {
     }
 
     /// Notes a path and the directories above it as part of the current layer.
-    pub(crate) fn insert(&mut self, path: RootPath, body: Option<BodyId>, has_xattrs: bool) {
-        let mut above = path.parent();
+    pub(crate) fn insert(&mut self, path: &RootPath, body: Option<BodyId>, has_xattrs: bool) {
+        let mut above = parent(path.as_bytes());
         while let Some(directory) = above {
-            let mark = self.marks.entry(directory.clone()).or_default();
+            let mark = self.marks.entry(self.hash(directory)).or_default();
             if mark.layer == self.layer {
                 break;
             }
             mark.layer = self.layer;
-            above = directory.parent();
+            above = parent(directory);
         }
-        self.marks.insert(path, Mark { layer: self.layer, body, has_xattrs });
+        let mark = Mark { layer: self.layer, body, has_xattrs };
+        self.marks.insert(self.hash(path.as_bytes()), mark);
+    }
+
+    fn hash(&self, path: &[u8]) -> (u64, u64) {
+        (self.keys.0.hash_one(path), self.keys.1.hash_one(path))
     }
 
     /// Counts the holes of a sparse file.
@@ -65,13 +76,19 @@ impl Ledger {
 
     /// Whether the path, or something below it, is part of the current layer.
     pub(crate) fn is_current(&self, path: &RootPath) -> bool {
-        self.marks.get(path).is_some_and(|mark| mark.layer == self.layer)
+        self.get(path).is_some_and(|mark| mark.layer == self.layer)
     }
 
     /// What is known of a path. Stale where the path has been removed since.
     pub(crate) fn get(&self, path: &RootPath) -> Option<Mark> {
-        self.marks.get(path).copied()
+        self.marks.get(&self.hash(path.as_bytes())).copied()
     }
+}
+
+/// The directory that a path is in; `None` for the root.
+fn parent(path: &[u8]) -> Option<&[u8]> {
+    let cut = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    path.get(..cut).filter(|_| !path.is_empty())
 }
 
 #[cfg(test)]
@@ -91,12 +108,12 @@ mod tests {
         let path = |path: &str| RootPath::clean(path).unwrap();
         let mut ledger = Ledger::default();
         ledger.next_layer();
-        ledger.insert(path("a/b/c"), Some(7), false);
+        ledger.insert(&path("a/b/c"), Some(7), false);
         assert!(ledger.is_current(&path("a")) && ledger.is_current(&RootPath::root()));
         assert_eq!(ledger.get(&path("a/b/c")).unwrap().body, Some(7));
         ledger.next_layer();
         assert!(!ledger.is_current(&path("a/b")));
-        ledger.insert(path("a/x"), None, false);
+        ledger.insert(&path("a/x"), None, false);
         assert!(ledger.is_current(&path("a")) && !ledger.is_current(&path("a/b/c")));
     }
 }

@@ -32,6 +32,7 @@ impl Applier<'_, '_> {
         if self.link(&place, &target)? {
             return Ok(());
         }
+        self.parents.remember(place.path.as_bytes().len() + target.as_bytes().len())?;
         self.deferred.push(Deferred { path: place.path, target });
         Ok(())
     }
@@ -84,7 +85,7 @@ impl Applier<'_, '_> {
             Err(error) => return Err(self.explain(&target, error)),
         }
         let mark = self.ledger.get(&target.path).unwrap_or_default();
-        self.ledger.insert(place.path.clone(), mark.body, mark.has_xattrs);
+        self.ledger.insert(&place.path, mark.body, mark.has_xattrs);
         Ok(true)
     }
 

@@ -126,8 +126,8 @@ impl Applier<'_, '_> {
             return Err(Error::invalid(message));
         }
         let metadata = self.metadata(entry)?;
-        self.ledger.insert(RootPath::root(), None, !metadata.xattrs.is_empty());
-        self.parents.set_existing(RootPath::root(), metadata);
+        self.ledger.insert(&RootPath::root(), None, !metadata.xattrs.is_empty());
+        self.parents.set_existing(RootPath::root(), metadata)?;
         Ok(())
     }
 
@@ -169,7 +169,7 @@ impl Applier<'_, '_> {
         let path = place.path.clone();
         let new = NewFile { file, path, metadata, clear_xattrs, size };
         let body = self.hand_over(new, size, members)?;
-        self.ledger.insert(place.path, Some(body), has_xattrs);
+        self.ledger.insert(&place.path, Some(body), has_xattrs);
         Ok(())
     }
 
@@ -201,11 +201,11 @@ impl Applier<'_, '_> {
         let metadata = self.metadata(entry)?;
         let has_xattrs = !metadata.xattrs.is_empty();
         let path = match self.fs.create_dir(&place.parent.dir, place.name) {
-            Ok(()) => self.new_directory(place, metadata),
+            Ok(()) => self.new_directory(place, metadata)?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 match self.existing_directory(place)? {
                     Some(existing) => {
-                        self.parents.set_existing(existing.clone(), metadata);
+                        self.parents.set_existing(existing.clone(), metadata)?;
                         existing
                     }
                     None => {
@@ -220,13 +220,13 @@ impl Applier<'_, '_> {
             }
             Err(error) => return Err(error.into()),
         };
-        self.ledger.insert(path, None, has_xattrs);
+        self.ledger.insert(&path, None, has_xattrs);
         Ok(())
     }
 
-    fn new_directory(&mut self, place: &Place<'_>, metadata: Metadata) -> RootPath {
-        self.parents.set_new(place.path.clone(), metadata, place.parent.inherits_xattrs);
-        place.path.clone()
+    fn new_directory(&mut self, place: &Place<'_>, metadata: Metadata) -> Result<RootPath> {
+        self.parents.set_new(place.path.clone(), metadata, place.parent.inherits_xattrs)?;
+        Ok(place.path.clone())
     }
 
     /// The directory that is there already, if one is (or a link to one that is kept).
@@ -261,7 +261,7 @@ impl Applier<'_, '_> {
         self.fs
             .set_node_metadata(&place.parent.dir, place.name, &change)
             .context("apply metadata")?;
-        self.ledger.insert(place.path, None, !metadata.xattrs.is_empty());
+        self.ledger.insert(&place.path, None, !metadata.xattrs.is_empty());
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::rc::Rc;
 
 use super::ApplyOptions;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layer::entry::shown;
 use crate::layer::format::Disk;
 use crate::layer::ledger::Ledger;
@@ -19,6 +19,10 @@ use crate::rootfs::{
 
 /// How many directories stay open; members mostly come grouped by directory.
 const KEPT_OPEN: usize = 16;
+
+/// The most bytes of names and attributes of a layer's directories, and of its
+/// links that come before their target. A million directories have as many.
+const MAX_REMEMBERED: usize = 64 << 20;
 
 /// A directory that members go into.
 #[derive(Debug)]
@@ -60,6 +64,7 @@ pub(super) struct Parents<'a> {
     /// By the path as members write it, the latest first.
     open: VecDeque<(RootPath, Rc<Parent>)>,
     pending: BTreeMap<RootPath, Pending>,
+    remembered: usize,
 }
 
 impl<'a> Parents<'a> {
@@ -67,7 +72,7 @@ impl<'a> Parents<'a> {
         let root_owner =
             options.maps.to_host(Owner::default()).context("ensure rootuid has mapping")?;
         let (fs, open, pending) = (disk.fs(), VecDeque::new(), BTreeMap::new());
-        Ok(Self { disk, fs, root_owner, open, pending })
+        Ok(Self { disk, fs, root_owner, open, pending, remembered: 0 })
     }
 
     /// The owner of what no member describes.
@@ -153,7 +158,7 @@ impl<'a> Parents<'a> {
         let metadata = Metadata { atime: stat.atime, mtime: stat.mtime, ..Metadata::default() };
         let change = PendingChange::Times;
         let pending = Pending { metadata, change, inherits_xattrs, opaque: false };
-        self.pending.insert(path.clone(), pending);
+        self.pend(path.clone(), pending)?;
         Ok(inherits_xattrs)
     }
 
@@ -209,8 +214,8 @@ impl<'a> Parents<'a> {
             xattrs: Vec::new(),
         };
         let path = above.join(name);
-        ledger.insert(path.clone(), None, false);
-        self.set_new(path.clone(), metadata, inherits);
+        ledger.insert(&path, None, false);
+        self.set_new(path.clone(), metadata, inherits)?;
         if replaces {
             self.mark_opaque(&path);
         }
@@ -218,14 +223,19 @@ impl<'a> Parents<'a> {
     }
 
     /// A directory that was just made gets this metadata.
-    pub(super) fn set_new(&mut self, path: RootPath, metadata: Metadata, inherits: bool) {
+    pub(super) fn set_new(
+        &mut self,
+        path: RootPath,
+        metadata: Metadata,
+        inherits: bool,
+    ) -> Result<()> {
         let change = if inherits { PendingChange::Existing } else { PendingChange::New };
         let pending = Pending { metadata, change, inherits_xattrs: inherits, opaque: false };
-        self.pending.insert(path, pending);
+        self.pend(path, pending)
     }
 
     /// A directory that was there before gets this metadata.
-    pub(super) fn set_existing(&mut self, path: RootPath, metadata: Metadata) {
+    pub(super) fn set_existing(&mut self, path: RootPath, metadata: Metadata) -> Result<()> {
         let (inherits_xattrs, opaque) = match self.pending.get(&path) {
             Some(pending) => (pending.inherits_xattrs, pending.opaque),
             None => {
@@ -236,7 +246,30 @@ impl<'a> Parents<'a> {
         };
         let change = PendingChange::Existing;
         let pending = Pending { metadata, change, inherits_xattrs, opaque };
+        self.pend(path, pending)
+    }
+
+    fn pend(&mut self, path: RootPath, pending: Pending) -> Result<()> {
+        let xattrs = pending.metadata.xattrs.iter();
+        let bytes = xattrs.map(|xattr| xattr.name.len() + xattr.value.len()).sum::<usize>();
+        self.remember(path.as_bytes().len() + bytes)?;
         self.pending.insert(path, pending);
+        Ok(())
+    }
+
+    /// Counts what has to be kept in memory until the end of the layer, in bytes.
+    ///
+    /// # Errors
+    /// When it is more than any layer needs.
+    pub(super) fn remember(&mut self, bytes: usize) -> Result<()> {
+        self.remembered = self.remembered.saturating_add(bytes);
+        if self.remembered <= MAX_REMEMBERED {
+            return Ok(());
+        }
+        let message = format!(
+            "names and attributes of the layer's directories and links have more than {MAX_REMEMBERED} bytes"
+        );
+        Err(Error::new(ErrorKind::Limit, message))
     }
 
     /// Nothing that lower layers have shows through a directory that was opened or made.
@@ -270,14 +303,22 @@ impl<'a> Parents<'a> {
 
     /// A directory or link was removed: nothing that led through it is true any more.
     pub(super) fn forget(&mut self, path: &RootPath) {
-        self.open.clear();
-        self.pending.retain(|pending, _| !pending.is_within(path));
+        self.forget_unless(path, |_| false);
     }
 
     /// As [`Parents::forget`], for what a whiteout took: the current layer's directories stay.
     pub(super) fn forget_hidden(&mut self, path: &RootPath, ledger: &Ledger) {
+        self.forget_unless(path, |pending| ledger.is_current(pending));
+    }
+
+    fn forget_unless(&mut self, path: &RootPath, keep: impl Fn(&RootPath) -> bool) {
         self.open.clear();
-        self.pending.retain(|pending, _| !pending.is_within(path) || ledger.is_current(pending));
+        let behind = self.pending.range(path.clone()..).map(|(pending, _)| pending);
+        let alike = behind.take_while(|other| other.as_bytes().starts_with(path.as_bytes()));
+        let gone = alike.filter(|pending| pending.is_within(path) && !keep(pending));
+        for gone in gone.cloned().collect::<Vec<_>>() {
+            self.pending.remove(&gone);
+        }
     }
 
     /// Gives all directories their metadata, the deepest first.
