@@ -7,6 +7,7 @@ mod ops;
 mod path;
 mod remove;
 mod resolve;
+mod rootless;
 mod sys;
 mod xattr;
 
@@ -17,4 +18,8 @@ pub use ops::{Change, Dir, DirEntry, FsOps};
 pub use path::{Name, RootPath};
 pub use remove::{Removed, remove_all, remove_unless};
 pub use resolve::{resolve, resolve_parent};
+pub use rootless::{
+    Afterwards, Census, Emulated, Interrupt, Node, OWNER_ATTRIBUTE, Ownership, Refusals, Rootless,
+    RootlessOptions, View, open_own_dir,
+};
 pub use xattr::is_host_label;
