@@ -232,8 +232,8 @@ impl<F: FsOps> Rootless<F> {
             let Device { major, minor } = node.device;
             format!("{name:?}: an empty file stands for the device {major}:{minor}")
         };
-        self.substitute(Substitute::Placeholder, what)?;
         let file = self.in_dir(dir, || self.inner.create_file(dir, name))?;
+        self.substitute(Substitute::Placeholder, what)?;
         let identity = sys::stat_fd(&file)?.identity;
         self.remember(identity, Emulated { node: Some(node), ..Emulated::default() });
         Ok(())
