@@ -10,9 +10,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{metadata, runtime_spec};
+use super::emulation::remove_below;
+use super::{metadata, record, runtime_spec};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::rootfs::{Native, RootPath, remove_all};
 use crate::sys;
 
 /// The name of the root filesystem in a bundle.
@@ -57,7 +57,7 @@ impl BundleDir {
 
     /// Refuses a bundle that is one already.
     pub(super) fn refuse_existing(&self) -> Result<()> {
-        for name in [runtime_spec::FILE_NAME, ROOTFS, metadata::FILE_NAME] {
+        for name in [runtime_spec::FILE_NAME, ROOTFS, metadata::FILE_NAME, record::FILE_NAME] {
             if self.has(name)? {
                 let message = format!("{name} already exists in {:?}", self.path);
                 return Err(Error::new(ErrorKind::AlreadyExists, message));
@@ -171,12 +171,6 @@ fn is_abandoned(file: &File) -> bool {
     file.try_lock().is_ok()
 }
 
-/// Removes a file or a tree in an open directory.
-fn remove_below(dir: &File, name: &Path) -> Result<()> {
-    let fs = Native::from_dir(dir.try_clone()?)?;
-    Ok(remove_all(&fs, &RootPath::clean(name.as_os_str().as_bytes())?)?)
-}
-
 /// The private directory of one unpack. Dropped before [`Staging::commit`], it
 /// takes with it all that came from it.
 #[derive(Debug)]
@@ -206,10 +200,9 @@ impl<'a> Staging<'a> {
     }
 
     /// Makes the root filesystem's directory.
-    pub(super) fn create_rootfs(&self) -> Result<Native> {
+    pub(super) fn create_rootfs(&self) -> Result<File> {
         sys::make_dir(&self.dir, Path::new(ROOTFS), 0o755).context("create rootfs")?;
-        let dir = sys::open_dir(&self.dir, Path::new(ROOTFS)).context("open rootfs")?;
-        Ok(Native::from_dir(dir)?)
+        Ok(sys::open_dir(&self.dir, Path::new(ROOTFS)).context("open rootfs")?)
     }
 
     /// Makes a file, mode 0644 less umask.

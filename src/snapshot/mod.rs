@@ -13,7 +13,7 @@ mod hardlink;
 mod mask;
 mod mtree;
 mod stat_index;
-mod vis;
+pub(crate) mod vis;
 mod walk;
 
 pub use capture::{CaptureOptions, Captured, Known, NothingKnown, Unchanged, XattrHint, capture};

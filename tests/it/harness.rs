@@ -75,12 +75,27 @@ impl Sandbox {
 
     /// Runs the program as an ordinary user. Needs root.
     pub(crate) fn umoci_as_ordinary_user(&self, words: &[&str]) -> Run {
+        Run::of(&mut self.command_of_ordinary_user(words))
+    }
+
+    /// The program for an ordinary user, not yet started. Needs root.
+    pub(crate) fn command_of_ordinary_user(&self, words: &[&str]) -> Command {
         // Where the program was built need not be open to others.
         let copy = self.path("umoci-for-others");
         if !copy.exists() {
             std::fs::copy(env!("CARGO_BIN_EXE_umoci"), &copy).unwrap();
         }
-        Run::of(self.program(&copy, words).uid(ORDINARY_USER).gid(ORDINARY_USER))
+        let mut command = self.program(&copy, words);
+        command.uid(ORDINARY_USER).gid(ORDINARY_USER);
+        command
+    }
+
+    /// Makes a file or directory an ordinary user's, with all that is in it. Needs root.
+    pub(crate) fn give_to_ordinary_user(&self, name: &str) {
+        for entry in walkdir::WalkDir::new(self.path(name)) {
+            let path = entry.unwrap().into_path();
+            std::os::unix::fs::lchown(path, Some(ORDINARY_USER), Some(ORDINARY_USER)).unwrap();
+        }
     }
 
     /// Everything below a directory: types and modes, and digests of the contents of files.

@@ -14,6 +14,7 @@ mod harness;
 mod help;
 mod interrupted;
 mod layouts;
+mod rootless;
 mod stat;
 
 /// Every file beside this one is listed above, or its tests would silently not run.
