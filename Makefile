@@ -9,12 +9,13 @@ HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 STATIC = target/$(HOST)/release/umoci
 MANPAGES = $(wildcard man/*.1)
 
-.PHONY: all static check test demo bench install uninstall clean
+.PHONY: all static check test generated demo bench install uninstall clean
 
 all: static
 
 # One file that runs anywhere. The explicit target keeps the flag away from proc macros, which cannot be static.
 static:
+	@test -n "$(HOST)" || { echo "needs rustc (https://rustup.rs) in PATH" >&2; exit 1; }
 	RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" \
 		$(CARGO) build --locked --release --bin umoci --target $(HOST)
 
@@ -23,6 +24,10 @@ check:
 
 test:
 	$(CARGO) test --locked
+
+# The manual pages and completions, after a change of the command line or of man/parts/.
+generated:
+	UPDATE_GENERATED=1 $(CARGO) test --locked --bin umoci generated
 
 demo: static
 	hack/demo.sh $(STATIC)

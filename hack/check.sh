@@ -14,7 +14,7 @@ if $cargo clippy --version >/dev/null 2>&1; then
 else
     skip "lints (no clippy)"
 fi
-step $cargo test --locked --lib --bins --tests
+step $cargo test --locked --no-fail-fast --lib --bins --tests
 step $cargo test --locked --doc
 RUSTDOCFLAGS="-D warnings" step $cargo doc --locked --no-deps
 if $cargo deny --version >/dev/null 2>&1; then

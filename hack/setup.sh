@@ -20,7 +20,8 @@ setfacl    acl             access control lists
 strace     strace          killing and failing system calls
 jq         jq              looking into JSON from scripts
 newuidmap  uidmap          runs as an ordinary user
-python3    python3         measuring time and memory
+python3    python3         benchmarks
+time       time            benchmarks
 '
 
 missing() {

@@ -2,6 +2,7 @@
 //! Quoting of untrusted text for people: one form that is safe on a terminal
 //! and that shows what is there, in the escapes of the Go language.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Puts `text` in double quotes. Quotes, backslashes, control characters, bytes
@@ -24,6 +25,15 @@ pub fn quote(text: impl AsRef<[u8]>) -> String {
 pub fn quote_if_needed(text: &str) -> String {
     let quoted = quote(text);
     if quoted.len() == text.len() + 2 { text.to_owned() } else { quoted }
+}
+
+/// The beginning of a text that may be too long to be shown whole.
+pub(crate) fn excerpt(text: &str) -> Cow<'_, str> {
+    const SHOWN: usize = 100;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{}...", text.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    }
 }
 
 fn push(quoted: &mut String, character: char) {

@@ -5,11 +5,11 @@
 //! The files are the image's, so they are found inside of its root filesystem
 //! only, must be regular, and are read up to [`MAX_SIZE`].
 
-use std::borrow::Cow;
 use std::io::{self, Read};
 use std::num::{IntErrorKind, ParseIntError};
 
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::quote::{excerpt, quote, quote_if_needed};
 use crate::rootfs::{FsOps, Kind, RootPath, resolve};
 
 /// The most bytes that `etc/passwd` or `etc/group` may have.
@@ -41,8 +41,8 @@ impl User {
         match Accounts::default().find(spec) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 log::warn!(
-                    "could not parse user spec {:?} without a rootfs -- defaulting to root:root",
-                    shorten(spec)
+                    "could not parse user spec {} without a rootfs -- defaulting to root:root",
+                    quote(&*excerpt(spec))
                 );
                 Ok(Self::default())
             }
@@ -86,7 +86,8 @@ impl Accounts {
     /// # Errors
     /// [`ErrorKind::NotFound`] for a name that no line has.
     pub fn find(&self, spec: &str) -> Result<User> {
-        self.lookup(spec).with_context(|| format!("cannot parse user spec: {:?}", shorten(spec)))
+        self.lookup(spec)
+            .with_context(|| format!("cannot parse user spec: {}", quote(&*excerpt(spec))))
     }
 
     fn lookup(&self, spec: &str) -> Result<User> {
@@ -232,21 +233,9 @@ fn given_id(id: i64) -> Result<u32> {
 }
 
 fn missing(what: &str, name: &str, file: &str) -> Error {
-    let name = shorten(name);
-    let message = format!(
-        "unable to find {what} {}: no matching entries in {file} file",
-        name.escape_debug()
-    );
+    let name = quote_if_needed(&excerpt(name));
+    let message = format!("unable to find {what} {name}: no matching entries in {file} file");
     Error::new(ErrorKind::NotFound, message)
-}
-
-/// Cuts what is only shown to people.
-fn shorten(text: &str) -> Cow<'_, str> {
-    const SHOWN: usize = 64;
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => Cow::Owned(format!("{}...", text.get(..end).unwrap_or_default())),
-        None => Cow::Borrowed(text),
-    }
 }
 
 /// Reads a small file, following links inside the root. A missing one is empty.
@@ -352,7 +341,7 @@ mod tests {
             ("bob:#g", "no matching entries in group file"),
             (
                 "\u{1b}[2J",
-                "cannot parse user spec: \"\\u{1b}[2J\": unable to find user \\u{1b}[2J:",
+                "cannot parse user spec: \"\\x1b[2J\": unable to find user \"\\x1b[2J\":",
             ),
             ("99999999999999999999", "unable to find user 99999999999999999999:"),
             ("-1", "uids and gids must be in range 0-2147483647"),

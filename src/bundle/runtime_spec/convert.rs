@@ -7,6 +7,7 @@ use super::document::{Mount, ProcessUser, RuntimeSpec};
 use crate::bundle::passwd::User;
 use crate::error::{Context, Error, Result};
 use crate::oci::{ExecutionConfig, ImageConfig};
+use crate::quote::{excerpt, quote, quote_if_needed};
 use crate::rootfs::RootPath;
 
 /// Puts what the image says into `spec`.
@@ -118,14 +119,11 @@ fn without_nul(what: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// How much of an image's text a message shows.
-const SHOWN: usize = 200;
-
 /// Text of the image for a message: plain text stays plain.
 fn shown(text: &str) -> String {
-    text.escape_debug().take(SHOWN).collect()
+    quote_if_needed(&excerpt(text))
 }
 
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", shown(text))
+    quote(&*excerpt(text))
 }

@@ -200,7 +200,7 @@ fn refuses_what_cannot_be_run() {
         ),
         ("", "environment variable must contain '=': "),
         ("=x", "environment variable must have non-empty name: =x"),
-        ("A=\0", "environment variable holds a NUL byte: \"A=\\0\""),
+        ("A=\0", "environment variable holds a NUL byte: \"A=\\x00\""),
     ] {
         let message =
             refusal(ExecutionConfig { env: strings(&[entry]), ..ExecutionConfig::default() });
