@@ -10,10 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::BufRead;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as STANDARD;
+
 pub use keyword::Keyword;
 use keyword::{OnDisk, whole_seconds};
 
-use super::base64;
 use super::mtree::{Record, parse_xattr, read_records, xattr_word};
 use super::walk::{Child, Listing, Visitor, at, walk};
 use crate::error::{Context, Result};
@@ -214,13 +216,11 @@ fn attribute(words: &Words<'_>, file: &OnDisk<'_>) -> Result<Option<Finding>> {
     let names: BTreeSet<_> = expected.keys().chain(got.keys()).collect();
     let differs = names.into_iter().find(|name| expected.get(*name) != got.get(*name));
     Ok(differs.map(|name| {
-        let text = |value: Option<&Box<[u8]>>| {
-            let mut text = Vec::new();
-            base64::encode(value.map(|value| &**value).unwrap_or_default(), &mut text);
-            text
-        };
+        let text =
+            |value: Option<&Box<[u8]>>| STANDARD.encode(value.map_or(&[][..], |value| value));
         let keyword = format!("xattr.{}", name.escape_ascii());
-        finding(keyword, &text(expected.get(name)), &text(got.get(name)))
+        let (expected, got) = (text(expected.get(name)), text(got.get(name)));
+        finding(keyword, expected.as_bytes(), got.as_bytes())
     }))
 }
 
