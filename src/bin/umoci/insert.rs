@@ -10,7 +10,7 @@ use umoci::image::{Image, ImageEditor, InsertOptions, Insertion, LayerOptions, L
 use crate::args::{self, CompressArgs, HistoryArgs, HistoryDefaults, IdMapArgs, ImageArg, TagArg};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
-use crate::publish::publish;
+use crate::publish::{publish, until_unchanged};
 
 /// insert content into an image
 ///
@@ -66,7 +66,6 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let owners = args.ids.owners()?;
 
     let layout = target.layout()?;
-    let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
     let options = InsertOptions {
         layer: LayerOptions {
             compression,
@@ -77,12 +76,15 @@ pub(crate) fn run(args: &Args) -> Outcome {
         latest: clock.source_date_epoch,
         owners,
     };
-    let writer = layout.writer().context("write image")?;
-    let mut editor = ImageEditor::new(&writer, image);
-    umoci::image::insert(&mut editor, &insertion, &place, &options)
-        .context("add diff layer")
-        .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
-    publish(&writer, editor, &tag)
+    until_unchanged(|| {
+        let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
+        let writer = layout.writer().context("write image")?;
+        let mut editor = ImageEditor::new(&writer, image);
+        umoci::image::insert(&mut editor, &insertion, &place, &options)
+            .context("add diff layer")
+            .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
+        publish(&writer, editor, &tag)
+    })
 }
 
 impl Args {
