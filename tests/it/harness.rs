@@ -53,7 +53,8 @@ impl Sandbox {
         self.program(env!("CARGO_BIN_EXE_umoci"), words)
     }
 
-    fn program<S: AsRef<OsStr>>(&self, path: impl AsRef<OsStr>, words: &[S]) -> Command {
+    /// Another program, not yet started.
+    pub(crate) fn program<S: AsRef<OsStr>>(&self, path: impl AsRef<OsStr>, words: &[S]) -> Command {
         let mut command = Command::new(path);
         command.args(words).current_dir(self.directory.path()).stdin(Stdio::null());
         command.env_remove("SOURCE_DATE_EPOCH").env("TZ", "UTC");
@@ -225,7 +226,7 @@ pub(crate) fn needs_root() -> bool {
 }
 
 /// Says that the running test is skipped because something is missing.
-fn skip<T>(missing: &str) -> Option<T> {
+pub(crate) fn skip<T>(missing: &str) -> Option<T> {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     assert!(!is_set("CI") && !is_set("UMOCI_TEST_REQUIRE"), "{test} needs {missing}");

@@ -13,6 +13,7 @@ mod failures;
 mod harness;
 mod help;
 mod layouts;
+mod real_image;
 mod stat;
 
 /// Every file beside this one is listed above, or its tests would silently not run.
