@@ -5,7 +5,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use filetime::FileTime;
@@ -73,7 +73,7 @@ const EVERYTHING: &str = r#"
 "#;
 
 /// The second: what a package manager and an administrator do.
-const CHANGED: &str = r#"
+const CHANGED: &str = r"
     chroot . dpkg --purge --force-depends tzdata >/dev/null
     rm -r links/b swap/to-file swap/to-link swap/to-fifo
     echo file >swap/to-file
@@ -93,10 +93,10 @@ const CHANGED: &str = r#"
     rm nodes/char
     mknod nodes/char c 1 5
     printf more >>sparse
-"#;
+";
 
 /// The third: some of it back, some of it gone.
-const AGAIN: &str = r#"
+const AGAIN: &str = r"
     rm swap/to-link swap/to-file
     mkdir swap/to-link swap/to-file
     echo again >swap/to-link/old
@@ -109,11 +109,12 @@ const AGAIN: &str = r#"
     echo 'the same name' >elsewhere/old
     rm sparse
     mkdir sparse
-"#;
+";
 
 /// The shared image.
 pub(crate) struct Fixture {
     sandbox: Sandbox,
+    _janitor: Child,
     /// Debian's program, which made it.
     pub(crate) go: PathBuf,
     /// What Debian's umoci unpacked of `img:single`.
@@ -140,7 +141,7 @@ impl Fixture {
     fn make(go: PathBuf) -> Option<Self> {
         let tar = debian_tar()?;
         let sandbox = Sandbox::new();
-        removed_after_this_process(&sandbox.path(""));
+        let janitor = removed_after_this_process(&sandbox.path(""));
         let umoci = |words: &[&str]| sandbox.peer(&go, words).succeeds();
         umoci(&["init", "--layout", "img"]);
         umoci(&["new", "--image", "img:base"]);
@@ -155,7 +156,7 @@ impl Fixture {
             umoci(&["repack", "--refresh-bundle", "--image", "img:layers", "bundle"]);
         }
         let layers = Tree::of(&rootfs);
-        Some(Self { sandbox, go, single, layers })
+        Some(Self { sandbox, _janitor: janitor, go, single, layers })
     }
 
     /// A sandbox whose layout `img` has both images and is the caller's to change.
@@ -188,13 +189,12 @@ fn debian_tar() -> Option<String> {
 
 /// What is shared by all tests lives until the process ends, without a last
 /// word: another process waits for that and tidies up.
-fn removed_after_this_process(directory: &Path) {
+fn removed_after_this_process(directory: &Path) -> Child {
     let script = "trap '' INT TERM HUP; cat; exec rm -rf -- \"$1\"";
     let mut janitor = Command::new("sh");
     janitor.args(["-c", script, "sh"]).arg(directory).stdin(Stdio::piped());
-    let mut janitor = janitor.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    // Open until this process is no more.
-    std::mem::forget(janitor.stdin.take());
+    // Its input is open until this process is no more.
+    janitor.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// Runs a script of commands in a directory.
