@@ -12,7 +12,7 @@ use super::{mtree_name, stat_index_name};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{CompressionChoice, Image, ImageEditor, LayerOptions};
 use crate::layer::compress::EncoderOptions;
-use crate::layer::{LayerOptions as TarOptions, LayerWriter, TreePacker};
+use crate::layer::{LayerOptions as TarOptions, LayerWriter, Owners, TreePacker};
 use crate::layout::{Layout, LayoutWriter, RefName};
 use crate::oci::{Algorithm, Descriptor, DescriptorPath, Digest, Hashing, History};
 use crate::rootfs::Native;
@@ -212,9 +212,10 @@ fn add_layer(
         history: options.history.clone(),
         ..LayerOptions::default()
     };
+    let owners = Owners::Mapped(bundle.metadata.maps.clone());
     editor.add_layer(&layer, |output| {
         let tar = LayerWriter::new(output, TarOptions { latest: options.latest });
-        let mut packer = TreePacker::new(fs, &bundle.metadata.maps, tar);
+        let mut packer = TreePacker::new(fs, &owners, tar);
         for DiffEntry { path, change } in changes {
             match change {
                 Change::Added | Change::Modified => packer.add(path)?,
@@ -246,6 +247,7 @@ fn renew(
     let old = bundle.metadata.from.target().digest.clone();
     let new = from.target().digest.clone();
     let dir = &bundle.dir;
+    dir.clear_interrupted()?;
     let mtree = dir.temporary()?;
     let index = dir.temporary()?;
     let taken = tick(index.file(), fs)?;
@@ -264,17 +266,26 @@ fn renew(
     };
     let captured = capture(fs, known, mtree.file(), index.file(), &capture_options)?;
     let size = mtree.file().metadata()?.len();
+    let mut metadata = bundle.metadata.clone();
+    if old == new {
+        // The files keep their names, and until all are new none vouches for another.
+        metadata.mtree = None;
+        write_metadata(dir, &metadata)?;
+    }
     mtree.commit(Path::new(&mtree_name(&new)))?;
     index.commit(Path::new(&stat_index_name(&new)))?;
-    let mut metadata = bundle.metadata.clone();
     metadata.from = from;
     metadata.mtree = Some(MtreeRecord { digest: Digest::from_sha256(&captured.manifest), size });
-    let file = dir.temporary()?;
-    file.file().write_all(&metadata.to_bytes()?)?;
-    file.commit(Path::new(metadata::FILE_NAME))?;
+    write_metadata(dir, &metadata)?;
     if old != new {
         dir.remove(Path::new(&mtree_name(&old)))?;
         dir.remove(Path::new(&stat_index_name(&old)))?;
     }
     Ok(())
+}
+
+fn write_metadata(dir: &BundleDir, metadata: &BundleMetadata) -> Result<()> {
+    let file = dir.temporary()?;
+    file.file().write_all(&metadata.to_bytes()?)?;
+    file.commit(Path::new(metadata::FILE_NAME))
 }

@@ -94,7 +94,11 @@ fn fill(layout: &Layout, image: &Image, rootfs: &Path, options: &UnpackOptions) 
 }
 
 fn apply_options(options: &UnpackOptions) -> ApplyOptions {
-    ApplyOptions { maps: options.maps.clone(), dir_links: options.dir_links }
+    ApplyOptions {
+        maps: options.maps.clone(),
+        dir_links: options.dir_links,
+        ..ApplyOptions::default()
+    }
 }
 
 /// Many images do not describe their root directory: it is root's, and as old as can be.

@@ -1,46 +1,135 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From a tree on disk to the members of a layer: [`TreePacker`].
+//! From a tree on disk to the members of a layer: [`TreePacker`], and
+//! [`pack_tree`] for a directory that is a layer as a whole.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 
 use super::entry::{Entry, EntryKind};
-use super::write::LayerWriter;
-use crate::error::{Context, Result};
-use crate::idmap::IdMaps;
+use super::format::{Disk, DiskFormat};
+use super::write::{LayerOptions, LayerWriter};
+use crate::error::{Context, Error, Result};
+use crate::idmap::{IdMaps, Owner};
 use crate::rootfs::{Dir, FsOps, Kind, Name, RootPath, Stat, is_host_label};
 
 /// How many directories stay open; paths mostly come grouped by directory.
 const KEPT_OPEN: usize = 8;
 
+/// Who owns the members of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owners {
+    /// Whom the maps make of the owners on disk.
+    Mapped(IdMaps),
+    /// Root: the owners on disk mean nothing.
+    Root,
+}
+
+impl Default for Owners {
+    fn default() -> Self {
+        Self::Mapped(IdMaps::default())
+    }
+}
+
+/// How a layer spells its root directory. Readers take both for the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RootName {
+    /// `.`
+    #[default]
+    Dot,
+    /// `/`
+    Slash,
+}
+
+/// How a directory becomes a layer.
+#[derive(Debug, Clone, Default)]
+pub struct PackOptions {
+    /// The form that the tree has on disk.
+    pub format: DiskFormat,
+    /// Who owns the members.
+    pub owners: Owners,
+    /// How the layer is written.
+    pub layer: LayerOptions,
+}
+
+/// Writes all that `fs` holds, its root included, to `output` as one layer, and gives `output` back.
+///
+/// With [`DiskFormat::Overlay`] this is what [`unpack_layer`](super::unpack_layer) undoes.
+///
+/// # Errors
+/// As [`TreePacker::add`].
+pub fn pack_tree<W: Write>(fs: &dyn FsOps, output: W, options: &PackOptions) -> Result<W> {
+    let layer = LayerWriter::new(output, options.layer.clone());
+    let mut packer = TreePacker::new(fs, &options.owners, layer).with_format(options.format);
+    packer.add_tree(&RootPath::root(), &RootPath::root())?;
+    packer.finish()
+}
+
 /// Writes objects of a tree as members of a layer.
 #[derive(Debug)]
 pub struct TreePacker<'a, W> {
-    fs: &'a dyn FsOps,
-    maps: &'a IdMaps,
+    disk: Disk<'a>,
+    owners: &'a Owners,
+    root_name: RootName,
     layer: LayerWriter<W>,
     /// The latest first.
     open: VecDeque<(RootPath, Dir)>,
 }
 
 impl<'a, W: Write> TreePacker<'a, W> {
-    /// Packs what `fs` holds into `layer`; `maps` leads from owners on disk to those in the layer.
-    pub fn new(fs: &'a dyn FsOps, maps: &'a IdMaps, layer: LayerWriter<W>) -> Self {
-        Self { fs, maps, layer, open: VecDeque::new() }
+    /// Packs what `fs` holds into `layer`.
+    pub fn new(fs: &'a dyn FsOps, owners: &'a Owners, layer: LayerWriter<W>) -> Self {
+        let (disk, root_name) = (Disk::Plain(fs), RootName::default());
+        Self { disk, owners, root_name, layer, open: VecDeque::new() }
     }
 
-    /// Writes the object at `path`, with its contents but without what is below it.
+    /// Reads the tree as one of this format.
+    #[must_use]
+    pub fn with_format(mut self, format: DiskFormat) -> Self {
+        self.disk = self.disk.with_format(format);
+        self
+    }
+
+    /// Spells the root of the layer this way.
+    #[must_use]
+    pub fn with_root_name(mut self, root_name: RootName) -> Self {
+        self.root_name = root_name;
+        self
+    }
+
+    /// Writes the object at `path`, with its contents but without what is below it. What the
+    /// format of the tree says there of lower layers becomes whiteouts.
+    ///
+    /// # Errors
+    /// When no layer can hold the object (a socket, an owner outside the maps, a name that is a
+    /// whiteout's), when it is incomplete without the layers below it (overlayfs was told to
+    /// redirect directories or to copy metadata only), and when it cannot be read.
     pub fn add(&mut self, path: &RootPath) -> Result<()> {
         self.add_as(path, path)
     }
 
     /// Writes the object at `path` under another name.
     pub fn add_as(&mut self, path: &RootPath, name: &RootPath) -> Result<()> {
-        let packed = match path.split() {
-            Some((parent, base)) => self.named(&parent, base, name),
-            None => self.root(name),
-        };
-        packed.with_context(|| format!("could not add file {path:?}"))
+        self.pack(path, name).map(drop)
+    }
+
+    /// Writes the object at `path` and all that is below it under another name: each
+    /// directory before what is in it, that in order of bytes.
+    ///
+    /// # Errors
+    /// As [`TreePacker::add`]; also when something that is no directory is to be the root.
+    pub fn add_tree(&mut self, path: &RootPath, name: &RootPath) -> Result<()> {
+        let mut pending = vec![(path.clone(), name.clone())];
+        while let Some((path, name)) = pending.pop() {
+            if self.pack(&path, &name)? != Kind::Dir {
+                continue;
+            }
+            let names = self.list(&path).with_context(|| format!("list {path:?}"))?;
+            for child in names.iter().rev() {
+                let child = Name::new(child)?;
+                pending.push((path.join(child), name.join(child)));
+            }
+        }
+        Ok(())
     }
 
     /// Writes that `path` is gone.
@@ -58,43 +147,107 @@ impl<'a, W: Write> TreePacker<'a, W> {
         self.layer.finish()
     }
 
-    fn root(&mut self, name: &RootPath) -> Result<()> {
-        let dir = self.fs.open_dir(&RootPath::root())?;
-        let stat = self.fs.stat_dir(&dir)?;
-        let mut entry = Entry::from_stat(name, &stat, Vec::new(), self.fs.dir_xattrs(&dir)?)?;
-        self.prepare(&mut entry)?;
-        self.layer.add(&entry, None)
+    fn pack(&mut self, path: &RootPath, name: &RootPath) -> Result<Kind> {
+        let packed = match path.split() {
+            Some((parent, base)) => self.named(&parent, base, name),
+            None => self.root(name),
+        };
+        packed.with_context(|| format!("could not add file {path:?}"))
     }
 
-    fn named(&mut self, parent: &RootPath, base: Name<'_>, name: &RootPath) -> Result<()> {
+    fn list(&mut self, path: &RootPath) -> Result<Vec<Box<[u8]>>> {
+        self.ensure_open(path)?;
+        let Some((_, dir)) = self.open.front() else { return Ok(Vec::new()) };
+        Ok(self.disk.fs().read_dir(dir)?.into_iter().map(|entry| entry.name).collect())
+    }
+
+    fn root(&mut self, name: &RootPath) -> Result<Kind> {
+        let fs = self.disk.fs();
+        let dir = fs.open_dir(&RootPath::root())?;
+        let stat = fs.stat_dir(&dir)?;
+        let mut entry = Entry::from_stat(name, &stat, Vec::new(), fs.dir_xattrs(&dir)?)?;
+        self.prepare(&mut entry, name)?;
+        self.layer.add(&entry, None)?;
+        self.opaque_like(&dir, name)?;
+        Ok(stat.kind)
+    }
+
+    fn named(&mut self, parent: &RootPath, base: Name<'_>, name: &RootPath) -> Result<Kind> {
         self.ensure_open(parent)?;
-        let Some((_, dir)) = self.open.front() else { return Ok(()) };
-        let stat = self.fs.stat(dir, base)?;
-        let mut entry = self.entry(dir, base, name, &stat)?;
-        self.prepare(&mut entry)?;
-        self.layer.link(&mut entry, &stat);
-        if !matches!(entry.kind, EntryKind::File { .. }) {
-            return self.layer.add(&entry, None);
+        let Some((_, dir)) = self.open.front() else { return Ok(Kind::Dir) };
+        let stat = self.disk.fs().stat(dir, base)?;
+        if self.hides_lower(dir, base, &stat)? {
+            self.layer.whiteout(name)?;
+            return Ok(stat.kind);
         }
-        let mut body = self.fs.open_file(dir, base)?;
-        self.layer.add(&entry, Some(&mut body as &mut dyn Read))
+        let mut entry = self.entry(dir, base, name, &stat)?;
+        self.prepare(&mut entry, name)?;
+        self.layer.link(&mut entry, &stat);
+        if matches!(entry.kind, EntryKind::File { .. }) {
+            let mut body = self.disk.fs().open_file(dir, base)?;
+            self.layer.add(&entry, Some(&mut body as &mut dyn Read))?;
+            return Ok(stat.kind);
+        }
+        self.layer.add(&entry, None)?;
+        if stat.kind == Kind::Dir && self.disk.overlay().is_some() {
+            let dir = self.disk.fs().open_child(dir, base)?;
+            self.opaque_like(&dir, name)?;
+        }
+        Ok(stat.kind)
+    }
+
+    /// Whether the object is no more than a word of the format for a whiteout.
+    fn hides_lower(&self, dir: &Dir, base: Name<'_>, stat: &Stat) -> Result<bool> {
+        let Some(overlay) = self.disk.overlay() else { return Ok(false) };
+        if overlay.is_whiteout(dir, base, stat).context("look for a whiteout")? {
+            return Ok(true);
+        }
+        if matches!(stat.kind, Kind::File | Kind::Dir)
+            && let Some(attribute) = overlay.borrows(dir, base)?
+        {
+            return Err(Error::unsupported(format!(
+                "it is incomplete without the layers below it (overlay attribute {attribute:?}): \
+                 mount with redirect_dir=off and metacopy=off"
+            )));
+        }
+        Ok(false)
+    }
+
+    /// Writes that nothing lower shows through a directory, if the format of the tree says so.
+    fn opaque_like(&mut self, dir: &Dir, name: &RootPath) -> Result<()> {
+        match self.disk.overlay() {
+            Some(overlay) if overlay.is_opaque(dir)? => self.layer.opaque(name),
+            _ => Ok(()),
+        }
     }
 
     fn entry(&self, dir: &Dir, base: Name<'_>, name: &RootPath, stat: &Stat) -> Result<Entry> {
         let target = match stat.kind {
-            Kind::Symlink => self.fs.read_link(dir, base)?,
+            Kind::Symlink => self.disk.fs().read_link(dir, base)?,
             _ => Vec::new(),
         };
         let xattrs = match stat.kind {
             Kind::Socket => Vec::new(),
-            _ => self.fs.xattrs(dir, base).context("read extended attributes")?,
+            _ => self.disk.fs().xattrs(dir, base).context("read extended attributes")?,
         };
         Entry::from_stat(name, stat, target, xattrs)
     }
 
     /// Turns what is the host's into what is the image's.
-    fn prepare(&self, entry: &mut Entry) -> Result<()> {
-        entry.owner = self.maps.to_container(entry.owner).context("map header")?;
+    fn prepare(&self, entry: &mut Entry, name: &RootPath) -> Result<()> {
+        if name.is_root() {
+            if entry.kind != EntryKind::Dir {
+                return Err(Error::invalid("only a directory can be the root of an image"));
+            }
+            entry.path = match self.root_name {
+                RootName::Dot => b".".to_vec(),
+                RootName::Slash => b"/".to_vec(),
+            };
+        }
+        entry.owner = match self.owners {
+            Owners::Mapped(maps) => maps.to_container(entry.owner).context("map header")?,
+            Owners::Root => Owner::default(),
+        };
         entry.xattrs.retain(|xattr| !is_host_label(&xattr.name));
         Ok(())
     }
@@ -104,7 +257,7 @@ impl<'a, W: Write> TreePacker<'a, W> {
             self.open.swap(0, at);
             return Ok(());
         }
-        let dir = self.fs.open_dir(path)?;
+        let dir = self.disk.fs().open_dir(path)?;
         self.open.push_front((path.clone(), dir));
         self.open.truncate(KEPT_OPEN);
         Ok(())

@@ -4,6 +4,7 @@
 mod metadata;
 mod native;
 mod ops;
+mod overlay;
 mod path;
 mod remove;
 mod resolve;
@@ -14,6 +15,7 @@ pub use crate::idmap::Owner;
 pub use metadata::{Device, FileTime, Identity, Kind, Metadata, Stat, Xattr};
 pub use native::Native;
 pub use ops::{Change, Dir, DirEntry, FsOps};
+pub use overlay::{Overlay, OverlayNamespace};
 pub use path::{Name, RootPath};
 pub use remove::{Removed, remove_all, remove_unless};
 pub use resolve::{resolve, resolve_parent};

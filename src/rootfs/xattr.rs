@@ -35,13 +35,19 @@ impl Support {
                 }
                 Ok(())
             }
-            Err(error) => {
-                let name = xattr.name.escape_ascii();
-                Err(io::Error::new(error.kind(), format!("set extended attribute {name}: {error}")))
-            }
-            Ok(()) => Ok(()),
+            result => result.map_err(|error| explain(xattr, &error)),
         }
     }
+}
+
+/// Sets an attribute that must not be left out.
+pub(super) fn set(target: XattrTarget<'_>, xattr: &Xattr) -> io::Result<()> {
+    target.set(&xattr.name, &xattr.value).map_err(|error| explain(xattr, &error))
+}
+
+fn explain(xattr: &Xattr, error: &io::Error) -> io::Error {
+    let name = xattr.name.escape_ascii();
+    io::Error::new(error.kind(), format!("set extended attribute {name}: {error}"))
 }
 
 /// Reads all attributes, sorted by name. None where the filesystem has none.
