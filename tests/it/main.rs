@@ -16,6 +16,7 @@ mod insert;
 mod interrupted;
 mod layouts;
 mod raw;
+mod real_image;
 mod reported_bugs;
 mod rootless;
 mod stat;
