@@ -25,7 +25,10 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::at(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn at(directory: tempfile::TempDir) -> Self {
         // Runs as another user need to get in.
         std::fs::set_permissions(&directory, PermissionsExt::from_mode(0o755)).unwrap();
         Self { directory }
@@ -83,12 +86,27 @@ impl Sandbox {
 
     /// Runs the program as an ordinary user. Needs root.
     pub(crate) fn umoci_as_ordinary_user(&self, words: &[&str]) -> Run {
+        Run::of(&mut self.command_of_ordinary_user(words))
+    }
+
+    /// The program for an ordinary user, not yet started. Needs root.
+    pub(crate) fn command_of_ordinary_user(&self, words: &[&str]) -> Command {
         // Where the program was built need not be open to others.
         let copy = self.path("umoci-for-others");
         if !copy.exists() {
             std::fs::copy(env!("CARGO_BIN_EXE_umoci"), &copy).unwrap();
         }
-        Run::of(self.program(&copy, words).uid(ORDINARY_USER).gid(ORDINARY_USER))
+        let mut command = self.program(&copy, words);
+        command.uid(ORDINARY_USER).gid(ORDINARY_USER);
+        command
+    }
+
+    /// Makes a file or directory an ordinary user's, with all that is in it. Needs root.
+    pub(crate) fn give_to_ordinary_user(&self, name: &str) {
+        for entry in walkdir::WalkDir::new(self.path(name)) {
+            let path = entry.unwrap().into_path();
+            std::os::unix::fs::lchown(path, Some(ORDINARY_USER), Some(ORDINARY_USER)).unwrap();
+        }
     }
 
     /// Everything below a directory: types and modes, and digests of the contents of files.
@@ -279,7 +297,7 @@ pub(crate) fn needs_root() -> bool {
 }
 
 /// Says that the running test is skipped because something is missing.
-fn skip<T>(missing: &str) -> Option<T> {
+pub(crate) fn skip<T>(missing: &str) -> Option<T> {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     assert!(!is_set("CI") && !is_set("UMOCI_TEST_REQUIRE"), "{test} needs {missing}");

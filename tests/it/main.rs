@@ -17,6 +17,7 @@ mod interrupted;
 mod layouts;
 mod raw;
 mod reported_bugs;
+mod rootless;
 mod stat;
 
 /// Every file beside this one is listed above, or its tests would silently not run.
