@@ -2,8 +2,10 @@
 //! From what has changed in a bundle to a layer.
 
 use std::fs::{create_dir, hard_link, remove_dir_all, remove_file};
+use std::os::unix::fs::MetadataExt;
 
 use serde_json::json;
+use umoci::oci::{Algorithm, Digest};
 
 use super::{bundle, quietly, repacked};
 use crate::harness::{needs_root, set_mode, set_times, write};
@@ -13,7 +15,6 @@ fn case_2_diff_ids_are_of_the_plain_archive() {
     if !needs_root() {
         return;
     }
-    use umoci::oci::{Algorithm, Digest};
     let sandbox = bundle(|rootfs| write(rootfs.join("f"), "x"));
     let layers = sandbox.layers("img", "latest");
     let diff_id = Digest::of(Algorithm::Sha256, &layers[0]).to_string();
@@ -75,10 +76,12 @@ fn case_24_refreshing_twice() {
     quietly(&sandbox, &["repack", "--refresh-bundle", "--image=img", "bundle"]);
     assert_eq!(sandbox.top_members("img", "latest"), [".", "two"]);
     let (digest, _) = sandbox.manifest("img", "latest");
-    let names = std::fs::read_dir(sandbox.path("bundle")).unwrap();
-    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let manifests: Vec<String> = names.filter(|name| name.ends_with(".mtree")).collect();
-    assert_eq!(manifests, [format!("{}.mtree", digest.replace(':', "_"))]);
+    let paths =
+        std::fs::read_dir(sandbox.path("bundle")).unwrap().map(|entry| entry.unwrap().path());
+    let manifests: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|end| end == "mtree")).collect();
+    let expected = format!("bundle/{}.mtree", digest.replace(':', "_"));
+    assert_eq!(manifests, [sandbox.path(expected)]);
     let metadata = sandbox.json("bundle/umoci.json");
     assert_eq!(metadata["from_descriptor_path"]["descriptor_walk"][0]["digest"], json!(digest));
 }
@@ -191,7 +194,6 @@ fn case_80_hard_links_stay_together() {
     let layers = sandbox.layers("img", "latest");
     assert!(layers[0].len() < 110_000, "the contents are there once");
     quietly(&sandbox, &["raw", "unpack", "--image=img", "tree"]);
-    use std::os::unix::fs::MetadataExt;
     assert_eq!(sandbox.path("tree/b").metadata().unwrap().nlink(), 3);
 }
 

@@ -332,8 +332,8 @@ fn case_43_archives_have_an_end() {
 fn case_47_bytes_do_not_depend_on_the_number_of_processors() {
     let Some(taskset) = peer("taskset") else { return };
     let sandbox = Sandbox::with_image();
-    let body: String =
-        (0..400_000_u64).map(|number| format!("{}\n", number * 7919 % 10_007)).collect();
+    let numbers = (0..400_000_u64).map(|number| (number * 7919 % 10_007).to_string());
+    let body = numbers.collect::<Vec<_>>().join("\n");
     write(sandbox.path("layer.tar"), Layer::new().file("f", &body).bytes());
     let program = env!("CARGO_BIN_EXE_umoci");
     for compress in ["gzip", "zstd"] {
