@@ -2,7 +2,7 @@
 //! From the layers of an image in a layout to a root filesystem.
 
 use super::Image;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::layer::compress::{Compression, Decoder};
 use crate::layer::{ApplyOptions, FileDigests, LayerFailure, LayerSource, Unpacked, unpack_layers};
 use crate::layout::Layout;
@@ -22,6 +22,10 @@ pub fn unpack_rootfs(
     file_digests: FileDigests,
     options: &ApplyOptions,
 ) -> Result<Unpacked> {
+    // What cannot be unpacked is better found before anything is written.
+    for descriptor in &image.manifest.layers {
+        compression(descriptor).with_context(|| format!("layer {}", descriptor.digest))?;
+    }
     let sources = image.layers().map(|(descriptor, diff_id)| source(layout, descriptor, diff_id));
     unpack_layers(fs, sources, file_digests, options).map_err(|LayerFailure { layer, error }| {
         match layer.and_then(|at| image.manifest.layers.get(at)) {
@@ -37,8 +41,7 @@ fn source<'a>(
     diff_id: &Digest,
 ) -> Result<LayerSource<'a>> {
     let name = descriptor.digest.to_string();
-    let compression =
-        compression(descriptor).map_err(|error| error.context(format!("layer {name}")))?;
+    let compression = compression(descriptor)?;
     let blob = layout.blob(descriptor)?;
     let stream = Box::new(Decoder::new(blob, compression)?);
     Ok(LayerSource { name, stream, diff_id: Some(diff_id.clone()) })

@@ -8,6 +8,7 @@ mod overlay;
 mod path;
 mod remove;
 mod resolve;
+mod rootless;
 mod sys;
 mod xattr;
 
@@ -19,4 +20,8 @@ pub use overlay::{Overlay, OverlayNamespace};
 pub use path::{Name, RootPath};
 pub use remove::{Removed, remove_all, remove_unless};
 pub use resolve::{resolve, resolve_parent};
+pub use rootless::{
+    Afterwards, Census, Emulated, Interrupt, Node, OWNER_ATTRIBUTE, Ownership, Refusals, Rootless,
+    RootlessOptions, View, open_own_dir,
+};
 pub use xattr::is_host_label;

@@ -7,11 +7,14 @@ mod clock;
 mod config;
 mod failure;
 mod gc;
+#[cfg(test)]
+mod generated;
 mod grammar;
 mod help;
 mod host;
 mod init;
 mod insert;
+mod interrupt;
 mod list;
 mod logging;
 mod new;
@@ -36,6 +39,9 @@ use crate::logging::LogArgs;
 
 /// Exit status of a question that was answered "no".
 const NO: u8 = 3;
+
+/// Exit status of a command that a signal has stopped: this and the signal's number.
+const SIGNALLED: u8 = 128;
 
 /// umoci modifies Open Container images
 #[derive(Debug, Parser)]
@@ -111,7 +117,10 @@ fn main() -> ExitCode {
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             failure.lines().for_each(|line| output::complain(&line));
-            ExitCode::FAILURE
+            match interrupt::received() {
+                Some(signal) => ExitCode::from(SIGNALLED | signal),
+                None => ExitCode::FAILURE,
+            }
         }
     }
 }

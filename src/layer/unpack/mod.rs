@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use super::apply::{ApplyOptions, apply_members};
-use super::bodies::{Bodies, FileDigests};
+use super::bodies::{Bodies, FileDigests, start_thread};
 use super::buffer::{BufferPool, BufferReader, SharedBuffer};
 use super::entry::Members;
 use super::format::Disk;
@@ -102,9 +102,9 @@ where
     let digests = std::thread::scope(|scope| {
         let (to_apply, buffers) = mpsc::channel();
         let (to_hash, stream) = mpsc::channel();
-        let decode = scope.spawn(move || Decode { to_apply, to_hash }.run(layers));
-        let hash = scope.spawn(move || hash_layers(&stream));
-        let mut bodies = Bodies::start(scope, disk.fs(), WORKERS, file_digests);
+        let decode = start_thread(scope, move || Decode { to_apply, to_hash }.run(layers))?;
+        let hash = start_thread(scope, move || hash_layers(&stream))?;
+        let mut bodies = Bodies::start(scope, disk.fs(), WORKERS, file_digests)?;
         let applied = apply_layers(&disk, count, &buffers, &mut ledger, &mut bodies, options);
         drop(buffers);
         let written = bodies.finish();
