@@ -40,7 +40,7 @@ impl OverlayNamespace {
     }
 
     /// The name on disk of an attribute of the tree.
-    fn escape<'n>(self, name: &'n [u8]) -> Cow<'n, [u8]> {
+    fn escape(self, name: &[u8]) -> Cow<'_, [u8]> {
         match name.strip_prefix(self.prefix()) {
             Some(rest) => [self.prefix(), ESCAPE, rest].concat().into(),
             None => name.into(),
@@ -48,7 +48,7 @@ impl OverlayNamespace {
     }
 
     /// The attribute of the tree that has this name on disk; `None` for overlayfs's own.
-    fn unescape<'n>(self, name: &'n [u8]) -> Option<Cow<'n, [u8]>> {
+    fn unescape(self, name: &[u8]) -> Option<Cow<'_, [u8]>> {
         let Some(rest) = name.strip_prefix(self.prefix()) else { return Some(name.into()) };
         let rest = rest.strip_prefix(ESCAPE)?;
         Some([self.prefix(), rest].concat().into())

@@ -19,7 +19,7 @@ use super::{
 use crate::rootfs::{Overlay, resolve_parent};
 
 /// What of the layers below is gone at a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gone {
     /// What is in the directory.
     Children,
@@ -94,21 +94,21 @@ impl Applier<'_, '_> {
         };
         match (kind, gone) {
             // A file of this layer hides what is below it by itself.
-            (Some(kind), _) if kind != Kind::Dir && self.ledger.is_current(path) => Ok(()),
-            (Some(Kind::Dir), Gone::Children) => self.make_opaque(path),
-            _ if self.parents.is_below_opaque(overlay, &above)? => Ok(()),
-            (Some(Kind::Dir), Gone::Name) => self.make_opaque(path),
+            (Some(kind), _) if kind != Kind::Dir && self.ledger.is_current(path) => return Ok(()),
+            (Some(Kind::Dir), Gone::Children) => {}
+            _ if self.parents.is_below_opaque(overlay, &above)? => return Ok(()),
             (None, Gone::Name) => {
                 let parent = self.parents.open(&above, self.ledger)?;
-                Ok(overlay.create_whiteout(&parent.dir, name, self.parents.root_owner())?)
+                let owner = self.parents.root_owner();
+                return Ok(overlay.create_whiteout(&parent.dir, name, owner)?);
             }
-            (None, Gone::Children) => self.make_opaque(path),
+            (None, Gone::Children) | (Some(Kind::Dir), Gone::Name) => {}
             (Some(_), _) => {
                 let parent = self.parents.open(&above, self.ledger)?;
                 self.remove_existing(&Place { parent, name, path: path.clone() })?;
-                self.make_opaque(path)
             }
         }
+        self.make_opaque(path)
     }
 
     fn make_opaque(&mut self, path: &RootPath) -> Result<()> {
