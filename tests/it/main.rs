@@ -12,6 +12,7 @@ mod failures;
 mod harness;
 mod help;
 mod layouts;
+mod packaging;
 mod stat;
 
 /// Every file beside this one is listed above, or its tests would silently not run.
