@@ -12,7 +12,7 @@ use super::{mtree_name, stat_index_name};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{CompressionChoice, Image, ImageEditor, LayerOptions};
 use crate::layer::compress::EncoderOptions;
-use crate::layer::{LayerOptions as TarOptions, LayerWriter, TreePacker};
+use crate::layer::{LayerOptions as TarOptions, LayerWriter, Owners, TreePacker};
 use crate::layout::{Layout, LayoutWriter, RefName};
 use crate::oci::{Algorithm, Descriptor, DescriptorPath, Digest, Hashing, History};
 use crate::rootfs::Native;
@@ -212,9 +212,10 @@ fn add_layer(
         history: options.history.clone(),
         ..LayerOptions::default()
     };
+    let owners = Owners::Mapped(bundle.metadata.maps.clone());
     editor.add_layer(&layer, |output| {
         let tar = LayerWriter::new(output, TarOptions { latest: options.latest });
-        let mut packer = TreePacker::new(fs, &bundle.metadata.maps, tar);
+        let mut packer = TreePacker::new(fs, &owners, tar);
         for DiffEntry { path, change } in changes {
             match change {
                 Change::Added | Change::Modified => packer.add(path)?,

@@ -3,10 +3,12 @@
 //! ([`ImageEditor`]), and what is told about it ([`Stat`]).
 
 mod editor;
+mod insert;
 mod stat;
 mod unpack;
 
 pub use editor::{CompressionChoice, ImageEditor, LayerOptions, UNCOMPRESSED_SIZE};
+pub use insert::{InsertOptions, Insertion, Lower, Target, insert};
 pub use stat::{HistoryStat, Stat};
 pub use unpack::unpack_rootfs;
 

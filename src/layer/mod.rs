@@ -17,7 +17,7 @@ mod write;
 pub use apply::{ApplyOptions, DirLinks};
 pub use bodies::FileDigests;
 pub use entry::{Chunk, Entry, EntryKind, Limits, Members};
-pub use pack::TreePacker;
+pub use pack::{Owners, RootName, TreePacker};
 pub use unpack::{LayerFailure, LayerSource, Unpacked, unpack_layers};
 pub use whiteout::{OPAQUE_MARKER, WHITEOUT_PREFIX, Whiteout, classify};
 pub use write::{LayerOptions, LayerWriter};

@@ -6,27 +6,60 @@ use std::io::{Read, Write};
 
 use super::entry::{Entry, EntryKind};
 use super::write::LayerWriter;
-use crate::error::{Context, Result};
-use crate::idmap::IdMaps;
+use crate::error::{Context, Error, Result};
+use crate::idmap::{IdMaps, Owner};
 use crate::rootfs::{Dir, FsOps, Kind, Name, RootPath, Stat, is_host_label};
 
 /// How many directories stay open; paths mostly come grouped by directory.
 const KEPT_OPEN: usize = 8;
 
+/// Who owns the members of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owners {
+    /// Whom the maps make of the owners on disk.
+    Mapped(IdMaps),
+    /// Root: the owners on disk mean nothing.
+    Root,
+}
+
+impl Default for Owners {
+    fn default() -> Self {
+        Self::Mapped(IdMaps::default())
+    }
+}
+
+/// How a layer spells its root directory. Readers take both for the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RootName {
+    /// `.`
+    #[default]
+    Dot,
+    /// `/`
+    Slash,
+}
+
 /// Writes objects of a tree as members of a layer.
 #[derive(Debug)]
 pub struct TreePacker<'a, W> {
     fs: &'a dyn FsOps,
-    maps: &'a IdMaps,
+    owners: &'a Owners,
+    root_name: RootName,
     layer: LayerWriter<W>,
     /// The latest first.
     open: VecDeque<(RootPath, Dir)>,
 }
 
 impl<'a, W: Write> TreePacker<'a, W> {
-    /// Packs what `fs` holds into `layer`; `maps` leads from owners on disk to those in the layer.
-    pub fn new(fs: &'a dyn FsOps, maps: &'a IdMaps, layer: LayerWriter<W>) -> Self {
-        Self { fs, maps, layer, open: VecDeque::new() }
+    /// Packs what `fs` holds into `layer`.
+    pub fn new(fs: &'a dyn FsOps, owners: &'a Owners, layer: LayerWriter<W>) -> Self {
+        Self { fs, owners, root_name: RootName::default(), layer, open: VecDeque::new() }
+    }
+
+    /// Spells the root of the layer this way.
+    #[must_use]
+    pub fn with_root_name(mut self, root_name: RootName) -> Self {
+        self.root_name = root_name;
+        self
     }
 
     /// Writes the object at `path`, with its contents but without what is below it.
@@ -36,11 +69,27 @@ impl<'a, W: Write> TreePacker<'a, W> {
 
     /// Writes the object at `path` under another name.
     pub fn add_as(&mut self, path: &RootPath, name: &RootPath) -> Result<()> {
-        let packed = match path.split() {
-            Some((parent, base)) => self.named(&parent, base, name),
-            None => self.root(name),
-        };
-        packed.with_context(|| format!("could not add file {path:?}"))
+        self.pack(path, name).map(drop)
+    }
+
+    /// Writes the object at `path` and all that is below it under another name: each
+    /// directory before what is in it, that in order of bytes.
+    ///
+    /// # Errors
+    /// As [`TreePacker::add`]; also when something that is no directory is to be the root.
+    pub fn add_tree(&mut self, path: &RootPath, name: &RootPath) -> Result<()> {
+        let mut pending = vec![(path.clone(), name.clone())];
+        while let Some((path, name)) = pending.pop() {
+            if self.pack(&path, &name)? != Kind::Dir {
+                continue;
+            }
+            let names = self.list(&path).with_context(|| format!("list {path:?}"))?;
+            for child in names.iter().rev() {
+                let child = Name::new(child)?;
+                pending.push((path.join(child), name.join(child)));
+            }
+        }
+        Ok(())
     }
 
     /// Writes that `path` is gone.
@@ -58,26 +107,43 @@ impl<'a, W: Write> TreePacker<'a, W> {
         self.layer.finish()
     }
 
-    fn root(&mut self, name: &RootPath) -> Result<()> {
+    fn pack(&mut self, path: &RootPath, name: &RootPath) -> Result<Kind> {
+        let packed = match path.split() {
+            Some((parent, base)) => self.named(&parent, base, name),
+            None => self.root(name),
+        };
+        packed.with_context(|| format!("could not add file {path:?}"))
+    }
+
+    fn list(&mut self, path: &RootPath) -> Result<Vec<Box<[u8]>>> {
+        self.ensure_open(path)?;
+        let Some((_, dir)) = self.open.front() else { return Ok(Vec::new()) };
+        Ok(self.fs.read_dir(dir)?.into_iter().map(|entry| entry.name).collect())
+    }
+
+    fn root(&mut self, name: &RootPath) -> Result<Kind> {
         let dir = self.fs.open_dir(&RootPath::root())?;
         let stat = self.fs.stat_dir(&dir)?;
         let mut entry = Entry::from_stat(name, &stat, Vec::new(), self.fs.dir_xattrs(&dir)?)?;
-        self.prepare(&mut entry)?;
-        self.layer.add(&entry, None)
+        self.prepare(&mut entry, name)?;
+        self.layer.add(&entry, None)?;
+        Ok(stat.kind)
     }
 
-    fn named(&mut self, parent: &RootPath, base: Name<'_>, name: &RootPath) -> Result<()> {
+    fn named(&mut self, parent: &RootPath, base: Name<'_>, name: &RootPath) -> Result<Kind> {
         self.ensure_open(parent)?;
-        let Some((_, dir)) = self.open.front() else { return Ok(()) };
+        let Some((_, dir)) = self.open.front() else { return Ok(Kind::Dir) };
         let stat = self.fs.stat(dir, base)?;
         let mut entry = self.entry(dir, base, name, &stat)?;
-        self.prepare(&mut entry)?;
+        self.prepare(&mut entry, name)?;
         self.layer.link(&mut entry, &stat);
-        if !matches!(entry.kind, EntryKind::File { .. }) {
-            return self.layer.add(&entry, None);
+        if matches!(entry.kind, EntryKind::File { .. }) {
+            let mut body = self.fs.open_file(dir, base)?;
+            self.layer.add(&entry, Some(&mut body as &mut dyn Read))?;
+        } else {
+            self.layer.add(&entry, None)?;
         }
-        let mut body = self.fs.open_file(dir, base)?;
-        self.layer.add(&entry, Some(&mut body as &mut dyn Read))
+        Ok(stat.kind)
     }
 
     fn entry(&self, dir: &Dir, base: Name<'_>, name: &RootPath, stat: &Stat) -> Result<Entry> {
@@ -93,8 +159,20 @@ impl<'a, W: Write> TreePacker<'a, W> {
     }
 
     /// Turns what is the host's into what is the image's.
-    fn prepare(&self, entry: &mut Entry) -> Result<()> {
-        entry.owner = self.maps.to_container(entry.owner).context("map header")?;
+    fn prepare(&self, entry: &mut Entry, name: &RootPath) -> Result<()> {
+        if name.is_root() {
+            if entry.kind != EntryKind::Dir {
+                return Err(Error::invalid("only a directory can be the root of an image"));
+            }
+            entry.path = match self.root_name {
+                RootName::Dot => b".".to_vec(),
+                RootName::Slash => b"/".to_vec(),
+            };
+        }
+        entry.owner = match self.owners {
+            Owners::Mapped(maps) => maps.to_container(entry.owner).context("map header")?,
+            Owners::Root => Owner::default(),
+        };
         entry.xattrs.retain(|xattr| !is_host_label(&xattr.name));
         Ok(())
     }

@@ -13,11 +13,13 @@ mod grammar;
 mod help;
 mod host;
 mod init;
+mod insert;
 mod list;
 mod logging;
 mod new;
 mod output;
 mod publish;
+mod raw;
 mod remove;
 mod repack;
 mod stat;
@@ -56,6 +58,8 @@ pub(crate) struct Program {
 /// The commands, in the order in which help lists them.
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(subcommand)]
+    Raw(raw::Command),
     Config(Box<config::Args>),
     Unpack(unpack::Args),
     Repack(repack::Args),
@@ -64,6 +68,7 @@ enum Command {
     #[command(visible_alias = "rm")]
     Remove(remove::Args),
     Stat(stat::Args),
+    Insert(Box<insert::Args>),
     Gc(gc::Args),
     Init(init::Args),
     #[command(visible_alias = "ls")]
@@ -73,6 +78,7 @@ enum Command {
 impl Command {
     fn run(&self) -> Outcome {
         match self {
+            Self::Raw(command) => command.run(),
             Self::Config(args) => config::run(args),
             Self::Unpack(args) => unpack::run(args),
             Self::Repack(args) => repack::run(args),
@@ -80,6 +86,7 @@ impl Command {
             Self::Tag(args) => tag::run(args),
             Self::Remove(args) => remove::run(args),
             Self::Stat(args) => stat::run(args),
+            Self::Insert(args) => insert::run(args),
             Self::Gc(args) => gc::run(args),
             Self::Init(args) => init::run(args),
             Self::List(args) => list::run(args),

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
 impl Args {
     fn options(&self, bundle: &Path) -> Result<UnpackOptions> {
         Ok(UnpackOptions {
-            maps: self.ids.maps()?,
+            maps: self.ids.maps_of_rootfs()?,
             dir_links: if self.keep_dirlinks { DirLinks::Keep } else { DirLinks::Replace },
             header: host::mtree_header(&bundle.join("rootfs")),
             rootless: self.ids.rootless.then(Host::read).transpose()?,

@@ -4,6 +4,7 @@
 use clap::Args;
 use umoci::error::{Context, Result};
 use umoci::idmap::{IdMap, IdMaps, IdRange};
+use umoci::layer::Owners;
 
 use crate::host;
 
@@ -30,9 +31,22 @@ impl IdMapArgs {
         let caller = self.rootless.then(host::caller);
         let uid = map("--uid-map", &self.uid_map, caller.map(|caller| caller.uid))?;
         let gid = map("--gid-map", &self.gid_map, caller.map(|caller| caller.gid))?;
-        uid.to_host(0).context("ensure rootuid has mapping")?;
-        gid.to_host(0).context("ensure rootgid has mapping")?;
         Ok(IdMaps { uid, gid })
+    }
+
+    /// As [`IdMapArgs::maps`], for a root filesystem on disk: the container's root has to be
+    /// somebody there.
+    pub(crate) fn maps_of_rootfs(&self) -> Result<IdMaps> {
+        let maps = self.maps()?;
+        maps.uid.to_host(0).context("ensure rootuid has mapping")?;
+        maps.gid.to_host(0).context("ensure rootgid has mapping")?;
+        Ok(maps)
+    }
+
+    /// Who owns what is packed.
+    pub(crate) fn owners(&self) -> Result<Owners> {
+        let maps = self.maps()?;
+        Ok(if self.rootless { Owners::Root } else { Owners::Mapped(maps) })
     }
 }
 
@@ -80,7 +94,7 @@ mod tests {
             (&["0:0:9", "5:50"], "failure parsing --uid-map: ranges"),
             (&["1:1"], "ensure rootuid has mapping: container id 0 cannot be mapped"),
         ] {
-            let message = args(values, false).maps().unwrap_err().to_string();
+            let message = args(values, false).maps_of_rootfs().unwrap_err().to_string();
             assert!(message.starts_with(text), "{message}");
         }
     }

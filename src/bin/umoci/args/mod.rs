@@ -6,10 +6,12 @@ mod compress;
 mod history;
 mod id_map;
 mod location;
+mod pair;
 mod positional;
 
 pub(crate) use compress::CompressArgs;
 pub(crate) use history::{HistoryArgs, HistoryDefaults};
 pub(crate) use id_map::IdMapArgs;
 pub(crate) use location::{ImageArg, LayoutArg, TagArg, open};
-pub(crate) use positional::{none, one};
+pub(crate) use pair::{PairName, pairs};
+pub(crate) use positional::{none, one, several};

@@ -22,7 +22,21 @@ pub(crate) fn one<'a>(words: &'a [OsString], name: &str, noun: &str) -> Result<&
     }
 }
 
-fn wrong_number(expected: &str, words: &[OsString]) -> Error {
+/// As many words as `N`, none of them empty.
+pub(crate) fn several<const N: usize>(words: &[OsString]) -> Result<[&OsStr; N]> {
+    let words: Vec<&OsStr> = words.iter().map(OsString::as_os_str).collect();
+    let given: Result<[&OsStr; N], _> = words.try_into();
+    let given = given.map_err(|words| wrong_number(&N.to_string(), &words))?;
+    match given.iter().position(|word| word.is_empty()) {
+        None => Ok(given),
+        Some(at) => {
+            let message = format!("invalid positional argument {at}: arguments cannot be empty");
+            Err(Error::invalid(message))
+        }
+    }
+}
+
+fn wrong_number<S: AsRef<OsStr> + std::fmt::Debug>(expected: &str, words: &[S]) -> Error {
     let got = if words.is_empty() { String::new() } else { format!(", got {words:?}") };
     Error::invalid(format!("invalid number of positional arguments: expected {expected}{got}"))
 }
@@ -30,6 +44,21 @@ fn wrong_number(expected: &str, words: &[OsString]) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn several_words_are_counted_first() {
+        let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(several::<2>(&words(&["a", "b"])).unwrap(), ["a", "b"]);
+        for (given, message) in [
+            (&[][..], "invalid number of positional arguments: expected 2"),
+            (&["", "b", "c"], "invalid number of positional arguments: expected 2, got"),
+            (&["a", ""], "invalid positional argument 1: arguments cannot be empty"),
+            (&["", ""], "invalid positional argument 0: arguments cannot be empty"),
+        ] {
+            let error = several::<2>(&words(given)).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
+        }
+    }
 
     #[test]
     fn counts() {

@@ -7,6 +7,8 @@ use clap::Args;
 use umoci::error::{Context, Error, Result};
 use umoci::oci::{ExecutionConfig, ImageConfig, Timestamp};
 
+use crate::args::{PairName, pairs};
+
 /// The flags that set or clear something.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Settings {
@@ -81,9 +83,9 @@ impl Settings {
         let created = self.created.as_deref().map(|text| text.parse().context("parse --created"));
         Ok(Edits {
             clear: self.clear.iter().map(|key| Clear::named(key)).collect::<Result<_>>()?,
-            env: pairs("config.env", &self.env, Name::Required)?,
-            labels: pairs("config.label", &self.labels, Name::Required)?,
-            annotations: pairs("manifest.annotation", &self.annotations, Name::MayBeEmpty)?,
+            env: pairs("config.env", &self.env, PairName::Required)?,
+            labels: pairs("config.label", &self.labels, PairName::Required)?,
+            annotations: pairs("manifest.annotation", &self.annotations, PairName::MayBeEmpty)?,
             created: created.transpose()?,
             settings: self.clone(),
         })
@@ -116,27 +118,6 @@ impl Clear {
             _ => Err(Error::invalid(format!("unknown key to --clear: {key:?}"))),
         }
     }
-}
-
-/// Whether the name of a pair may be empty.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Name {
-    Required,
-    MayBeEmpty,
-}
-
-/// Splits each value at its first `=`.
-fn pairs(flag: &str, values: &[String], name_rule: Name) -> Result<Vec<(String, String)>> {
-    let split = |text: &String| {
-        let Some((name, value)) = text.split_once('=') else {
-            return Err(Error::invalid(format!("{flag}: must contain '=': {text:?}")));
-        };
-        if name.is_empty() && name_rule == Name::Required {
-            return Err(Error::invalid(format!("{flag}: must have non-empty name: {text:?}")));
-        }
-        Ok((name.to_owned(), value.to_owned()))
-    };
-    values.iter().map(split).collect()
 }
 
 /// Checked changes to a configuration and to the annotations of its manifest.

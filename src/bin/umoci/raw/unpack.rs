@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `umoci raw unpack`: the root filesystem of an image, and nothing else.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use umoci::bundle::{self, UnpackOptions};
+use umoci::error::Context;
+use umoci::image::Image;
+use umoci::layer::DirLinks;
+
+use crate::args::{self, IdMapArgs, ImageArg};
+use crate::failure::{Failure, Outcome};
+
+/// unpack an image into a root filesystem
+///
+/// "<tag>" (default "latest") names the image. Its layers are unpacked to the directory
+/// "<rootfs>", over what may be there already. Without the other files of a bundle it cannot be
+/// repacked. When the unpack fails, a directory that it made is removed; one that was there
+/// before stays, with what has been written by then.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "umoci raw unpack [command options] --image <image-path>[:<tag>] <rootfs>"
+)]
+pub(crate) struct Args {
+    /// keep a symlink to a directory where a layer has a directory
+    #[arg(long)]
+    keep_dirlinks: bool,
+
+    #[command(flatten)]
+    ids: IdMapArgs,
+
+    #[command(flatten)]
+    image: ImageArg,
+
+    /// directory of the root filesystem
+    #[arg(value_name = "ROOTFS", value_hint = clap::ValueHint::DirPath)]
+    words: Vec<OsString>,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let target = args.image.target()?;
+    let rootfs = Path::new(args::one(&args.words, "rootfs", "rootfs path")?);
+    let options = UnpackOptions {
+        maps: args.ids.maps_of_rootfs()?,
+        dir_links: if args.keep_dirlinks { DirLinks::Keep } else { DirLinks::Replace },
+        ..UnpackOptions::default()
+    };
+    let layout = target.layout()?;
+    let image = Image::load(&layout, target.resolve(&layout)?).context("invalid --image tag")?;
+    log::info!("unpacking rootfs {rootfs:?}");
+    bundle::unpack_into(&layout, &image, rootfs, &options)
+        .context("create rootfs")
+        .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
+    log::info!("unpacked image rootfs: {rootfs:?}");
+    Ok(())
+}
