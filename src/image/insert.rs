@@ -95,7 +95,10 @@ pub fn insert(
     add(editor).context("generate insert layer")
 }
 
-fn writer<'a>(output: &'a mut dyn Write, options: &InsertOptions) -> LayerWriter<&'a mut dyn Write> {
+fn writer<'a>(
+    output: &'a mut dyn Write,
+    options: &InsertOptions,
+) -> LayerWriter<&'a mut dyn Write> {
     LayerWriter::new(output, TarOptions { latest: options.latest })
 }
 

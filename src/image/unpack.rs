@@ -5,7 +5,7 @@ use super::Image;
 use crate::error::{Error, Result};
 use crate::layer::compress::{Compression, Decoder};
 use crate::layer::{ApplyOptions, FileDigests, LayerFailure, LayerSource, Unpacked, unpack_layers};
-use crate::layout::Layout;
+use crate::layout::{BlobReader, Layout};
 use crate::oci::{Descriptor, Digest, media_type};
 use crate::rootfs::FsOps;
 
@@ -39,9 +39,18 @@ fn source<'a>(
     let name = descriptor.digest.to_string();
     let compression =
         compression(descriptor).map_err(|error| error.context(format!("layer {name}")))?;
-    let blob = layout.blob(descriptor)?;
-    let stream = Box::new(Decoder::new(blob, compression)?);
+    let stream = Box::new(Decoder::new(layout.blob(descriptor)?, compression)?);
     Ok(LayerSource { name, stream, diff_id: diff_id.clone() })
+}
+
+/// Opens a layer as the plain tar stream that [`Members`](crate::layer::Members) reads. The
+/// blob behind it has been verified when the stream was read to its end, not before.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when it is no tar layer, or
+/// compressed in a way that is not known; also when the layout lacks the blob.
+pub fn open_layer(layout: &Layout, descriptor: &Descriptor) -> Result<Decoder<BlobReader>> {
+    Decoder::new(layout.blob(descriptor)?, compression(descriptor)?)
 }
 
 /// How a layer's blob is compressed.
@@ -67,7 +76,7 @@ fn compression(descriptor: &Descriptor) -> Result<Compression> {
 /// A damaged blob shows in many ways, often long before its end. When it is
 /// the blob that is wrong, that is what the user has to hear.
 fn reason(layout: &Layout, descriptor: &Descriptor, error: Error) -> Error {
-    let verified = layout.blob(descriptor).and_then(crate::layout::BlobReader::verify);
+    let verified = layout.blob(descriptor).and_then(BlobReader::verify);
     let error = verified.err().unwrap_or(error);
     error.context(format!("unpack layer {}", descriptor.digest))
 }

@@ -7,9 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use umoci::error::{Context, Result};
 use umoci::image::{Image, ImageEditor, InsertOptions, Insertion, LayerOptions, Lower, Target};
 
-use crate::args::{
-    self, CompressArgs, HistoryArgs, HistoryDefaults, IdMapArgs, ImageArg, TagArg,
-};
+use crate::args::{self, CompressArgs, HistoryArgs, HistoryDefaults, IdMapArgs, ImageArg, TagArg};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::publish::publish;
