@@ -68,7 +68,7 @@ _umoci() {
 
     case "${cmd}" in
         umoci)
-            opts="-v -h --verbose --log --version --help raw config unpack repack new tag remove rm stat insert gc init list ls"
+            opts="-v -h --quiet --verbose --log --version --help raw config unpack repack new tag remove rm stat insert gc init list ls"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_umoci_global_optspecs
-    string join \n verbose log= v/version h/help
+    string join \n quiet verbose log= v/version h/help
 end
 
 function __fish_umoci_needs_command
@@ -25,6 +25,7 @@ function __fish_umoci_using_subcommand
 end
 
 complete -c umoci -n "__fish_umoci_needs_command" -l log -d 'set the log level (debug, info, warn, error, fatal) (default: "warn")' -r
+complete -c umoci -n "__fish_umoci_needs_command" -l quiet -d 'do not show on a terminal how far long work has come'
 complete -c umoci -n "__fish_umoci_needs_command" -l verbose -d 'alias for --log=info'
 complete -c umoci -n "__fish_umoci_needs_command" -s v -l version -d 'print the version'
 complete -c umoci -n "__fish_umoci_needs_command" -s h -l help -d 'Print help'

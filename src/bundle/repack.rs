@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::metadata::{self, BundleMetadata, MtreeRecord};
 use super::staging::{BundleDir, ROOTFS};
@@ -15,6 +16,7 @@ use crate::layer::compress::EncoderOptions;
 use crate::layer::{LayerOptions as TarOptions, LayerWriter, Owners, TreePacker};
 use crate::layout::{Layout, LayoutWriter, RefName};
 use crate::oci::{Algorithm, Descriptor, DescriptorPath, Digest, Hashing, History};
+use crate::progress::Progress;
 use crate::rootfs::Native;
 use crate::snapshot::{
     CaptureOptions, Change, DiffEntry, DiffOptions, Known, Masks, MtreeHeader, NothingKnown,
@@ -66,6 +68,8 @@ pub struct RepackOptions {
     pub refresh: Refresh,
     /// The head of the new manifest of a bundle that is renewed.
     pub header: MtreeHeader,
+    /// Where is counted how far it is.
+    pub progress: Arc<Progress>,
 }
 
 /// A bundle that was unpacked from an image.
@@ -187,7 +191,7 @@ fn changes(
     image: &Image,
     options: &RepackOptions,
 ) -> Result<Vec<DiffEntry>> {
-    let diff_options = DiffOptions { trust: options.trust };
+    let diff_options = DiffOptions { trust: options.trust, progress: options.progress.clone() };
     let mut changes = diff(fs, || record.snapshot(), record.index.as_ref(), &diff_options)
         .context("check mtree")?;
     let volumes = match options.volumes {
@@ -210,11 +214,14 @@ fn add_layer(
         compression: options.compression,
         encoder: options.encoder.clone(),
         history: options.history.clone(),
+        progress: options.progress.clone(),
         ..LayerOptions::default()
     };
     let owners = Owners::Mapped(bundle.metadata.maps.clone());
+    let tar_options = TarOptions { latest: options.latest, progress: options.progress.clone() };
     editor.add_layer(&layer, |output| {
-        let tar = LayerWriter::new(output, TarOptions { latest: options.latest });
+        options.progress.expect_entries(changes.len() as u64);
+        let tar = LayerWriter::new(output, tar_options);
         let mut packer = TreePacker::new(fs, &owners, tar);
         for DiffEntry { path, change } in changes {
             match change {
@@ -250,7 +257,11 @@ fn renew(
     let mtree = dir.temporary()?;
     let index = dir.temporary()?;
     let taken = tick(index.file(), fs)?;
-    let capture_options = CaptureOptions { header: options.header.clone(), taken };
+    let capture_options = CaptureOptions {
+        header: options.header.clone(),
+        taken,
+        progress: options.progress.clone(),
+    };
     let snapshot = record.index.as_ref().map(|_| record.snapshot()).transpose()?;
     let mut nothing = NothingKnown;
     let mut unchanged = match (&snapshot, &record.index) {

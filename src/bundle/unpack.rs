@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::metadata::{self, BundleMetadata, MtreeRecord, Privileges};
@@ -17,6 +18,7 @@ use crate::image::{Image, unpack_rootfs};
 use crate::layer::{ApplyOptions, DirLinks, FileDigests, Unpacked};
 use crate::layout::Layout;
 use crate::oci::Digest;
+use crate::progress::Progress;
 use crate::rootfs::{Change, FileTime, FsOps, Kind, Metadata, Native, Owner, RootPath, Stat};
 use crate::snapshot::{CaptureOptions, Known, MtreeHeader, XattrHint, capture};
 use crate::sys::rootfs::stat_fd;
@@ -32,6 +34,8 @@ pub struct UnpackOptions {
     pub header: MtreeHeader,
     /// What the machine is like, for a bundle that an ordinary user is to run.
     pub rootless: Option<Host>,
+    /// Where is counted how far it is.
+    pub progress: Arc<Progress>,
 }
 
 /// Unpacks an image into the directory `bundle`: `rootfs`, `config.json`,
@@ -94,7 +98,11 @@ fn fill(layout: &Layout, image: &Image, rootfs: &Path, options: &UnpackOptions) 
 }
 
 fn apply_options(options: &UnpackOptions) -> ApplyOptions {
-    ApplyOptions { maps: options.maps.clone(), dir_links: options.dir_links }
+    ApplyOptions {
+        maps: options.maps.clone(),
+        dir_links: options.dir_links,
+        progress: options.progress.clone(),
+    }
 }
 
 /// Many images do not describe their root directory: it is root's, and as old as can be.
@@ -160,7 +168,11 @@ impl Unpack<'_> {
         let manifest = staging.create(Path::new(mtree))?;
         let index = staging.create(Path::new(index))?;
         let taken = tick(&index, fs)?;
-        let options = CaptureOptions { header: self.options.header.clone(), taken };
+        let options = CaptureOptions {
+            header: self.options.header.clone(),
+            taken,
+            progress: self.options.progress.clone(),
+        };
         let mut known = Written { unpacked, labelled: is_labelled(fs)? };
         let captured =
             capture(fs, &mut known, &manifest, &index, &options).context("write mtree metadata")?;

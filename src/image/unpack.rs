@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From the layers of an image in a layout to a root filesystem.
 
+use std::sync::Arc;
+
 use super::Image;
 use crate::error::{Error, Result};
 use crate::layer::compress::{Compression, Decoder};
 use crate::layer::{ApplyOptions, FileDigests, LayerFailure, LayerSource, Unpacked, unpack_layers};
 use crate::layout::{BlobReader, Layout};
 use crate::oci::{Descriptor, Digest, media_type};
+use crate::progress::{Counted, Progress, Stage};
 use crate::rootfs::FsOps;
 
 /// Unpacks all layers of `image` over what is in `fs`. All digests and sizes
@@ -22,7 +25,12 @@ pub fn unpack_rootfs(
     file_digests: FileDigests,
     options: &ApplyOptions,
 ) -> Result<Unpacked> {
-    let sources = image.layers().map(|(descriptor, diff_id)| source(layout, descriptor, diff_id));
+    let progress = &options.progress;
+    let sizes = image.layers().map(|(descriptor, _)| descriptor.size);
+    progress.begin(Stage::Unpacking);
+    progress.expect_layers(sizes.len() as u64, sizes.fold(0, u64::saturating_add));
+    let sources =
+        image.layers().map(|(descriptor, diff_id)| source(layout, descriptor, diff_id, progress));
     unpack_layers(fs, sources, file_digests, options).map_err(|LayerFailure { layer, error }| {
         match layer.and_then(|at| image.manifest.layers.get(at)) {
             Some(descriptor) => reason(layout, descriptor, error),
@@ -35,11 +43,13 @@ fn source<'a>(
     layout: &'a Layout,
     descriptor: &Descriptor,
     diff_id: &Digest,
+    progress: &Arc<Progress>,
 ) -> Result<LayerSource<'a>> {
     let name = descriptor.digest.to_string();
     let compression =
         compression(descriptor).map_err(|error| error.context(format!("layer {name}")))?;
-    let stream = Box::new(Decoder::new(layout.blob(descriptor)?, compression)?);
+    let blob = Counted::new(layout.blob(descriptor)?, progress.clone());
+    let stream = Box::new(Decoder::new(blob, compression)?);
     Ok(LayerSource { name, stream, diff_id: diff_id.clone() })
 }
 

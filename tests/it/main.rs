@@ -13,6 +13,7 @@ mod harness;
 mod help;
 mod layouts;
 mod packaging;
+mod progress;
 mod stat;
 
 /// Every file beside this one is listed above, or its tests would silently not run.

@@ -12,7 +12,7 @@ use umoci::layer::DirLinks;
 
 use crate::args::{self, IdMapArgs, ImageArg};
 use crate::failure::{Failure, Outcome};
-use crate::host;
+use crate::{host, progress};
 
 /// unpack an image into a runtime bundle
 ///
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let layout = target.layout()?;
     let image = Image::load(&layout, target.resolve(&layout)?).context("invalid --image tag")?;
     log::info!("unpacking bundle {bundle:?}");
-    bundle::unpack(&layout, &image, bundle, &options)
+    progress::shown(&options.progress, || bundle::unpack(&layout, &image, bundle, &options))
         .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
     log::info!("unpacked image bundle: {bundle:?}");
     Ok(())
@@ -58,6 +58,7 @@ impl Args {
             dir_links: if self.keep_dirlinks { DirLinks::Keep } else { DirLinks::Replace },
             header: host::mtree_header(&bundle.join("rootfs")),
             rootless: self.ids.rootless.then(Host::read).transpose()?,
+            ..UnpackOptions::default()
         })
     }
 }

@@ -11,6 +11,7 @@ mod whiteouts;
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use self::links::Deferred;
 use self::parents::{Parent, Parents};
@@ -21,6 +22,7 @@ use super::ledger::Ledger;
 use super::whiteout::{Whiteout, classify};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::idmap::IdMaps;
+use crate::progress::Progress;
 use crate::rootfs::{
     Change, Device, FsOps, Kind, Metadata, Name, Removed, RootPath, Xattr, is_host_label,
     remove_all, remove_unless, resolve,
@@ -48,6 +50,8 @@ pub struct ApplyOptions {
     pub maps: IdMaps,
     /// What happens to links to directories.
     pub dir_links: DirLinks,
+    /// Where layers and members are counted.
+    pub progress: Arc<Progress>,
 }
 
 pub(crate) type LayerMembers<'a> = Members<BufferReader<'a>>;
@@ -64,6 +68,7 @@ pub(crate) fn apply_members(
     let parents = Parents::new(fs, options)?;
     let mut applier = Applier { fs, options, ledger, bodies, parents, deferred: Vec::new() };
     while let Some(entry) = members.next_member()? {
+        options.progress.add_entries(1);
         let shown = entry.path.escape_ascii().to_string();
         applier.entry(entry, members).with_context(|| format!("unpack entry: {shown}"))?;
     }

@@ -130,6 +130,7 @@ fn apply_layers(
     options: &ApplyOptions,
 ) -> Result<(), LayerFailure> {
     for layer in 0..count {
+        options.progress.next_layer();
         let mut members = Members::new(BufferReader::new(buffers));
         apply_members(fs, &mut members, ledger, bodies, options)
             .map_err(|error| LayerFailure { layer: Some(layer), error })?;
