@@ -22,6 +22,7 @@ all: static
 
 # One file that runs anywhere. The explicit target keeps the flag away from proc macros, which cannot be static.
 static:
+	@test -n "$(HOST)" || { echo "needs rustc (https://rustup.rs) in PATH" >&2; exit 1; }
 	RUSTFLAGS="$(RUSTFLAGS) $(REMAP) -C target-feature=+crt-static" \
 		$(CARGO) build --locked --release --bin umoci --target $(HOST)
 

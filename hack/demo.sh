@@ -52,7 +52,7 @@ if [ "$(id -u)" = 0 ]; then
     run_line 'mkdir -p demo/bundle/rootfs/etc && echo "Made by make demo." >demo/bundle/rootfs/etc/motd'
     umoci repack --image demo/layout:second demo/bundle
 else
-    say "Skipped, since it needs root: umoci unpack and umoci repack (try: sudo make demo)"
+    say "Skipped, since it needs root: umoci unpack and umoci repack (sudo hack/demo.sh $program)"
     umoci insert --image demo/layout:first --tag second README.md /etc/motd
 fi
 

@@ -8,11 +8,14 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 built() { echo "$1"/target/*/release/umoci; }
 
-for place in "$work/a" "$work/somewhere/else"; do
+places=("$work/a" "$work/somewhere/else")
+for place in "${places[@]}"; do
     mkdir -p "$place"
     git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$place"
     # Neither when it was built nor where is to matter.
     find "$place" -exec touch -d "@$RANDOM" {} +
+done
+for place in "${places[@]}"; do
     make -C "$place" static >&2
 done
 

@@ -4,9 +4,9 @@
 //! The file's form is shared with other tools that unpack and repack bundles.
 //! The member `mtree` is this crate's own; others ignore it.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ use crate::idmap::{IdMap, IdMaps, IdRange};
 use crate::oci::json::{self, Trailing, nullable};
 use crate::oci::{DescriptorPath, Digest, Members, media_type};
 use crate::quote::{excerpt, quote_if_needed};
-use crate::sys::rootfs::{Open, open_at};
+use crate::sys;
 
 /// The name of the file in a bundle.
 pub const FILE_NAME: &str = "umoci.json";
@@ -77,10 +77,7 @@ impl BundleMetadata {
     /// file, over [`MAX_SIZE`], or does not pass [`BundleMetadata::parse`].
     pub fn read(bundle: &File) -> Result<Self> {
         let read = || -> Result<Vec<u8>> {
-            let file = File::from(open_at(bundle, OsStr::new(FILE_NAME), Open::Read)?);
-            if !file.metadata()?.is_file() {
-                return Err(Error::invalid("not a regular file"));
-            }
+            let file = sys::open_regular(bundle, Path::new(FILE_NAME))?;
             let mut bytes = Vec::new();
             file.take(MAX_SIZE + 1).read_to_end(&mut bytes)?;
             Ok(bytes)

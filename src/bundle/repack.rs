@@ -22,7 +22,7 @@ use crate::snapshot::{
     CaptureOptions, Change, DiffEntry, DiffOptions, Known, Masks, MtreeHeader, NothingKnown,
     Snapshot, StatIndex, Trust, Unchanged, capture, diff, read_mtree,
 };
-use crate::sys::files as sys;
+use crate::sys;
 
 /// The most bytes of a stat index that are read; a larger one would not fit its purpose.
 const MAX_INDEX: u64 = 4 << 30;

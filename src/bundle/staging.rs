@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use super::{metadata, runtime_spec};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::rootfs::{Native, RootPath, remove_all};
-use crate::sys::files as sys;
+use crate::sys;
 
 /// The name of the root filesystem in a bundle.
 pub(super) const ROOTFS: &str = "rootfs";

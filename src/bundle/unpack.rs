@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,6 @@ use crate::oci::Digest;
 use crate::progress::Progress;
 use crate::rootfs::{Change, FileTime, FsOps, Kind, Metadata, Native, Owner, RootPath, Stat};
 use crate::snapshot::{CaptureOptions, Known, MtreeHeader, XattrHint, capture};
-use crate::sys::rootfs::stat_fd;
 
 /// How an image is unpacked.
 #[derive(Debug, Clone, Default)]
@@ -202,13 +202,19 @@ pub(super) fn tick(mut probe: &File, fs: &dyn FsOps) -> Result<FileTime> {
     for _ in 0..ATTEMPTS {
         probe.write_all(b"\0").and_then(|()| probe.set_len(0)).context("read the clock")?;
         probe.rewind().context("read the clock")?;
-        now = stat_fd(probe)?.mtime;
+        now = changed(probe)?;
         if now > root.ctime {
             break;
         }
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(now)
+}
+
+fn changed(file: &File) -> Result<FileTime> {
+    let metadata = file.metadata()?;
+    let nanoseconds = u32::try_from(metadata.mtime_nsec()).unwrap_or_default();
+    Ok(FileTime { seconds: metadata.mtime(), nanoseconds })
 }
 
 /// Whether the system gives every new inode attributes by itself.

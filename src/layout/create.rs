@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::oci::{Algorithm, Index, json};
-use crate::sys::files as sys;
+use crate::sys;
 
 use super::{BLOBS, INDEX_FILE, LAYOUT_FILE, store};
 

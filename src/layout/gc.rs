@@ -17,7 +17,7 @@ use std::path::Path;
 
 use crate::error::{Context, Error, Result};
 use crate::oci::{Algorithm, Digest};
-use crate::sys::files as sys;
+use crate::sys;
 
 use super::lock::{Held, Mode, Patience};
 use super::store::{TEMP_PREFIX, remove_flat};

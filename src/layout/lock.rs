@@ -19,7 +19,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::sys::files as sys;
+use crate::sys;
 
 /// How long a lock is waited for unless told otherwise.
 pub(super) const DEFAULT_LIMIT: Duration = Duration::from_secs(60);

@@ -29,7 +29,7 @@ use serde::Deserialize;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::oci::json::{MAX_DOCUMENT_SIZE, MAX_INDEX_SIZE, Trailing, from_slice};
 use crate::oci::{Descriptor, Digest, Document, Index, media_type};
-use crate::sys::files as sys;
+use crate::sys;
 
 pub use blob::{BlobReader, BlobWriter};
 pub use gc::{GcOptions, GcReport, collect_garbage};

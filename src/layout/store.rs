@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::sys::files as sys;
+use crate::sys;
 
 /// What the names of private directories start with.
 pub(super) const TEMP_PREFIX: &[u8] = b".umoci-";

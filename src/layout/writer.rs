@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::oci::json::{MAX_INDEX_SIZE, to_bytes};
 use crate::oci::{Algorithm, Descriptor, Digest, Document, Hashing, Index, media_type};
-use crate::sys::files as sys;
+use crate::sys;
 
 use super::lock::{Mode, Patience};
 use super::store::{Owner, TempDir, TempFile, ensure_dir};

@@ -7,6 +7,7 @@ mod ops;
 mod path;
 mod remove;
 mod resolve;
+mod sys;
 mod xattr;
 
 pub use crate::idmap::Owner;

@@ -14,8 +14,8 @@ use std::os::unix::ffi::OsStrExt;
 use super::metadata::{Device, Kind, Metadata, Stat, Xattr};
 use super::ops::{Change, Dir, DirEntry, FsOps};
 use super::path::{Name, RootPath};
+use super::sys::{self, Open, XattrTarget};
 use super::xattr;
-use crate::sys::rootfs::{self as sys, Open, XattrTarget};
 
 /// The longest piece of a path that is handed to the kernel at once; `PATH_MAX` is 4096.
 const PIECE: usize = 4000;

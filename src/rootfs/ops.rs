@@ -53,7 +53,7 @@ pub trait FsOps: fmt::Debug + Send + Sync {
     /// Opens the directory at a path without symbolic links.
     ///
     /// # Errors
-    /// `ELOOP` or `ENOTDIR` when a component is a symbolic link or not a directory.
+    /// `ENOTDIR` when a component is a symbolic link or not a directory.
     fn open_dir(&self, path: &RootPath) -> io::Result<Dir>;
 
     /// Opens a directory inside another.

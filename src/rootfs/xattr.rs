@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::errno::Errno;
 
 use super::metadata::Xattr;
-use crate::sys::rootfs::XattrTarget;
+use super::sys::XattrTarget;
 
 /// Whether an attribute is the host's own label of the inode, which no image
 /// sets, removes or carries away.

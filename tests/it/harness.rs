@@ -233,3 +233,11 @@ fn skip<T>(missing: &str) -> Option<T> {
     let _ = writeln!(std::io::stderr(), "skipped: {test} needs {missing}");
     None
 }
+
+/// Finds strace where it may trace.
+pub(crate) fn strace() -> Option<PathBuf> {
+    let strace = peer("strace")?;
+    let words = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=getppid:error=EIO", "true"];
+    let traces = Command::new(&strace).args(words).output().is_ok_and(|run| run.status.success());
+    if traces { Some(strace) } else { skip("leave to trace") }
+}

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod architecture;
 mod bundles;
 mod callers;
 mod command_line;
@@ -11,6 +12,7 @@ mod config;
 mod failures;
 mod harness;
 mod help;
+mod interrupted;
 mod layouts;
 mod packaging;
 mod progress;

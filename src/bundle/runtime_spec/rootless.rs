@@ -7,7 +7,7 @@ use std::path::Path;
 use super::document::{Mount, Namespace, RuntimeSpec};
 use crate::error::{Context, Result};
 use crate::rootfs::RootPath;
-use crate::sys::rootfs as sys;
+use crate::sys;
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 

@@ -12,7 +12,6 @@ use super::ApplyOptions;
 use crate::error::{Context, Result};
 use crate::layer::ledger::Ledger;
 use crate::rootfs::{Change, Dir, FileTime, FsOps, Kind, Metadata, Name, Owner, RootPath, resolve};
-use crate::sys::rootfs as sys;
 
 /// How many directories stay open; members mostly come grouped by directory.
 const KEPT_OPEN: usize = 16;
@@ -254,5 +253,4 @@ impl<'a> Parents<'a> {
 /// A component is missing, a link, or no directory.
 fn leads_elsewhere(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-        || sys::is_link_refusal(error)
 }

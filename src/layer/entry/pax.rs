@@ -178,7 +178,7 @@ mod tests {
         let mut body = Vec::new();
         for (key, value) in records {
             let rest = key.len() + value.len() + 3;
-            let length = (rest..).find(|length| rest + length.to_string().len() == *length);
+            let length = (rest..rest + 9).find(|length| rest + length.to_string().len() == *length);
             body.extend(format!("{} ", length.unwrap()).as_bytes());
             body.extend([key, &b"="[..], value, b"\n"].concat());
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Files of this program's own (layouts, bundles): opened, made, renamed and
-//! synced relative to an open directory.
+//! The door to the crate `nix` for files of this program's own (layouts,
+//! bundles): opened, made, renamed and synced relative to an open directory.
+//! What is inside a root filesystem has its own, in `rootfs`.
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
@@ -13,6 +14,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::statvfs::FsFlags;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC);
@@ -154,4 +156,21 @@ pub(crate) fn device_parts(device: u64) -> (u64, u64) {
 
 fn is(error: &io::Error, errno: Errno) -> bool {
     error.raw_os_error() == Some(errno as i32)
+}
+
+/// The flags of the mount that holds `path` and that a user namespace cannot
+/// take off, as mount options.
+///
+/// Without `ro`, since whoever asks mounts read-only anyway, and `relatime`,
+/// which the kernel keeps by itself.
+pub(crate) fn locked_mount_options(path: &Path) -> io::Result<Vec<&'static str>> {
+    let flags = nix::sys::statvfs::statvfs(path)?.flags();
+    let locked = [
+        (FsFlags::ST_NODEV, "nodev"),
+        (FsFlags::ST_NOEXEC, "noexec"),
+        (FsFlags::ST_NOSUID, "nosuid"),
+        (FsFlags::ST_NOATIME, "noatime"),
+        (FsFlags::ST_NODIRATIME, "nodiratime"),
+    ];
+    Ok(locked.into_iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| name).collect())
 }

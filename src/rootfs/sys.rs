@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is done inside a root filesystem, in this crate's own types.
+//! The door to the crates `nix` and `xattr` for what is inside a root
+//! filesystem, in this crate's own types. Every call takes an open directory and
+//! a name in it, and none follows a symbolic link in the last component.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -10,12 +12,11 @@ use std::os::unix::ffi::OsStrExt;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag};
 use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags};
-use nix::sys::statvfs::FsFlags;
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags};
 use xattr::FileExt;
 
-use crate::rootfs::{Device, DirEntry, FileTime, Identity, Kind, Owner, Stat};
+use super::{Device, DirEntry, FileTime, Identity, Kind, Owner, Stat};
 
 /// How a file inside a directory is opened.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +50,11 @@ impl Open {
 
 /// Opens one component in a directory.
 pub(crate) fn open_at(dir: impl AsFd, name: &OsStr, how: Open) -> io::Result<OwnedFd> {
-    Ok(retry(|| nix::fcntl::openat(dir.as_fd(), name, how.flags(), how.mode()))?)
+    let opened = retry(|| nix::fcntl::openat(dir.as_fd(), name, how.flags(), how.mode()));
+    Ok(match how {
+        Open::Dir => opened.map_err(as_no_directory)?,
+        Open::Read | Open::Create(_) => opened?,
+    })
 }
 
 /// Opens a directory below another, where no component may be a symbolic link.
@@ -58,12 +63,12 @@ pub(crate) fn open_dir_beneath(dir: impl AsFd, path: &OsStr) -> io::Result<Owned
         | ResolveFlag::RESOLVE_NO_SYMLINKS
         | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let how = OpenHow::new().flags(Open::Dir.flags()).resolve(resolve);
-    Ok(retry(|| nix::fcntl::openat2(dir.as_fd(), path, how))?)
+    Ok(retry(|| nix::fcntl::openat2(dir.as_fd(), path, how)).map_err(as_no_directory)?)
 }
 
-/// Whether an open failed because a component is a symbolic link.
-pub(crate) fn is_link_refusal(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::ELOOP as i32)
+/// A link is no directory, whichever way the kernel says so.
+fn as_no_directory(error: Errno) -> Errno {
+    if error == Errno::ELOOP { Errno::ENOTDIR } else { error }
 }
 
 fn retry<T>(call: impl Fn() -> nix::Result<T>) -> nix::Result<T> {
@@ -307,21 +312,4 @@ impl XattrTarget<'_> {
             }
         }
     }
-}
-
-/// The flags of the mount that holds `path` and that a user namespace cannot
-/// take off, as mount options.
-///
-/// Without `ro`, since whoever asks mounts read-only anyway, and `relatime`,
-/// which the kernel keeps by itself.
-pub(crate) fn locked_mount_options(path: &std::path::Path) -> io::Result<Vec<&'static str>> {
-    let flags = nix::sys::statvfs::statvfs(path)?.flags();
-    let locked = [
-        (FsFlags::ST_NODEV, "nodev"),
-        (FsFlags::ST_NOEXEC, "noexec"),
-        (FsFlags::ST_NOSUID, "nosuid"),
-        (FsFlags::ST_NOATIME, "noatime"),
-        (FsFlags::ST_NODIRATIME, "nodiratime"),
-    ];
-    Ok(locked.into_iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| name).collect())
 }
