@@ -12,9 +12,9 @@ HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 STATIC = target/$(HOST)/release/umoci
 MANPAGES = $(wildcard man/*.1)
 
-# Where it was built must not show in the program.
+# Where it was built must not show in the program. (A path with a space in it cannot be a part of RUSTFLAGS.)
 CARGO_HOME ?= $(HOME)/.cargo
-REMAP = --remap-path-prefix=$(CURDIR)=umoci --remap-path-prefix=$(CARGO_HOME)=cargo
+REMAP = $(if $(word 3,$(CURDIR) $(CARGO_HOME)),,--remap-path-prefix=$(CURDIR)=umoci --remap-path-prefix=$(CARGO_HOME)=cargo)
 
 .PHONY: all static check test generated demo reproducible bench install uninstall clean
 

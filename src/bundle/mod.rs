@@ -5,6 +5,7 @@
 pub mod metadata;
 pub mod passwd;
 mod repack;
+mod runtime_config;
 pub mod runtime_spec;
 mod staging;
 mod unpack;
@@ -12,6 +13,7 @@ mod unpack;
 pub use metadata::{BundleMetadata, MtreeRecord, Privileges};
 pub use passwd::{Accounts, User};
 pub use repack::{Bundle, Refresh, RepackOptions, Volumes, repack};
+pub use runtime_config::{RuntimeConfigOptions, write_runtime_config};
 pub use runtime_spec::{RuntimeSpec, RuntimeSpecOptions, runtime_spec};
 pub use unpack::{UnpackOptions, unpack, unpack_into};
 

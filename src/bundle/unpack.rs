@@ -63,7 +63,7 @@ pub fn unpack(
 }
 
 /// Unpacks only the layers of an image, over what may be in the directory
-/// `rootfs` already. Its parent must exist.
+/// `rootfs` already, which may also be a link to one. Its parent must exist.
 ///
 /// # Errors
 /// As [`unpack`]. A directory that this call made is removed again; in one
@@ -79,7 +79,11 @@ pub fn unpack_into(
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
         Err(error) => return Err(error).at("create rootfs", rootfs),
     };
-    let unpacked = fill(layout, image, rootfs, options);
+    let open = || {
+        if made { Native::open(rootfs) } else { Native::from_dir(File::open(rootfs)?) }
+    };
+    let unpacked =
+        open().at("open rootfs", rootfs).and_then(|fs| fill(layout, image, &fs, options));
     if unpacked.is_err()
         && made
         && let Err(error) = std::fs::remove_dir_all(rootfs)
@@ -89,10 +93,9 @@ pub fn unpack_into(
     unpacked
 }
 
-fn fill(layout: &Layout, image: &Image, rootfs: &Path, options: &UnpackOptions) -> Result<()> {
-    let fs = Native::open(rootfs).at("open rootfs", rootfs)?;
-    prepare_root(&fs, &options.maps)?;
-    unpack_rootfs(layout, image, &fs, FileDigests::Skip, &apply_options(options))
+fn fill(layout: &Layout, image: &Image, fs: &Native, options: &UnpackOptions) -> Result<()> {
+    prepare_root(fs, &options.maps)?;
+    unpack_rootfs(layout, image, fs, FileDigests::Skip, &apply_options(options))
         .context("unpack rootfs")?;
     Ok(())
 }

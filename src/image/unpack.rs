@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Image;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::layer::compress::{Compression, Decoder};
 use crate::layer::{ApplyOptions, FileDigests, LayerFailure, LayerSource, Unpacked, unpack_layers};
 use crate::layout::{BlobReader, Layout};
@@ -25,6 +25,10 @@ pub fn unpack_rootfs(
     file_digests: FileDigests,
     options: &ApplyOptions,
 ) -> Result<Unpacked> {
+    // What cannot be unpacked is better found before anything is written.
+    for descriptor in &image.manifest.layers {
+        compression(descriptor).with_context(|| format!("layer {}", descriptor.digest))?;
+    }
     let progress = &options.progress;
     let sizes = image.layers().map(|(descriptor, _)| descriptor.size);
     progress.begin(Stage::Unpacking);
@@ -46,8 +50,7 @@ fn source<'a>(
     progress: &Arc<Progress>,
 ) -> Result<LayerSource<'a>> {
     let name = descriptor.digest.to_string();
-    let compression =
-        compression(descriptor).map_err(|error| error.context(format!("layer {name}")))?;
+    let compression = compression(descriptor)?;
     let blob = Counted::new(layout.blob(descriptor)?, progress.clone());
     let stream = Box::new(Decoder::new(blob, compression)?);
     Ok(LayerSource { name, stream, diff_id: diff_id.clone() })

@@ -94,11 +94,13 @@ fn line(state: &State, elapsed: Duration) -> Option<String> {
     } else {
         let _ = write!(line, ": {} MB", megabytes(state.bytes));
     }
-    let _ = write!(line, ", {}", state.entries);
-    if state.expected_entries > 0 {
-        let _ = write!(line, " of {}", state.expected_entries);
+    match (state.entries, state.expected_entries) {
+        (0, 0) => {}
+        (entries, 0) => write!(line, ", {entries} entries").unwrap_or_default(),
+        (entries, expected) => {
+            write!(line, ", {entries} of {expected} entries").unwrap_or_default();
+        }
     }
-    line.push_str(" entries");
     if let Some(rate) = rate(state.bytes, elapsed) {
         let _ = write!(line, ", {} MB/s", megabytes(rate));
     }
@@ -169,7 +171,7 @@ mod tests {
             line.rsplit(", ").next().unwrap().to_owned()
         };
         assert_eq!(rate_at(Stage::Comparing, 2), "5.0 MB/s");
-        assert_eq!(rate_at(Stage::Packing, 4), "0 entries", "it has only begun");
+        assert_eq!(rate_at(Stage::Packing, 4), "packing a layer: 10.0 MB", "it has only begun");
         assert_eq!(rate_at(Stage::Packing, 5), "10.0 MB/s");
     }
 }
