@@ -104,6 +104,31 @@ fn messages_take_the_place_of_the_line() {
 }
 
 #[test]
+fn all_of_an_image_has_been_counted_in_the_end() {
+    use umoci::bundle::{UnpackOptions, unpack_into};
+    use umoci::image::Image;
+    use umoci::layout::Layout;
+    use umoci::progress::Stage;
+    if !needs_root() {
+        return;
+    }
+    let sandbox = Sandbox::with_image();
+    for name in ["a", "b"] {
+        std::fs::write(sandbox.path(name), vec![7; 100_000]).unwrap();
+        sandbox.umoci(&["insert", "--image", "img", name, name]).succeeds_silently();
+    }
+    let layout = Layout::open(sandbox.path("img")).unwrap();
+    let image = layout.resolve(&"latest".parse().unwrap()).unwrap();
+    let image = Image::load(&layout, image).unwrap();
+    let options = UnpackOptions::default();
+    unpack_into(&layout, &image, &sandbox.path("rootfs"), &options).unwrap();
+    let state = options.progress.state();
+    assert_eq!((state.stage, state.layer, state.layers), (Stage::Unpacking, 2, 2));
+    assert_eq!((state.entries, state.bytes), (2, state.expected_bytes));
+    assert!(state.bytes > 100, "{state:?}");
+}
+
+#[test]
 fn only_a_terminal_sees_colours() {
     let Some(script) = peer("script") else { return };
     let sandbox = Sandbox::new();
