@@ -140,7 +140,7 @@ mod tests {
             entries: 12_345,
             expected_entries: 0,
         };
-        let second = Duration::from_millis(2000);
+        let second = Duration::from_secs(2);
         assert_eq!(
             line(&unpacking, second).unwrap(),
             "unpacking layer 2 of 5: 34%, 50.1 of 146.2 MB, 12345 entries, 25.0 MB/s"
