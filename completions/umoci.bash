@@ -540,7 +540,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__raw__subcmd__unpack)
-            opts="-h --keep-dirlinks --uid-map --gid-map --rootless --image --help"
+            opts="-h --keep-dirlinks --uid-map --gid-map --rootless --strict --image --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -677,7 +677,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__unpack)
-            opts="-h --keep-dirlinks --uid-map --gid-map --rootless --image --help"
+            opts="-h --keep-dirlinks --uid-map --gid-map --rootless --strict --image --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -6,7 +6,9 @@ use std::io::{BufReader, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::emulation::Terms;
 use super::metadata::{self, BundleMetadata, MtreeRecord};
+use super::record;
 use super::staging::{BundleDir, ROOTFS};
 use super::unpack::tick;
 use super::{mtree_name, stat_index_name};
@@ -17,7 +19,7 @@ use crate::layer::{LayerOptions as TarOptions, LayerWriter, Owners, TreePacker};
 use crate::layout::{Layout, LayoutWriter, RefName};
 use crate::oci::{Algorithm, Descriptor, DescriptorPath, Digest, Hashing, History};
 use crate::progress::Progress;
-use crate::rootfs::Native;
+use crate::rootfs::{FsOps, Interrupt, Native, Rootless, View, open_own_dir};
 use crate::snapshot::{
     CaptureOptions, Change, DiffEntry, DiffOptions, Known, Masks, MtreeHeader, NothingKnown,
     Snapshot, StatIndex, Trust, Unchanged, capture, diff, read_mtree,
@@ -70,6 +72,8 @@ pub struct RepackOptions {
     pub header: MtreeHeader,
     /// Where is counted how far it is.
     pub progress: Arc<Progress>,
+    /// When to stop.
+    pub interrupt: Interrupt,
 }
 
 /// A bundle that was unpacked from an image.
@@ -103,10 +107,16 @@ impl Bundle {
         Image::load(layout, self.metadata.from.clone())
     }
 
-    fn rootfs(&self) -> Result<Native> {
-        let dir = sys::open_dir(&self.dir.dir, Path::new(ROOTFS))
+    /// The tree as it is on disk, which is what was recorded, or as it is meant.
+    fn rootfs(&self, view: View, options: &RepackOptions) -> Result<Rootless<Native>> {
+        let root = open_own_dir(&self.dir.dir, Path::new(ROOTFS))
             .at("open", self.dir.path.join(ROOTFS))?;
-        Ok(Native::from_dir(dir)?)
+        self.terms(options).open(root, view)
+    }
+
+    fn terms(&self, options: &RepackOptions) -> Terms {
+        let interrupt = options.interrupt.clone();
+        Terms { privileges: self.metadata.privileges, interrupt, ..Terms::default() }
     }
 
     /// What was recorded when the bundle was made.
@@ -168,14 +178,14 @@ pub fn repack(
     name: &RefName,
     options: &RepackOptions,
 ) -> Result<DescriptorPath> {
-    let fs = bundle.rootfs()?;
+    let fs = bundle.rootfs(View::Disk, options)?;
     let record = bundle.record()?;
     let changes = changes(&fs, &record, &image, options)?;
     let mut editor = ImageEditor::new(writer, image);
     if changes.is_empty() {
         editor.record(options.history.clone());
     } else {
-        add_layer(&mut editor, &fs, &changes, bundle, options).context("add diff layer")?;
+        add_layer(&mut editor, &changes, bundle, options).context("add diff layer")?;
     }
     let path = editor.commit().context("commit mutated image")?;
     writer.tag(name, path.root().clone()).context("add new tag")?;
@@ -186,7 +196,7 @@ pub fn repack(
 }
 
 fn changes(
-    fs: &Native,
+    fs: &dyn FsOps,
     record: &Record,
     image: &Image,
     options: &RepackOptions,
@@ -205,7 +215,6 @@ fn changes(
 
 fn add_layer(
     editor: &mut ImageEditor<'_>,
-    fs: &Native,
     changes: &[DiffEntry],
     bundle: &Bundle,
     options: &RepackOptions,
@@ -217,12 +226,14 @@ fn add_layer(
         progress: options.progress.clone(),
         ..LayerOptions::default()
     };
-    let owners = Owners::Mapped(bundle.metadata.maps.clone());
+    let owners = Owners::Mapped(bundle.terms(options).maps(&bundle.metadata.maps));
+    let fs = bundle.rootfs(View::Image, options)?;
+    record::load(&bundle.dir, &fs)?;
     let tar_options = TarOptions { latest: options.latest, progress: options.progress.clone() };
     editor.add_layer(&layer, |output| {
         options.progress.expect_entries(changes.len() as u64);
         let tar = LayerWriter::new(output, tar_options);
-        let mut packer = TreePacker::new(fs, &owners, tar);
+        let mut packer = TreePacker::new(&fs, &owners, tar);
         for DiffEntry { path, change } in changes {
             match change {
                 Change::Added | Change::Modified => packer.add(path)?,
@@ -246,7 +257,7 @@ fn named(path: &DescriptorPath, name: &RefName) -> Result<DescriptorPath> {
 /// files come before `umoci.json` says that they count, the old ones go after.
 fn renew(
     bundle: &Bundle,
-    fs: &Native,
+    fs: &dyn FsOps,
     record: &Record,
     from: DescriptorPath,
     options: &RepackOptions,
@@ -254,6 +265,7 @@ fn renew(
     let old = bundle.metadata.from.target().digest.clone();
     let new = from.target().digest.clone();
     let dir = &bundle.dir;
+    dir.clear_interrupted()?;
     let mtree = dir.temporary()?;
     let index = dir.temporary()?;
     let taken = tick(index.file(), fs)?;
@@ -276,17 +288,26 @@ fn renew(
     };
     let captured = capture(fs, known, mtree.file(), index.file(), &capture_options)?;
     let size = mtree.file().metadata()?.len();
+    let mut metadata = bundle.metadata.clone();
+    if old == new {
+        // The files keep their names, and until all are new none vouches for another.
+        metadata.mtree = None;
+        write_metadata(dir, &metadata)?;
+    }
     mtree.commit(Path::new(&mtree_name(&new)))?;
     index.commit(Path::new(&stat_index_name(&new)))?;
-    let mut metadata = bundle.metadata.clone();
     metadata.from = from;
     metadata.mtree = Some(MtreeRecord { digest: Digest::from_sha256(&captured.manifest), size });
-    let file = dir.temporary()?;
-    file.file().write_all(&metadata.to_bytes()?)?;
-    file.commit(Path::new(metadata::FILE_NAME))?;
+    write_metadata(dir, &metadata)?;
     if old != new {
         dir.remove(Path::new(&mtree_name(&old)))?;
         dir.remove(Path::new(&stat_index_name(&old)))?;
     }
     Ok(())
+}
+
+fn write_metadata(dir: &BundleDir, metadata: &BundleMetadata) -> Result<()> {
+    let file = dir.temporary()?;
+    file.file().write_all(&metadata.to_bytes()?)?;
+    file.commit(Path::new(metadata::FILE_NAME))
 }

@@ -8,8 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::emulation::{Keeping, Strictness, Terms, remove_below};
 use super::metadata::{self, BundleMetadata, MtreeRecord, Privileges};
 use super::passwd::Accounts;
+use super::record::{self, Remembered};
 use super::runtime_spec::{self, Host, RuntimeSpecOptions, runtime_spec};
 use super::staging::{BundleDir, ROOTFS, Staging};
 use super::{mtree_name, stat_index_name};
@@ -20,8 +22,12 @@ use crate::layer::{ApplyOptions, DirLinks, FileDigests, Unpacked};
 use crate::layout::Layout;
 use crate::oci::Digest;
 use crate::progress::Progress;
-use crate::rootfs::{Change, FileTime, FsOps, Kind, Metadata, Native, Owner, RootPath, Stat};
+use crate::rootfs::{
+    Change, FileTime, FsOps, Interrupt, Kind, Metadata, Native, Owner, RootPath, Rootless, Stat,
+    View, open_own_dir,
+};
 use crate::snapshot::{CaptureOptions, Known, MtreeHeader, XattrHint, capture};
+use crate::sys;
 
 /// How an image is unpacked.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +42,21 @@ pub struct UnpackOptions {
     pub rootless: Option<Host>,
     /// Where is counted how far it is.
     pub progress: Arc<Progress>,
+    /// Whether something else may take the place of what the system refuses.
+    pub strictness: Strictness,
+    /// When to stop.
+    pub interrupt: Interrupt,
+}
+
+impl UnpackOptions {
+    fn terms(&self) -> Terms {
+        let privileges = match self.rootless {
+            Some(_) => Privileges::Rootless,
+            None => Privileges::Full,
+        };
+        let (strictness, interrupt) = (self.strictness, self.interrupt.clone());
+        Terms { privileges, strictness, interrupt }
+    }
 }
 
 /// Unpacks an image into the directory `bundle`: `rootfs`, `config.json`,
@@ -80,36 +101,68 @@ pub fn unpack_into(
         Err(error) => return Err(error).at("create rootfs", rootfs),
     };
     let open = || {
-        if made { Native::open(rootfs) } else { Native::from_dir(File::open(rootfs)?) }
+        let parent = |path: &Path| match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => File::open(parent),
+            _ => File::open("."),
+        };
+        match rootfs.file_name() {
+            // It may not be a link that somebody has put there meanwhile.
+            Some(name) if made => sys::open_dir(&parent(rootfs)?, Path::new(name)),
+            _ => open_root(rootfs),
+        }
     };
     let unpacked =
-        open().at("open rootfs", rootfs).and_then(|fs| fill(layout, image, &fs, options));
+        open().at("open rootfs", rootfs).and_then(|root| fill(layout, image, root, options));
     if unpacked.is_err()
         && made
-        && let Err(error) = std::fs::remove_dir_all(rootfs)
+        && let Err(error) = remove_made(rootfs)
     {
         log::warn!("cannot clean up {rootfs:?}: {error}");
     }
     unpacked
 }
 
-fn fill(layout: &Layout, image: &Image, fs: &Native, options: &UnpackOptions) -> Result<()> {
-    prepare_root(fs, &options.maps)?;
-    unpack_rootfs(layout, image, fs, FileDigests::Skip, &apply_options(options))
-        .context("unpack rootfs")?;
+/// Opens a directory, or what a link to one leads to, whatever its permission bits are.
+fn open_root(path: &Path) -> std::io::Result<File> {
+    match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let path = path.canonicalize()?;
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                return Err(error);
+            };
+            open_own_dir(&File::open(parent)?, Path::new(name))
+        }
+        opened => opened,
+    }
+}
+
+fn remove_made(rootfs: &Path) -> Result<()> {
+    let Some(name) = rootfs.file_name() else { return Ok(()) };
+    let parent = rootfs.parent().filter(|parent| !parent.as_os_str().is_empty());
+    remove_below(&File::open(parent.unwrap_or(Path::new(".")))?, Path::new(name))
+}
+
+fn fill(layout: &Layout, image: &Image, root: File, options: &UnpackOptions) -> Result<()> {
+    let terms = options.terms();
+    let fs = terms.open(root, View::Disk)?;
+    let apply = apply_options(options);
+    prepare_root(&fs, &apply.maps)?;
+    unpack_rootfs(layout, image, &fs, FileDigests::Skip, &apply).context("unpack rootfs")?;
+    terms.tell(&fs, Keeping::Nothing);
     Ok(())
 }
 
 fn apply_options(options: &UnpackOptions) -> ApplyOptions {
     ApplyOptions {
-        maps: options.maps.clone(),
+        maps: options.terms().maps(&options.maps),
         dir_links: options.dir_links,
         progress: options.progress.clone(),
+        ..ApplyOptions::default()
     }
 }
 
 /// Many images do not describe their root directory: it is root's, and as old as can be.
-fn prepare_root(fs: &Native, maps: &IdMaps) -> Result<()> {
+fn prepare_root(fs: &dyn FsOps, maps: &IdMaps) -> Result<()> {
     let owner = maps.to_host(Owner::default()).context("ensure rootuid has mapping")?;
     let (atime, mtime) = (FileTime::EPOCH, FileTime::EPOCH);
     let metadata = Metadata { owner, mode: 0o755, atime, mtime, xattrs: Vec::new() };
@@ -128,27 +181,34 @@ struct Unpack<'a> {
 impl Unpack<'_> {
     fn run(&self) -> Result<()> {
         let mut staging = Staging::begin(self.bundle)?;
-        let fs = staging.create_rootfs()?;
-        prepare_root(&fs, &self.options.maps)?;
+        let terms = self.options.terms();
+        let fs = terms.open(staging.create_rootfs()?, View::Disk)?;
         let apply = apply_options(self.options);
+        prepare_root(&fs, &apply.maps)?;
         let unpacked = unpack_rootfs(self.layout, self.image, &fs, FileDigests::Sha256, &apply)
             .context("unpack rootfs")?;
         self.write_config(&staging, &fs)?;
         // Giving the root its place sets its ctime, so the tree is taken down after that.
-        staging.publish(Path::new(ROOTFS))?;
+        fs.with_root(|| staging.publish(Path::new(ROOTFS)))??;
         let digest = &self.image.path().target().digest;
         let (mtree, index) = (mtree_name(digest), stat_index_name(digest));
-        let record = self.capture(&staging, &fs, unpacked, &mtree, &index)?;
-        self.write_metadata(&staging, record)?;
+        let (mtree_record, remembered) = self.capture(&staging, &fs, unpacked, &mtree, &index)?;
+        self.write_metadata(&staging, mtree_record)?;
         staging.publish(Path::new(runtime_spec::FILE_NAME))?;
         staging.publish(Path::new(&mtree))?;
         staging.publish(Path::new(&index))?;
+        if !remembered.is_empty() {
+            let record_file = staging.create(Path::new(record::FILE_NAME))?;
+            record::write(&record_file, &fs, remembered).context("write record")?;
+            staging.publish(Path::new(record::FILE_NAME))?;
+        }
         staging.publish(Path::new(metadata::FILE_NAME))?;
         staging.commit();
+        terms.tell(&fs, Keeping::Record);
         Ok(())
     }
 
-    fn write_config(&self, staging: &Staging<'_>, fs: &Native) -> Result<()> {
+    fn write_config(&self, staging: &Staging<'_>, fs: &dyn FsOps) -> Result<()> {
         let config = self.image.config();
         let user = Accounts::read(fs)?.find(&config.config.user)?;
         let options = RuntimeSpecOptions {
@@ -163,11 +223,11 @@ impl Unpack<'_> {
     fn capture(
         &self,
         staging: &Staging<'_>,
-        fs: &Native,
+        fs: &Rootless<Native>,
         unpacked: Unpacked,
         mtree: &str,
         index: &str,
-    ) -> Result<MtreeRecord> {
+    ) -> Result<(MtreeRecord, Vec<Remembered>)> {
         let manifest = staging.create(Path::new(mtree))?;
         let index = staging.create(Path::new(index))?;
         let taken = tick(&index, fs)?;
@@ -176,18 +236,17 @@ impl Unpack<'_> {
             taken,
             progress: self.options.progress.clone(),
         };
-        let mut known = Written { unpacked, labelled: is_labelled(fs)? };
+        let remembered = Vec::new();
+        let mut known = Written { fs, unpacked, labelled: is_labelled(fs)?, remembered };
         let captured =
             capture(fs, &mut known, &manifest, &index, &options).context("write mtree metadata")?;
         let size = manifest.metadata()?.len();
-        Ok(MtreeRecord { digest: Digest::from_sha256(&captured.manifest), size })
+        let record = MtreeRecord { digest: Digest::from_sha256(&captured.manifest), size };
+        Ok((record, known.remembered))
     }
 
     fn write_metadata(&self, staging: &Staging<'_>, record: MtreeRecord) -> Result<()> {
-        let privileges = match self.options.rootless {
-            Some(_) => Privileges::Rootless,
-            None => Privileges::Full,
-        };
+        let privileges = self.options.terms().privileges;
         let path = self.image.path().clone();
         let mut metadata = BundleMetadata::new(path, self.options.maps.clone(), privileges)?;
         metadata.mtree = Some(record);
@@ -227,20 +286,39 @@ fn is_labelled(fs: &dyn FsOps) -> Result<bool> {
 }
 
 /// What the unpack knows of the files that it wrote.
-struct Written {
+struct Written<'a> {
+    fs: &'a Rootless<Native>,
     unpacked: Unpacked,
     labelled: bool,
+    remembered: Vec<Remembered>,
 }
 
-impl Known for Written {
-    fn digest_of(&mut self, path: &RootPath, _: &Stat) -> Option<[u8; 32]> {
-        self.unpacked.digest_of(path)
+impl Known for Written<'_> {
+    fn digest_of(&mut self, path: &RootPath, stat: &Stat) -> Option<[u8; 32]> {
+        // What stands for a device is nobody's to read.
+        let empty = (stat.size == 0).then_some(sha256_of_nothing());
+        self.unpacked.digest_of(path).or(empty)
     }
 
-    fn xattrs_of(&mut self, path: &RootPath, _: &Stat) -> XattrHint {
+    fn xattrs_of(&mut self, path: &RootPath, stat: &Stat) -> XattrHint {
         match self.unpacked.has_xattrs(path) {
-            Some(false) if !self.labelled => XattrHint::None,
+            Some(false) if !self.labelled && !self.fs.has_owner_attribute(stat.identity) => {
+                XattrHint::None
+            }
             _ => XattrHint::Ask,
         }
     }
+
+    fn seen(&mut self, path: &RootPath, stat: &Stat) {
+        if let Some(emulated) = self.fs.emulated(stat.identity) {
+            self.remembered.push(Remembered { path: path.clone(), stat: *stat, emulated });
+        } else if self.fs.has_owner_attribute(stat.identity) {
+            log::debug!("the owner of {path:?} is kept in an attribute");
+        }
+    }
+}
+
+fn sha256_of_nothing() -> [u8; 32] {
+    use sha2::Digest as _;
+    sha2::Sha256::new().finalize().into()
 }

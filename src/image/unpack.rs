@@ -53,7 +53,7 @@ fn source<'a>(
     let compression = compression(descriptor)?;
     let blob = Counted::new(layout.blob(descriptor)?, progress.clone());
     let stream = Box::new(Decoder::new(blob, compression)?);
-    Ok(LayerSource { name, stream, diff_id: diff_id.clone() })
+    Ok(LayerSource { name, stream, diff_id: Some(diff_id.clone()) })
 }
 
 /// Opens a layer as the plain tar stream that [`Members`](crate::layer::Members) reads. The

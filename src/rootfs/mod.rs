@@ -4,9 +4,11 @@
 mod metadata;
 mod native;
 mod ops;
+mod overlay;
 mod path;
 mod remove;
 mod resolve;
+mod rootless;
 mod sys;
 mod xattr;
 
@@ -14,7 +16,12 @@ pub use crate::idmap::Owner;
 pub use metadata::{Device, FileTime, Identity, Kind, Metadata, Stat, Xattr};
 pub use native::Native;
 pub use ops::{Change, Dir, DirEntry, FsOps};
+pub use overlay::{Overlay, OverlayNamespace};
 pub use path::{Name, RootPath};
 pub use remove::{Removed, remove_all, remove_unless};
 pub use resolve::{resolve, resolve_parent};
+pub use rootless::{
+    Afterwards, Census, Emulated, Interrupt, Node, OWNER_ATTRIBUTE, Ownership, Refusals, Rootless,
+    RootlessOptions, View, open_own_dir,
+};
 pub use xattr::is_host_label;

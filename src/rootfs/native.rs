@@ -26,7 +26,6 @@ pub struct Native {
     root: Dir,
     /// Set when the kernel has no `openat2` (before 5.6, or a filter forbids it).
     walk_by_component: AtomicBool,
-    xattr_support: xattr::Support,
 }
 
 impl Native {
@@ -50,11 +49,7 @@ impl Native {
         if !root.metadata()?.is_dir() {
             return Err(io::Error::from(io::ErrorKind::NotADirectory));
         }
-        Ok(Self {
-            root: Dir::new(root),
-            walk_by_component: AtomicBool::new(false),
-            xattr_support: xattr::Support::default(),
-        })
+        Ok(Self { root: Dir::new(root), walk_by_component: AtomicBool::new(false) })
     }
 
     fn open_piecewise(&self, path: &RootPath) -> io::Result<Dir> {
@@ -188,7 +183,7 @@ impl FsOps for Native {
         let metadata = change.metadata;
         sys::chown_fd(file, metadata.owner)?;
         sys::chmod_fd(file, metadata.mode)?;
-        self.set_xattrs(XattrTarget::Open(file), change)?;
+        set_xattrs(XattrTarget::Open(file), change)?;
         sys::set_times_fd(file, metadata.atime, metadata.mtime)
     }
 
@@ -202,12 +197,16 @@ impl FsOps for Native {
         if change.kind != Kind::Symlink {
             sys::chmod_at(dir, own, metadata.mode)?;
         }
-        self.set_xattrs(XattrTarget::Name(dir.as_file(), own), change)?;
+        set_xattrs(XattrTarget::Name(dir.as_file(), own), change)?;
         sys::set_times_at(dir, own, metadata.atime, metadata.mtime)
     }
 
     fn set_dir_times(&self, dir: &Dir, metadata: &Metadata) -> io::Result<()> {
         sys::set_times_fd(dir, metadata.atime, metadata.mtime)
+    }
+
+    fn set_xattr(&self, file: &File, xattr: &Xattr) -> io::Result<()> {
+        xattr::set(XattrTarget::Open(file), xattr)
     }
 
     fn xattrs(&self, dir: &Dir, name: Name<'_>) -> io::Result<Vec<Xattr>> {
@@ -219,13 +218,11 @@ impl FsOps for Native {
     }
 }
 
-impl Native {
-    fn set_xattrs(&self, target: XattrTarget<'_>, change: &Change<'_>) -> io::Result<()> {
-        if change.clear_xattrs {
-            xattr::clear(target)?;
-        }
-        change.metadata.xattrs.iter().try_for_each(|xattr| self.xattr_support.set(target, xattr))
+fn set_xattrs(target: XattrTarget<'_>, change: &Change<'_>) -> io::Result<()> {
+    if change.clear_xattrs {
+        xattr::clear(target)?;
     }
+    change.metadata.xattrs.iter().try_for_each(|xattr| xattr::set(target, xattr))
 }
 
 #[cfg(test)]

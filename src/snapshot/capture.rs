@@ -34,6 +34,9 @@ pub trait Known {
     /// Whether a regular file or directory may have attributes. What a system
     /// adds by itself (labels, inherited ACLs) counts too.
     fn xattrs_of(&mut self, path: &RootPath, stat: &Stat) -> XattrHint;
+
+    /// Called once for every name of the tree, the root among them.
+    fn seen(&mut self, _path: &RootPath, _stat: &Stat) {}
 }
 
 /// Nothing is known: everything is read.
@@ -172,12 +175,14 @@ impl<M: Write, I: Write> Visitor for Capture<'_, M, I> {
             index.block(&listing.path, &listing.children)?;
         }
         self.entries += 1;
+        self.known.seen(&listing.path, &listing.stat);
         self.manifest.enter(&entry)?;
         self.progress.add_entries(listing.children.len() as u64);
         let leaves = listing.children.iter().filter(|child| child.stat.kind != Kind::Dir);
         for child in leaves {
             let entry = self.leaf(listing, child)?;
             self.entries += 1;
+            self.known.seen(&entry.path, &child.stat);
             self.manifest.leaf(&entry)?;
         }
         Ok(())

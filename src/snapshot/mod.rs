@@ -14,7 +14,7 @@ mod mask;
 mod mtree;
 mod stat_index;
 mod validate;
-mod vis;
+pub(crate) mod vis;
 mod walk;
 
 pub use capture::{CaptureOptions, Captured, Known, NothingKnown, Unchanged, XattrHint, capture};

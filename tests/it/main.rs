@@ -12,10 +12,14 @@ mod config;
 mod failures;
 mod harness;
 mod help;
+mod insert;
 mod interrupted;
 mod layouts;
 mod packaging;
 mod progress;
+mod raw;
+mod reported_bugs;
+mod rootless;
 mod stat;
 
 /// Every file beside this one is listed above, or its tests would silently not run.

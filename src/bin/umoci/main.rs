@@ -14,6 +14,7 @@ mod help;
 mod host;
 mod init;
 mod insert;
+mod interrupt;
 mod list;
 mod logging;
 mod new;
@@ -40,6 +41,9 @@ use crate::output::Label;
 
 /// Exit status of a question that was answered "no".
 const NO: u8 = 3;
+
+/// Exit status of a command that a signal has stopped: this and the signal's number.
+const SIGNALLED: u8 = 128;
 
 /// umoci modifies Open Container images
 #[derive(Debug, Parser)]
@@ -118,7 +122,10 @@ fn main() -> ExitCode {
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             failure.tell();
-            ExitCode::FAILURE
+            match interrupt::received() {
+                Some(signal) => ExitCode::from(SIGNALLED | signal),
+                None => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -10,9 +10,9 @@ use umoci::error::{Context, Result};
 use umoci::image::Image;
 use umoci::layer::DirLinks;
 
-use crate::args::{self, IdMapArgs, ImageArg};
+use crate::args::{self, IdMapArgs, ImageArg, StrictArg};
 use crate::failure::{Failure, Outcome};
-use crate::{host, progress};
+use crate::{host, interrupt, progress};
 
 /// unpack an image into a runtime bundle
 ///
@@ -29,6 +29,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     ids: IdMapArgs,
+
+    #[command(flatten)]
+    strict: StrictArg,
 
     #[command(flatten)]
     image: ImageArg,
@@ -58,6 +61,8 @@ impl Args {
             dir_links: if self.keep_dirlinks { DirLinks::Keep } else { DirLinks::Replace },
             header: host::mtree_header(&bundle.join("rootfs")),
             rootless: self.ids.rootless.then(Host::read).transpose()?,
+            strictness: self.strict.strictness(),
+            interrupt: interrupt::watch(),
             ..UnpackOptions::default()
         })
     }

@@ -3,6 +3,8 @@
 //! system call that fails, a full disk, blobs that are damaged. Afterwards what
 //! was there is there, what was promised is there, and nothing is half there.
 
+#![expect(clippy::print_stderr, reason = "a test that fails is to tell where it was")]
+
 mod damage;
 mod disk;
 mod fail;

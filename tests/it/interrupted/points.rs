@@ -42,42 +42,57 @@ pub(super) const CHANGING: &[&str] = &[
 pub(super) const READING: &[&str] =
     &["openat", "openat2", "read", "getdents64", "newfstatat", "statx", "clone3"];
 
-/// The calls that a command makes of those named `calls`, once its own code runs.
+/// How strace runs: with the threads of the program, quietly, and without stopping at
+/// other calls than those it is to look at.
+const STRACE: [&str; 4] = ["-f", "-qq", "--seccomp-bpf", "-ELD_LIBRARY_PATH"];
+
+/// The calls of those named `calls` that a command makes once its own code runs: of each
+/// name at most `most`, spread over the run.
 pub(super) fn points(
     sandbox: &Sandbox,
     strace: &Path,
     words: &[&str],
     calls: &[&str],
-) -> BTreeSet<(String, u32)> {
+    most: usize,
+) -> Vec<(String, u32)> {
     let log = sandbox.path("trace");
     let filter = format!("trace=poll,{}", calls.join(","));
-    let log_name = log.to_str().unwrap();
-    let traced = ["-f", "-qq", "-o", log_name, "-e", &filter, env!("CARGO_BIN_EXE_umoci")];
-    sandbox.peer(strace, &[&traced[..], words].concat()).succeeds();
+    let traced = ["-o", log.to_str().unwrap(), "-e", &filter, env!("CARGO_BIN_EXE_umoci")];
+    sandbox.peer(strace, &[&STRACE[..], &traced, words].concat()).succeeds();
     let text = String::from_utf8_lossy(&std::fs::read(&log).unwrap()).into_owned();
     std::fs::remove_file(&log).unwrap();
+    let mut points = own_calls(&text);
+    points.remove("poll");
+    let points = points.into_iter().flat_map(|(name, numbers)| {
+        let step = numbers.len().div_ceil(most).max(1);
+        numbers.into_iter().step_by(step).map(move |number| (name.to_owned(), number))
+    });
+    points.collect()
+}
+
+/// The numbers of the calls by name, without those of the loader.
+fn own_calls(trace: &str) -> BTreeMap<&str, BTreeSet<u32>> {
     let mut counts: BTreeMap<(&str, &str), u32> = BTreeMap::new();
-    let mut points = BTreeSet::new();
+    let (mut own, mut foreign): (BTreeMap<_, BTreeSet<_>>, BTreeSet<_>) = Default::default();
     // The language's runtime polls the standard streams before `main`.
     let mut is_own_code = false;
-    for line in text.lines() {
+    for line in trace.lines() {
         let Some((thread, rest)) = line.split_once(char::is_whitespace) else { continue };
         let Some((name, arguments)) = rest.trim_start().split_once('(') else { continue };
         let count = counts.entry((thread, name)).or_default();
         *count += 1;
         is_own_code |= name == "poll";
-        if is_own_code && calls.contains(&name) && !arguments.contains("\"/proc/") {
-            points.insert((name.to_owned(), *count));
+        if is_own_code && !arguments.contains("\"/proc/") {
+            own.entry(name).or_default().insert(*count);
+        } else {
+            foreign.insert((name, *count));
         }
     }
-    points
-}
-
-/// Whether an `openat` of a trace may make a file is not known by its number, so all are
-/// points. Those are many: past the first few, every third.
-pub(super) fn sample(points: BTreeSet<(String, u32)>, most: u32) -> Vec<(String, u32)> {
-    let taken = |(_, n): &(String, u32)| *n <= most || n % 3 == 0;
-    points.into_iter().filter(taken).collect()
+    // Threads count their calls each by itself, the loader's among them.
+    for (name, count) in foreign {
+        own.entry(name).or_default().remove(&count);
+    }
+    own
 }
 
 /// Runs a command with a fault injected into one of its system calls.
@@ -88,7 +103,8 @@ pub(super) fn inject(
     (call, at): &(String, u32),
     fault: &str,
 ) -> Run {
+    let filter = format!("trace={call}");
     let fault = format!("inject={call}:{fault}:when={at}");
-    let traced = ["-f", "-qq", "-o", "/dev/null", "-e", &fault, env!("CARGO_BIN_EXE_umoci")];
-    sandbox.peer(strace, &[&traced[..], words].concat())
+    let traced = ["-o", "/dev/null", "-e", &filter, "-e", &fault, env!("CARGO_BIN_EXE_umoci")];
+    sandbox.peer(strace, &[&STRACE[..], &traced, words].concat())
 }

@@ -4,14 +4,15 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use umoci::bundle::runtime_spec::Host;
 use umoci::bundle::{self, UnpackOptions};
 use umoci::error::Context;
 use umoci::image::Image;
 use umoci::layer::DirLinks;
 
-use crate::args::{self, IdMapArgs, ImageArg};
+use crate::args::{self, IdMapArgs, ImageArg, StrictArg};
 use crate::failure::{Failure, Outcome};
-use crate::progress;
+use crate::{interrupt, progress};
 
 /// unpack an image into a root filesystem
 ///
@@ -32,6 +33,9 @@ pub(crate) struct Args {
     ids: IdMapArgs,
 
     #[command(flatten)]
+    strict: StrictArg,
+
+    #[command(flatten)]
     image: ImageArg,
 
     /// directory of the root filesystem
@@ -45,6 +49,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let options = UnpackOptions {
         maps: args.ids.maps_of_rootfs()?,
         dir_links: if args.keep_dirlinks { DirLinks::Keep } else { DirLinks::Replace },
+        rootless: args.ids.rootless.then(Host::read).transpose()?,
+        strictness: args.strict.strictness(),
+        interrupt: interrupt::watch(),
         ..UnpackOptions::default()
     };
     let layout = target.layout()?;
