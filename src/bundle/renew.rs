@@ -7,7 +7,7 @@ use std::path::Path;
 use super::metadata::{self, BundleMetadata, MtreeRecord, Privileges};
 use super::repack::{Bundle, Record, RepackOptions};
 use super::staging::{BundleDir, TempFile, Use};
-use super::unpack::{now, tick};
+use super::unpack::{taken, tick};
 use super::{mtree_name, stat_index_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::RefName;
@@ -74,11 +74,11 @@ impl<'a> Renewal<'a> {
         record: &Record,
         options: &RepackOptions,
     ) -> Result<Captured> {
-        let taken = match tick(self.index.file())? {
-            Some(time) => time,
-            None => now(self.index.file())?,
+        let capture_options = CaptureOptions {
+            header: options.header.clone(),
+            taken: taken(self.index.file())?,
+            progress: options.progress.clone(),
         };
-        let capture_options = CaptureOptions { header: options.header.clone(), taken };
         let snapshot = record.index.as_ref().map(|_| record.snapshot()).transpose()?;
         let mut nothing = NothingKnown;
         let mut unchanged = match (&snapshot, &record.index) {

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::emulation::Terms;
 use super::metadata::{BundleMetadata, MtreeRecord};
@@ -17,6 +18,7 @@ use crate::layer::compress::EncoderOptions;
 use crate::layer::{LayerOptions as TarOptions, LayerWriter, Owners, TreePacker};
 use crate::layout::{Layout, LayoutWriter, RefName};
 use crate::oci::{Algorithm, Descriptor, DescriptorPath, Digest, Hashing, History};
+use crate::progress::Progress;
 use crate::rootfs::{FsOps, Interrupt, Native, Rootless, View, open_own_dir};
 use crate::snapshot::{
     Change, DiffEntry, DiffOptions, Masks, MtreeHeader, Snapshot, StatIndex, Trust, diff,
@@ -68,6 +70,8 @@ pub struct RepackOptions {
     pub refresh: Refresh,
     /// The head of the new manifest of a bundle that is renewed.
     pub header: MtreeHeader,
+    /// Where is counted how far it is.
+    pub progress: Arc<Progress>,
     /// When to stop.
     pub interrupt: Interrupt,
 }
@@ -212,7 +216,7 @@ fn changes(
     image: &Image,
     options: &RepackOptions,
 ) -> Result<Vec<DiffEntry>> {
-    let diff_options = DiffOptions { trust: options.trust };
+    let diff_options = DiffOptions { trust: options.trust, progress: options.progress.clone() };
     let mut changes = diff(fs, || record.snapshot(), record.index.as_ref(), &diff_options)
         .context("check mtree")?;
     let volumes = match options.volumes {
@@ -234,13 +238,16 @@ fn add_layer(
         compression: options.compression,
         encoder: options.encoder.clone(),
         history: options.history.clone(),
+        progress: options.progress.clone(),
         ..LayerOptions::default()
     };
     let owners = Owners::Mapped(bundle.terms(options).maps(&bundle.metadata.maps));
     let fs = bundle.rootfs(View::Image, options)?;
     record::load(&bundle.dir, &fs)?;
+    let tar_options = TarOptions { latest: options.latest, progress: options.progress.clone() };
     editor.add_layer(&layer, |output| {
-        let tar = LayerWriter::new(output, TarOptions { latest: options.latest });
+        options.progress.expect_entries(changes.len() as u64);
+        let tar = LayerWriter::new(output, tar_options);
         let mut packer = TreePacker::new(&fs, &owners, tar);
         for DiffEntry { path, change } in changes {
             match change {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::emulation::{Keeping, Strictness, Terms, remove_below};
@@ -20,6 +21,7 @@ use crate::image::{Image, unpack_rootfs};
 use crate::layer::{ApplyOptions, DirLinks, FileDigests, Unpacked};
 use crate::layout::Layout;
 use crate::oci::Digest;
+use crate::progress::Progress;
 use crate::rootfs::{
     Change, FileTime, FsOps, Interrupt, Kind, Metadata, Native, Owner, RootPath, Rootless, Stat,
     View, open_own_dir,
@@ -38,6 +40,8 @@ pub struct UnpackOptions {
     pub header: MtreeHeader,
     /// What the machine is like, for a bundle that an ordinary user is to run.
     pub rootless: Option<Host>,
+    /// Where is counted how far it is.
+    pub progress: Arc<Progress>,
     /// Whether something else may take the place of what the system refuses.
     pub strictness: Strictness,
     /// When to stop.
@@ -150,6 +154,7 @@ fn apply_options(options: &UnpackOptions) -> ApplyOptions {
     ApplyOptions {
         maps: options.terms().maps(&options.maps),
         dir_links: options.dir_links,
+        progress: options.progress.clone(),
         ..ApplyOptions::default()
     }
 }
@@ -225,11 +230,11 @@ impl Unpack<'_> {
     ) -> Result<(MtreeRecord, Vec<Remembered>)> {
         let manifest = staging.create(Path::new(mtree))?;
         let index = staging.create(Path::new(index))?;
-        let taken = match tick(&index)? {
-            Some(time) => time,
-            None => now(&index)?,
+        let options = CaptureOptions {
+            header: self.options.header.clone(),
+            taken: taken(&index)?,
+            progress: self.options.progress.clone(),
         };
-        let options = CaptureOptions { header: self.options.header.clone(), taken };
         let remembered = Vec::new();
         let mut known = Written { fs, unpacked, labelled: is_labelled(fs)?, remembered };
         let captured =
@@ -265,8 +270,16 @@ pub(super) fn tick(probe: &File) -> Result<Option<FileTime>> {
     Ok(None)
 }
 
+/// The time that a capture which starts now is to have.
+pub(super) fn taken(probe: &File) -> Result<FileTime> {
+    match tick(probe)? {
+        Some(time) => Ok(time),
+        None => now(probe),
+    }
+}
+
 /// The time by the clock of the filesystem that holds an empty file.
-pub(super) fn now(mut probe: &File) -> Result<FileTime> {
+fn now(mut probe: &File) -> Result<FileTime> {
     probe.write_all(b"\0").and_then(|()| probe.set_len(0)).context("read the clock")?;
     probe.rewind().context("read the clock")?;
     changed(probe)

@@ -99,7 +99,10 @@ fn writer<'a>(
     output: &'a mut dyn Write,
     options: &InsertOptions,
 ) -> LayerWriter<&'a mut dyn Write> {
-    LayerWriter::new(output, TarOptions { latest: options.latest })
+    LayerWriter::new(
+        output,
+        TarOptions { latest: options.latest, progress: options.layer.progress.clone() },
+    )
 }
 
 /// Something on this machine: a tree, or a name in the root of one.

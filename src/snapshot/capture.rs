@@ -5,6 +5,7 @@
 //! were written, files that are known to have no attributes) is not read again.
 
 use std::io::{BufWriter, IntoInnerError, Write};
+use std::sync::Arc;
 
 use super::contents::{FileHasher, Summed};
 use super::entry::{Snapshot, SnapshotEntry};
@@ -12,6 +13,7 @@ use super::mtree::{MtreeHeader, MtreeWriter};
 use super::stat_index::{Cursor, StatIndex, StatIndexWriter};
 use super::walk::{Child, Listing, Visitor, at, walk};
 use crate::error::{Context, Result};
+use crate::progress::{Progress, Stage};
 use crate::rootfs::{FileTime, FsOps, Kind, RootPath, Stat, Xattr};
 
 /// Whether a file or directory may have extended attributes.
@@ -98,6 +100,8 @@ pub struct CaptureOptions {
     /// older are not vouched for by the index, so a caller that has just written
     /// the tree does well to wait for the next tick of that clock first.
     pub taken: FileTime,
+    /// Where names and the bytes that are read are counted.
+    pub progress: Arc<Progress>,
 }
 
 /// What [`capture`] has written.
@@ -122,13 +126,15 @@ pub fn capture(
     index: impl Write,
     options: &CaptureOptions,
 ) -> Result<Captured> {
+    options.progress.begin(Stage::Recording);
     let manifest = BufWriter::with_capacity(BUFFER, Summed::new(manifest));
     let mut capture = Capture {
         fs,
         known,
         manifest: MtreeWriter::new(manifest, &options.header)?,
         index: IndexOutput::Waiting(BufWriter::with_capacity(BUFFER, index), options.taken),
-        hasher: FileHasher::new(),
+        hasher: FileHasher::new(options.progress.clone()),
+        progress: &options.progress,
         entries: 0,
         newest: FileTime { seconds: i64::MIN, nanoseconds: 0 },
     };
@@ -150,6 +156,7 @@ struct Capture<'a, M: Write, I: Write> {
     manifest: MtreeWriter<BufWriter<Summed<M>>>,
     index: IndexOutput<BufWriter<I>>,
     hasher: FileHasher,
+    progress: &'a Progress,
     entries: u64,
     newest: FileTime,
 }
@@ -174,6 +181,7 @@ impl<M: Write, I: Write> Visitor for Capture<'_, M, I> {
         self.count(&listing.stat);
         self.known.seen(&listing.path, &listing.stat);
         self.manifest.enter(&entry)?;
+        self.progress.add_entries(listing.children.len() as u64);
         let leaves = listing.children.iter().filter(|child| child.stat.kind != Kind::Dir);
         for child in leaves {
             let entry = self.leaf(listing, child)?;

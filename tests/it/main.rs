@@ -15,6 +15,8 @@ mod help;
 mod insert;
 mod interrupted;
 mod layouts;
+mod packaging;
+mod progress;
 mod raw;
 mod real_image;
 mod reported_bugs;

@@ -10,6 +10,7 @@ use umoci::image::{Image, ImageEditor, InsertOptions, Insertion, LayerOptions, L
 use crate::args::{self, CompressArgs, HistoryArgs, HistoryDefaults, IdMapArgs, ImageArg, TagArg};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
+use crate::progress;
 use crate::publish::{publish, until_unchanged};
 
 /// insert content into an image
@@ -80,7 +81,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
         let writer = layout.writer().context("write image")?;
         let mut editor = ImageEditor::new(&writer, image);
-        umoci::image::insert(&mut editor, &insertion, &place, &options)
+        let insert = || umoci::image::insert(&mut editor, &insertion, &place, &options);
+        progress::shown(&options.layer.progress, insert)
             .context("add diff layer")
             .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
         publish(&writer, editor, &tag)

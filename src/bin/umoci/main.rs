@@ -19,6 +19,7 @@ mod list;
 mod logging;
 mod new;
 mod output;
+mod progress;
 mod publish;
 mod raw;
 mod remove;
@@ -36,6 +37,7 @@ use umoci::error::Error;
 use crate::failure::{Failure, Outcome};
 use crate::grammar::{Invocation, UsageError};
 use crate::logging::LogArgs;
+use crate::output::Label;
 
 /// Exit status of a question that was answered "no".
 const NO: u8 = 3;
@@ -106,7 +108,10 @@ fn main() -> ExitCode {
         Ok(Invocation::Help(names)) => output::result(&help::render(&program, &names)),
         Ok(Invocation::Version) => output::result(&help::version()),
         Ok(Invocation::NoTopic(name)) => {
-            output::complain(&format!("No help topic for '{}'", name.to_string_lossy()));
+            output::complain(
+                Label::None,
+                &format!("No help topic for '{}'", name.to_string_lossy()),
+            );
             return ExitCode::from(NO);
         }
         Err(error) => incorrect_usage(&program, &error),
@@ -116,7 +121,7 @@ fn main() -> ExitCode {
         // Who reads only the first lines has got what was wanted.
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            failure.lines().for_each(|line| output::complain(&line));
+            failure.tell();
             match interrupt::received() {
                 Some(signal) => ExitCode::from(SIGNALLED | signal),
                 None => ExitCode::FAILURE,
@@ -128,6 +133,9 @@ fn main() -> ExitCode {
 fn run(words: Vec<OsString>) -> Outcome {
     let program = Program::try_parse_from(words).map_err(|error| unexpected(&error))?;
     logging::start(program.log.level()?);
+    if program.log.is_quiet() {
+        progress::silence();
+    }
     program.command.run()
 }
 

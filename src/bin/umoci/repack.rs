@@ -11,7 +11,7 @@ use umoci::snapshot::Trust;
 use crate::args::{self, CompressArgs, HistoryArgs, HistoryDefaults, ImageArg};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
-use crate::{host, interrupt, publish};
+use crate::{host, interrupt, progress, publish};
 
 /// make an image of a bundle and what was changed in it
 ///
@@ -73,8 +73,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
         interrupt: interrupt::watch(),
         ..args.options(path)
     };
-    let made = bundle::repack(&bundle, &writer, image, &target.tag, &options)
-        .with_context(|| format!("repack {path:?}"))?;
+    let repack = || bundle::repack(&bundle, &writer, image, &target.tag, &options);
+    let made =
+        progress::shown(&options.progress, repack).with_context(|| format!("repack {path:?}"))?;
     publish::tell(&made, &target.tag);
     Ok(())
 }

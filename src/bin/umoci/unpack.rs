@@ -12,7 +12,7 @@ use umoci::layer::DirLinks;
 
 use crate::args::{self, IdMapArgs, ImageArg, StrictArg};
 use crate::failure::{Failure, Outcome};
-use crate::{host, interrupt};
+use crate::{host, interrupt, progress};
 
 /// unpack an image into a runtime bundle
 ///
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let layout = target.layout()?;
     let image = Image::load(&layout, target.resolve(&layout)?).context("invalid --image tag")?;
     log::info!("unpacking bundle {bundle:?}");
-    bundle::unpack(&layout, &image, bundle, &options)
+    progress::shown(&options.progress, || bundle::unpack(&layout, &image, bundle, &options))
         .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
     log::info!("unpacked image bundle: {bundle:?}");
     Ok(())
@@ -63,6 +63,7 @@ impl Args {
             rootless: self.ids.rootless.then(Host::read).transpose()?,
             strictness: self.strict.strictness(),
             interrupt: interrupt::watch(),
+            ..UnpackOptions::default()
         })
     }
 }

@@ -12,6 +12,7 @@ mod whiteouts;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use self::links::Deferred;
 use self::parents::{Parent, Parents};
@@ -24,6 +25,7 @@ use super::ledger::Ledger;
 use super::whiteout::{Whiteout, classify};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::idmap::IdMaps;
+use crate::progress::Progress;
 use crate::rootfs::{
     Change, Device, FsOps, Kind, Metadata, Name, Removed, RootPath, Xattr, is_host_label,
     remove_all, remove_unless, resolve,
@@ -55,6 +57,8 @@ pub struct ApplyOptions {
     pub dir_links: DirLinks,
     /// The form that the tree has on disk.
     pub format: DiskFormat,
+    /// Where layers and members are counted.
+    pub progress: Arc<Progress>,
 }
 
 pub(crate) type LayerMembers<'a> = Members<BufferReader<'a>>;
@@ -81,6 +85,7 @@ pub(crate) fn apply_members(
         holes: 0,
     };
     while let Some(entry) = members.next_member()? {
+        options.progress.add_entries(1);
         let shown = entry.path.escape_ascii().to_string();
         applier.entry(entry, members).with_context(|| format!("unpack entry: {shown}"))?;
     }

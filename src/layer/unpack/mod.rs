@@ -149,6 +149,7 @@ fn apply_layers(
     options: &ApplyOptions,
 ) -> Result<(), LayerFailure> {
     for layer in 0..count {
+        options.progress.next_layer();
         let mut members = Members::new(BufferReader::new(buffers));
         apply_members(disk, &mut members, ledger, bodies, options)
             .map_err(|error| LayerFailure { layer: Some(layer), error })?;

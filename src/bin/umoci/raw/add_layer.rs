@@ -15,6 +15,7 @@ use crate::args::{
 };
 use crate::clock::Clock;
 use crate::failure::Outcome;
+use crate::progress;
 use crate::publish::publish;
 
 /// add a layer archive verbatim to an image
@@ -72,8 +73,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let writer = layout.writer().context("write image")?;
     let mut editor = ImageEditor::new(&writer, image);
     let options = LayerOptions { history, ..options };
-    add_archive(&mut editor, &mut archive, contents, &options)
-        .with_context(|| format!("add layer {path:?}"))?;
+    let add = || add_archive(&mut editor, &mut archive, contents, &options);
+    progress::shown(&options.progress, add).with_context(|| format!("add layer {path:?}"))?;
     publish(&writer, editor, &tag)
 }
 

@@ -12,7 +12,7 @@ use umoci::layer::DirLinks;
 
 use crate::args::{self, IdMapArgs, ImageArg, StrictArg};
 use crate::failure::{Failure, Outcome};
-use crate::interrupt;
+use crate::{interrupt, progress};
 
 /// unpack an image into a root filesystem
 ///
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let layout = target.layout()?;
     let image = Image::load(&layout, target.resolve(&layout)?).context("invalid --image tag")?;
     log::info!("unpacking rootfs {rootfs:?}");
-    bundle::unpack_into(&layout, &image, rootfs, &options)
+    progress::shown(&options.progress, || bundle::unpack_into(&layout, &image, rootfs, &options))
         .context("create rootfs")
         .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
     log::info!("unpacked image rootfs: {rootfs:?}");
