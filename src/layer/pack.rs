@@ -8,7 +8,9 @@ use super::entry::{Entry, EntryKind};
 use super::write::LayerWriter;
 use crate::error::{Context, Error, Result};
 use crate::idmap::{IdMaps, Owner};
-use crate::rootfs::{Dir, FsOps, Kind, Name, RootPath, Stat, is_host_label};
+use crate::rootfs::{
+    Dir, FsOps, Kind, Name, RootPath, Stat, capability_to_container, is_host_label,
+};
 
 /// How many directories stay open; paths mostly come grouped by directory.
 const KEPT_OPEN: usize = 8;
@@ -174,6 +176,9 @@ impl<'a, W: Write> TreePacker<'a, W> {
             Owners::Root => Owner::default(),
         };
         entry.xattrs.retain(|xattr| !is_host_label(&xattr.name));
+        if let Owners::Mapped(maps) = self.owners {
+            entry.xattrs.iter_mut().for_each(|xattr| capability_to_container(xattr, &maps.uid));
+        }
         Ok(())
     }
 
