@@ -9,7 +9,7 @@ HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 STATIC = target/$(HOST)/release/umoci
 MANPAGES = $(wildcard man/*.1)
 
-.PHONY: all static check test demo bench install uninstall clean
+.PHONY: all static check test generated demo bench install uninstall clean
 
 all: static
 
@@ -24,6 +24,10 @@ check:
 
 test:
 	$(CARGO) test --locked
+
+# The manual pages and completions, after a change of the command line or of man/parts/.
+generated:
+	UPDATE_GENERATED=1 $(CARGO) test --locked --bin umoci generated
 
 demo: static
 	hack/demo.sh $(STATIC)

@@ -4,7 +4,7 @@
 //! What is inside a root filesystem has its own, in `rootfs`.
 
 use std::ffi::OsString;
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
@@ -140,6 +140,18 @@ pub(crate) fn sync_dir(dir: &File) -> io::Result<()> {
         // Some network and user-space filesystems have nothing to sync in a directory.
         Err(error) if is(&error, Errno::EINVAL) => Ok(()),
         done => done,
+    }
+}
+
+/// Locks what this process makes, for others to see that it lives; does nothing
+/// where files of this sort cannot be locked.
+pub(crate) fn hold(file: &File) -> io::Result<()> {
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(TryLockError::Error(error)) if !cannot_lock(&error) => return Err(error),
+            _ => return Ok(()),
+        }
     }
 }
 

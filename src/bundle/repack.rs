@@ -258,6 +258,7 @@ fn renew(
     let old = bundle.metadata.from.target().digest.clone();
     let new = from.target().digest.clone();
     let dir = &bundle.dir;
+    dir.clear_interrupted()?;
     let mtree = dir.temporary()?;
     let index = dir.temporary()?;
     let taken = tick(index.file(), fs)?;
@@ -276,17 +277,26 @@ fn renew(
     };
     let captured = capture(fs, known, mtree.file(), index.file(), &capture_options)?;
     let size = mtree.file().metadata()?.len();
+    let mut metadata = bundle.metadata.clone();
+    if old == new {
+        // The files keep their names, and until all are new none vouches for another.
+        metadata.mtree = None;
+        write_metadata(dir, &metadata)?;
+    }
     mtree.commit(Path::new(&mtree_name(&new)))?;
     index.commit(Path::new(&stat_index_name(&new)))?;
-    let mut metadata = bundle.metadata.clone();
     metadata.from = from;
     metadata.mtree = Some(MtreeRecord { digest: Digest::from_sha256(&captured.manifest), size });
-    let file = dir.temporary()?;
-    file.file().write_all(&metadata.to_bytes()?)?;
-    file.commit(Path::new(metadata::FILE_NAME))?;
+    write_metadata(dir, &metadata)?;
     if old != new {
         dir.remove(Path::new(&mtree_name(&old)))?;
         dir.remove(Path::new(&stat_index_name(&old)))?;
     }
     Ok(())
+}
+
+fn write_metadata(dir: &BundleDir, metadata: &BundleMetadata) -> Result<()> {
+    let file = dir.temporary()?;
+    file.file().write_all(&metadata.to_bytes()?)?;
+    file.commit(Path::new(metadata::FILE_NAME))
 }

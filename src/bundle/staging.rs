@@ -4,7 +4,7 @@
 //! last. What a killed process left behind is recognised and removed by the
 //! next one, which touches nothing that is not provably its kind's own.
 
-use std::fs::{DirBuilder, File, TryLockError};
+use std::fs::{DirBuilder, File};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -19,6 +19,8 @@ use crate::sys;
 pub(super) const ROOTFS: &str = "rootfs";
 /// What the names of private directories start with.
 const PREFIX: &str = ".umoci-unpack-";
+/// What the names of new files start with.
+const FILE_PREFIX: &str = ".umoci-new-";
 /// In a private directory: what has been moved out of it, with device and inode.
 const MOVED: &str = "moved";
 /// The most bytes of [`MOVED`] that are read.
@@ -56,13 +58,9 @@ impl BundleDir {
     /// Refuses a bundle that is one already.
     pub(super) fn refuse_existing(&self) -> Result<()> {
         for name in [runtime_spec::FILE_NAME, ROOTFS, metadata::FILE_NAME, record::FILE_NAME] {
-            match sys::lstat(&self.dir, Path::new(name)) {
-                Ok(_) => {
-                    let message = format!("{name} already exists in {:?}", self.path);
-                    return Err(Error::new(ErrorKind::AlreadyExists, message));
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error).at("look up", self.path.join(name)),
+            if self.has(name)? {
+                let message = format!("{name} already exists in {:?}", self.path);
+                return Err(Error::new(ErrorKind::AlreadyExists, message));
             }
         }
         Ok(())
@@ -71,33 +69,54 @@ impl BundleDir {
     /// Removes what processes that are no more have left half-made.
     pub(super) fn clear_interrupted(&self) -> Result<()> {
         for name in sys::list(&self.dir).at("list bundle", &self.path)? {
-            if name.as_bytes().starts_with(PREFIX.as_bytes()) {
-                self.clear_one(Path::new(&name))
-                    .at("remove interrupted unpack", self.path.join(&name))?;
-            }
+            let bytes = name.as_bytes();
+            let cleared = if bytes.starts_with(PREFIX.as_bytes()) {
+                self.clear_unpack(Path::new(&name))
+            } else if bytes.starts_with(FILE_PREFIX.as_bytes()) {
+                self.clear_file(Path::new(&name))
+            } else {
+                Ok(())
+            };
+            cleared.at("remove interrupted work", self.path.join(&name))?;
         }
         Ok(())
     }
 
-    fn clear_one(&self, name: &Path) -> Result<()> {
+    fn clear_unpack(&self, name: &Path) -> Result<()> {
         let Ok(dir) = sys::open_dir(&self.dir, name) else { return Ok(()) };
-        // Locked: its process lives. Not lockable here: nobody can tell.
-        if dir.try_lock().is_err() {
+        if !is_abandoned(&dir) {
             return Ok(());
         }
-        let moved = Moved::read(&dir)?;
-        if !moved.holds(&self.dir, metadata::FILE_NAME) {
-            moved.remove(&self.dir)?;
+        // Published last, it says that the bundle is complete, and maybe long in use.
+        if !self.has(metadata::FILE_NAME)? {
+            Moved::read(&dir)?.remove(&self.dir)?;
         }
         log::info!("removing what an interrupted unpack left: {name:?}");
         remove_below(&self.dir, name)
     }
 
+    fn clear_file(&self, name: &Path) -> Result<()> {
+        match sys::open_regular(&self.dir, name) {
+            Ok(file) if is_abandoned(&file) => self.remove(name),
+            _ => Ok(()),
+        }
+    }
+
+    fn has(&self, name: &str) -> Result<bool> {
+        match sys::lstat(&self.dir, Path::new(name)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error).at("look up", self.path.join(name)),
+        }
+    }
+
     /// Makes a file that has no name of its own yet.
     pub(super) fn temporary(&self) -> Result<TempFile<'_>> {
-        let name = PathBuf::from(format!(".umoci-new-{:016x}", crate::layout::random()));
+        let name = PathBuf::from(format!("{FILE_PREFIX}{:016x}", crate::layout::random()));
         let file = sys::create_file(&self.dir, &name).at("create", self.path.join(&name))?;
-        Ok(TempFile { bundle: self, name: Some(name), file })
+        let temporary = TempFile { bundle: self, name: Some(name), file };
+        sys::hold(&temporary.file).at("lock new file in", &self.path)?;
+        Ok(temporary)
     }
 
     /// Removes a file, if it is there.
@@ -141,10 +160,15 @@ impl TempFile<'_> {
 impl Drop for TempFile<'_> {
     fn drop(&mut self) {
         if let Some(name) = &self.name {
-            // The next unpack into the bundle finds it.
+            // What stays behind is found by the next one.
             let _ = sys::unlink(&self.bundle.dir, name);
         }
     }
+}
+
+/// Whether its process is no more. Where nothing can be locked nobody can tell.
+fn is_abandoned(file: &File) -> bool {
+    file.try_lock().is_ok()
 }
 
 /// The private directory of one unpack. Dropped before [`Staging::commit`], it
@@ -160,15 +184,18 @@ pub(super) struct Staging<'a> {
 impl<'a> Staging<'a> {
     pub(super) fn begin(bundle: &'a BundleDir) -> Result<Self> {
         let name = PathBuf::from(format!("{PREFIX}{:016x}", crate::layout::random()));
-        let begin = || -> std::io::Result<File> {
-            sys::make_dir(&bundle.dir, &name, 0o700)?;
+        let begin = || {
             let dir = sys::open_dir(&bundle.dir, &name)?;
-            match dir.try_lock() {
-                Err(TryLockError::Error(error)) if !sys::cannot_lock(&error) => Err(error),
-                _ => Ok(dir),
-            }
+            sys::hold(&dir).map(|()| dir)
         };
-        let dir = begin().at("create", bundle.path.join(&name))?;
+        let path = bundle.path.join(&name);
+        sys::make_dir(&bundle.dir, &name, 0o700).at("create", &path)?;
+        let dir = begin()
+            .inspect_err(|_| {
+                // What is left of it the next unpack removes.
+                let _ = sys::remove_dir(&bundle.dir, &name);
+            })
+            .at("create", &path)?;
         Ok(Self { bundle, name, dir, moved: Moved::default() })
     }
 
@@ -240,10 +267,6 @@ impl Moved {
         let mut bytes = Vec::new();
         file.take(MAX_MOVED).read_to_end(&mut bytes)?;
         Ok(Self(bytes.split_inclusive(|byte| *byte == b'\n').filter_map(parse_line).collect()))
-    }
-
-    fn holds(&self, bundle: &File, name: &str) -> bool {
-        self.0.iter().any(|moved| moved.0 == Path::new(name) && is_there(bundle, moved))
     }
 
     fn remove(&self, bundle: &File) -> Result<()> {

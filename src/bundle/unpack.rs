@@ -149,7 +149,11 @@ fn fill(layout: &Layout, image: &Image, root: File, options: &UnpackOptions) -> 
 }
 
 fn apply_options(options: &UnpackOptions) -> ApplyOptions {
-    ApplyOptions { maps: options.terms().maps(&options.maps), dir_links: options.dir_links }
+    ApplyOptions {
+        maps: options.terms().maps(&options.maps),
+        dir_links: options.dir_links,
+        ..ApplyOptions::default()
+    }
 }
 
 /// Many images do not describe their root directory: it is root's, and as old as can be.

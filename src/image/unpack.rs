@@ -44,7 +44,7 @@ fn source<'a>(
     let compression = compression(descriptor)?;
     let blob = layout.blob(descriptor)?;
     let stream = Box::new(Decoder::new(blob, compression)?);
-    Ok(LayerSource { name, stream, diff_id: diff_id.clone() })
+    Ok(LayerSource { name, stream, diff_id: Some(diff_id.clone()) })
 }
 
 /// How a layer's blob is compressed.

@@ -8,7 +8,7 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{Scope, ScopedJoinHandle};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use sha2::{Digest as _, Sha256};
 
@@ -51,6 +51,14 @@ pub(crate) enum Body {
     Whole(Vec<Piece>),
     /// As it comes, until the sender is dropped.
     Stream(Receiver<Piece>),
+}
+
+/// Starts a thread, unless the system has none left.
+pub(crate) fn start_thread<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>> {
+    Builder::new().spawn_scoped(scope, work).context("start a thread")
 }
 
 /// A regular file that is to be filled.
@@ -134,7 +142,7 @@ impl<'scope> Bodies<'scope> {
         fs: &'env dyn FsOps,
         workers: usize,
         digests: FileDigests,
-    ) -> Self {
+    ) -> Result<Self> {
         let (queue, jobs) = mpsc::sync_channel(QUEUE);
         let jobs = Arc::new(Mutex::new(jobs));
         let failure = Arc::new(Failure::default());
@@ -146,9 +154,10 @@ impl<'scope> Bodies<'scope> {
             failure: failure.clone(),
             pending: pending.clone(),
         };
-        let workers = (0..workers).map(|_| worker()).map(|worker| scope.spawn(|| worker.run()));
-        let workers = workers.collect();
-        Self { queue, workers, failure: failure.clone(), pending: pending.clone(), next: 0 }
+        let workers = (0..workers).map(|_| worker());
+        let workers = workers.map(|worker| start_thread(scope, || worker.run()));
+        let workers = workers.collect::<Result<_>>()?;
+        Ok(Self { queue, workers, failure: failure.clone(), pending: pending.clone(), next: 0 })
     }
 
     /// Hands a file over and gives the number under which its digest will be found.

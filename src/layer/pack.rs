@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From a tree on disk to the members of a layer: [`TreePacker`].
+//! From a tree on disk to the members of a layer: [`TreePacker`], and
+//! [`pack_tree`] for a directory that is a layer as a whole.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 
 use super::entry::{Entry, EntryKind};
-use super::write::LayerWriter;
+use super::format::{Disk, DiskFormat};
+use super::write::{LayerOptions, LayerWriter};
 use crate::error::{Context, Error, Result};
 use crate::idmap::{IdMaps, Owner};
 use crate::rootfs::{
@@ -40,10 +42,34 @@ pub enum RootName {
     Slash,
 }
 
+/// How a directory becomes a layer.
+#[derive(Debug, Clone, Default)]
+pub struct PackOptions {
+    /// The form that the tree has on disk.
+    pub format: DiskFormat,
+    /// Who owns the members.
+    pub owners: Owners,
+    /// How the layer is written.
+    pub layer: LayerOptions,
+}
+
+/// Writes all that `fs` holds, its root included, to `output` as one layer, and gives `output` back.
+///
+/// With [`DiskFormat::Overlay`] this is what [`unpack_layer`](super::unpack_layer) undoes.
+///
+/// # Errors
+/// As [`TreePacker::add`].
+pub fn pack_tree<W: Write>(fs: &dyn FsOps, output: W, options: &PackOptions) -> Result<W> {
+    let layer = LayerWriter::new(output, options.layer.clone());
+    let mut packer = TreePacker::new(fs, &options.owners, layer).with_format(options.format);
+    packer.add_tree(&RootPath::root(), &RootPath::root())?;
+    packer.finish()
+}
+
 /// Writes objects of a tree as members of a layer.
 #[derive(Debug)]
 pub struct TreePacker<'a, W> {
-    fs: &'a dyn FsOps,
+    disk: Disk<'a>,
     owners: &'a Owners,
     root_name: RootName,
     layer: LayerWriter<W>,
@@ -54,7 +80,15 @@ pub struct TreePacker<'a, W> {
 impl<'a, W: Write> TreePacker<'a, W> {
     /// Packs what `fs` holds into `layer`.
     pub fn new(fs: &'a dyn FsOps, owners: &'a Owners, layer: LayerWriter<W>) -> Self {
-        Self { fs, owners, root_name: RootName::default(), layer, open: VecDeque::new() }
+        let (disk, root_name) = (Disk::Plain(fs), RootName::default());
+        Self { disk, owners, root_name, layer, open: VecDeque::new() }
+    }
+
+    /// Reads the tree as one of this format.
+    #[must_use]
+    pub fn with_format(mut self, format: DiskFormat) -> Self {
+        self.disk = self.disk.with_format(format);
+        self
     }
 
     /// Spells the root of the layer this way.
@@ -64,7 +98,13 @@ impl<'a, W: Write> TreePacker<'a, W> {
         self
     }
 
-    /// Writes the object at `path`, with its contents but without what is below it.
+    /// Writes the object at `path`, with its contents but without what is below it. What the
+    /// format of the tree says there of lower layers becomes whiteouts.
+    ///
+    /// # Errors
+    /// When no layer can hold the object (a socket, an owner outside the maps, a name that is a
+    /// whiteout's), when it is incomplete without the layers below it (overlayfs was told to
+    /// redirect directories or to copy metadata only), and when it cannot be read.
     pub fn add(&mut self, path: &RootPath) -> Result<()> {
         self.add_as(path, path)
     }
@@ -120,42 +160,77 @@ impl<'a, W: Write> TreePacker<'a, W> {
     fn list(&mut self, path: &RootPath) -> Result<Vec<Box<[u8]>>> {
         self.ensure_open(path)?;
         let Some((_, dir)) = self.open.front() else { return Ok(Vec::new()) };
-        Ok(self.fs.read_dir(dir)?.into_iter().map(|entry| entry.name).collect())
+        Ok(self.disk.fs().read_dir(dir)?.into_iter().map(|entry| entry.name).collect())
     }
 
     fn root(&mut self, name: &RootPath) -> Result<Kind> {
-        let dir = self.fs.open_dir(&RootPath::root())?;
-        let stat = self.fs.stat_dir(&dir)?;
-        let mut entry = Entry::from_stat(name, &stat, Vec::new(), self.fs.dir_xattrs(&dir)?)?;
+        let fs = self.disk.fs();
+        let dir = fs.open_dir(&RootPath::root())?;
+        let stat = fs.stat_dir(&dir)?;
+        let mut entry = Entry::from_stat(name, &stat, Vec::new(), fs.dir_xattrs(&dir)?)?;
         self.prepare(&mut entry, name)?;
         self.layer.add(&entry, None)?;
+        self.opaque_like(&dir, name)?;
         Ok(stat.kind)
     }
 
     fn named(&mut self, parent: &RootPath, base: Name<'_>, name: &RootPath) -> Result<Kind> {
         self.ensure_open(parent)?;
         let Some((_, dir)) = self.open.front() else { return Ok(Kind::Dir) };
-        let stat = self.fs.stat(dir, base)?;
+        let stat = self.disk.fs().stat(dir, base)?;
+        if self.hides_lower(dir, base, &stat)? {
+            self.layer.whiteout(name)?;
+            return Ok(stat.kind);
+        }
         let mut entry = self.entry(dir, base, name, &stat)?;
         self.prepare(&mut entry, name)?;
         self.layer.link(&mut entry, &stat);
         if matches!(entry.kind, EntryKind::File { .. }) {
-            let mut body = self.fs.open_file(dir, base)?;
+            let mut body = self.disk.fs().open_file(dir, base)?;
             self.layer.add(&entry, Some(&mut body as &mut dyn Read))?;
-        } else {
-            self.layer.add(&entry, None)?;
+            return Ok(stat.kind);
+        }
+        self.layer.add(&entry, None)?;
+        if stat.kind == Kind::Dir && self.disk.overlay().is_some() {
+            let dir = self.disk.fs().open_child(dir, base)?;
+            self.opaque_like(&dir, name)?;
         }
         Ok(stat.kind)
     }
 
+    /// Whether the object is no more than a word of the format for a whiteout.
+    fn hides_lower(&self, dir: &Dir, base: Name<'_>, stat: &Stat) -> Result<bool> {
+        let Some(overlay) = self.disk.overlay() else { return Ok(false) };
+        if overlay.is_whiteout(dir, base, stat).context("look for a whiteout")? {
+            return Ok(true);
+        }
+        if matches!(stat.kind, Kind::File | Kind::Dir)
+            && let Some(attribute) = overlay.borrows(dir, base)?
+        {
+            return Err(Error::unsupported(format!(
+                "it is incomplete without the layers below it (overlay attribute {attribute:?}): \
+                 mount with redirect_dir=off and metacopy=off"
+            )));
+        }
+        Ok(false)
+    }
+
+    /// Writes that nothing lower shows through a directory, if the format of the tree says so.
+    fn opaque_like(&mut self, dir: &Dir, name: &RootPath) -> Result<()> {
+        match self.disk.overlay() {
+            Some(overlay) if overlay.is_opaque(dir)? => self.layer.opaque(name),
+            _ => Ok(()),
+        }
+    }
+
     fn entry(&self, dir: &Dir, base: Name<'_>, name: &RootPath, stat: &Stat) -> Result<Entry> {
         let target = match stat.kind {
-            Kind::Symlink => self.fs.read_link(dir, base)?,
+            Kind::Symlink => self.disk.fs().read_link(dir, base)?,
             _ => Vec::new(),
         };
         let xattrs = match stat.kind {
             Kind::Socket => Vec::new(),
-            _ => self.fs.xattrs(dir, base).context("read extended attributes")?,
+            _ => self.disk.fs().xattrs(dir, base).context("read extended attributes")?,
         };
         Entry::from_stat(name, stat, target, xattrs)
     }
@@ -187,7 +262,7 @@ impl<'a, W: Write> TreePacker<'a, W> {
             self.open.swap(0, at);
             return Ok(());
         }
-        let dir = self.fs.open_dir(path)?;
+        let dir = self.disk.fs().open_dir(path)?;
         self.open.push_front((path.clone(), dir));
         self.open.truncate(KEPT_OPEN);
         Ok(())

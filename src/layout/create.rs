@@ -35,6 +35,7 @@ pub(super) fn create(path: &Path) -> Result<()> {
     };
     make_parents(parent)?;
     let dir = sys::open_place(parent).at("open", parent)?;
+    remove_abandoned(&dir, name);
     let temp = Unfinished::create(&dir, name).at("create", path)?;
     temp.fill().at("create", path)?;
     temp.finish(Path::new(name)).map_err(|error| match error.kind() {
@@ -81,6 +82,15 @@ impl<'a> Unfinished<'a> {
     fn create(parent: &'a File, name: &OsStr) -> io::Result<Self> {
         let name = temporary_name(name);
         sys::make_dir(parent, &name, 0o755)?;
+        let unfinished = Self::open(parent, name.clone()).inspect_err(|_| {
+            // What is left of it is garbage.
+            let _ = sys::remove_dir(parent, &name);
+        })?;
+        sys::hold(&unfinished.dir)?;
+        Ok(unfinished)
+    }
+
+    fn open(parent: &'a File, name: PathBuf) -> io::Result<Self> {
         let dir = sys::open_dir(parent, &name)?;
         Ok(Self { parent, name: Some(name), dir })
     }
@@ -103,6 +113,12 @@ impl<'a> Unfinished<'a> {
         Ok(())
     }
 
+    fn has_only_known_names(&self) -> bool {
+        let known = |name: &OsString| [BLOBS, INDEX_FILE, LAYOUT_FILE].iter().any(|k| name == k);
+        sys::list(&self.dir).is_ok_and(|names| names.iter().all(known))
+    }
+
+    /// Stops at the first blob, if there should be one.
     fn remove(&self, name: &Path) -> io::Result<()> {
         if let Ok(blobs) = sys::open_dir(&self.dir, Path::new(BLOBS)) {
             for algorithm in sys::list(&blobs)? {
@@ -124,13 +140,36 @@ impl Drop for Unfinished<'_> {
     }
 }
 
+/// Removes what killed processes left when they made the same layout. Where
+/// that cannot be seen or done, it is no reason not to make it now.
+fn remove_abandoned(parent: &File, name: &OsStr) {
+    let names = sys::open_dir(parent, Path::new(".")).and_then(|dir| sys::list(&dir));
+    let prefix = temporary_prefix(name);
+    for name in names.unwrap_or_default() {
+        let number = name.as_bytes().strip_prefix(&prefix[..]).unwrap_or_default();
+        if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
+            continue;
+        }
+        if let Ok(mut found) = Unfinished::open(parent, Path::new(&name).into()) {
+            let abandoned = found.dir.try_lock().is_ok() && found.has_only_known_names();
+            if abandoned && found.remove(Path::new(&name)).is_err() {
+                log::debug!("{name:?} stays");
+            }
+            found.name = None;
+        }
+    }
+}
+
 /// `.NAME.tmp-<number>`
 fn temporary_name(name: &OsStr) -> PathBuf {
-    let part = name.as_bytes().get(..NAME_PART).unwrap_or(name.as_bytes());
-    let mut temporary = b".".to_vec();
-    temporary.extend_from_slice(part);
-    temporary.extend_from_slice(format!(".tmp-{}", store::random()).as_bytes());
+    let mut temporary = temporary_prefix(name);
+    temporary.extend_from_slice(store::random().to_string().as_bytes());
     OsString::from_vec(temporary).into()
+}
+
+fn temporary_prefix(name: &OsStr) -> Vec<u8> {
+    let part = name.as_bytes().get(..NAME_PART).unwrap_or(name.as_bytes());
+    [b".", part, b".tmp-"].concat()
 }
 
 fn make_dir(parent: &File, name: &str) -> io::Result<File> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::json::{Members, nullable, refuse_case_variants};
-use super::{Digest, Platform, base64};
+use super::{Digest, Platform, data};
 use crate::error::{Context, Error, Result};
 
 /// Points at a blob and says what it has to be.
@@ -28,7 +28,7 @@ pub struct Descriptor {
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// The blob itself, embedded. Not verified by reading the descriptor.
-    #[serde(default, with = "base64", skip_serializing_if = "is_empty")]
+    #[serde(default, with = "data", skip_serializing_if = "is_empty")]
     pub data: Option<Vec<u8>>,
     /// The platform that the blob is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

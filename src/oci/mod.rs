@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The values of the image specification: digests, descriptors and documents. No disk.
 
-mod base64;
+mod data;
 mod descriptor;
 mod digest;
 mod documents;

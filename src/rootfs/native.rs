@@ -205,6 +205,10 @@ impl FsOps for Native {
         sys::set_times_fd(dir, metadata.atime, metadata.mtime)
     }
 
+    fn set_xattr(&self, file: &File, xattr: &Xattr) -> io::Result<()> {
+        xattr::set(XattrTarget::Open(file), xattr)
+    }
+
     fn xattrs(&self, dir: &Dir, name: Name<'_>) -> io::Result<Vec<Xattr>> {
         xattr::read_all(XattrTarget::Name(dir.as_file(), name.as_os_str()))
     }

@@ -116,6 +116,12 @@ pub trait FsOps: fmt::Debug + Send + Sync {
     /// Sets only the times of an open directory.
     fn set_dir_times(&self, dir: &Dir, metadata: &Metadata) -> io::Result<()>;
 
+    /// Sets one extended attribute of an open file or directory.
+    ///
+    /// # Errors
+    /// Also where the filesystem takes no attributes, unlike the calls that set all metadata.
+    fn set_xattr(&self, file: &File, xattr: &Xattr) -> io::Result<()>;
+
     /// Reads all extended attributes of a name, sorted.
     fn xattrs(&self, dir: &Dir, name: Name<'_>) -> io::Result<Vec<Xattr>>;
 

@@ -5,7 +5,6 @@
 //!
 //! Nothing here knows of layers, images or bundles.
 
-mod base64;
 mod capture;
 mod contents;
 mod diff;

@@ -24,7 +24,10 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     pub(crate) fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::at(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn at(directory: tempfile::TempDir) -> Self {
         // Runs as another user need to get in.
         std::fs::set_permissions(&directory, PermissionsExt::from_mode(0o755)).unwrap();
         Self { directory }
@@ -269,4 +272,12 @@ pub(crate) fn skip<T>(missing: &str) -> Option<T> {
     // Past the test runner's capture, for the user to see.
     let _ = writeln!(std::io::stderr(), "skipped: {test} needs {missing}");
     None
+}
+
+/// Finds strace where it may trace.
+pub(crate) fn strace() -> Option<PathBuf> {
+    let strace = peer("strace")?;
+    let words = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=getppid:error=EIO", "true"];
+    let traces = Command::new(&strace).args(words).output().is_ok_and(|run| run.status.success());
+    if traces { Some(strace) } else { skip("leave to trace") }
 }

@@ -12,6 +12,7 @@ mod config;
 mod failures;
 mod harness;
 mod help;
+mod interrupted;
 mod layouts;
 mod rootless;
 mod stat;

@@ -7,6 +7,8 @@ mod clock;
 mod config;
 mod failure;
 mod gc;
+#[cfg(test)]
+mod generated;
 mod grammar;
 mod help;
 mod host;

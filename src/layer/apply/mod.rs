@@ -9,14 +9,17 @@ mod links;
 mod parents;
 mod whiteouts;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
 
 use self::links::Deferred;
 use self::parents::{Parent, Parents};
+use self::whiteouts::Gone;
 use super::bodies::{Bodies, Body, BodyId, NewFile, Piece};
 use super::buffer::BufferReader;
 use super::entry::{Entry, EntryKind, Members};
+use super::format::{Disk, DiskFormat};
 use super::ledger::Ledger;
 use super::whiteout::{Whiteout, classify};
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -48,21 +51,31 @@ pub struct ApplyOptions {
     pub maps: IdMaps,
     /// What happens to links to directories.
     pub dir_links: DirLinks,
+    /// The form that the tree has on disk.
+    pub format: DiskFormat,
 }
 
 pub(crate) type LayerMembers<'a> = Members<BufferReader<'a>>;
 
 /// Applies one layer. All of it is on disk when the bodies are finished, too.
 pub(crate) fn apply_members(
-    fs: &dyn FsOps,
+    disk: &Disk<'_>,
     members: &mut LayerMembers<'_>,
     ledger: &mut Ledger,
     bodies: &mut Bodies<'_>,
     options: &ApplyOptions,
 ) -> Result<()> {
     ledger.next_layer();
-    let parents = Parents::new(fs, options)?;
-    let mut applier = Applier { fs, options, ledger, bodies, parents, deferred: Vec::new() };
+    let mut applier = Applier {
+        disk,
+        fs: disk.fs(),
+        options,
+        ledger,
+        bodies,
+        parents: Parents::new(disk, options)?,
+        deferred: Vec::new(),
+        gone: BTreeMap::new(),
+    };
     while let Some(entry) = members.next_member()? {
         let shown = entry.path.escape_ascii().to_string();
         applier.entry(entry, members).with_context(|| format!("unpack entry: {shown}"))?;
@@ -71,6 +84,8 @@ pub(crate) fn apply_members(
 }
 
 struct Applier<'a, 'scope> {
+    disk: &'a Disk<'a>,
+    /// The tree of `disk`.
     fs: &'a dyn FsOps,
     options: &'a ApplyOptions,
     ledger: &'a mut Ledger,
@@ -78,6 +93,8 @@ struct Applier<'a, 'scope> {
     parents: Parents<'a>,
     /// Hard links whose target has not been met yet.
     deferred: Vec<Deferred>,
+    /// What whiteouts have named, for formats that say it in the tree; free of symbolic links.
+    gone: BTreeMap<RootPath, Gone>,
 }
 
 /// Where an entry goes: a name in an open directory.
@@ -193,7 +210,10 @@ impl Applier<'_, '_> {
                     None => {
                         self.remove_existing(place)?;
                         self.fs.create_dir(&place.parent.dir, place.name)?;
-                        self.new_directory(place, metadata)
+                        let path = self.new_directory(place, metadata);
+                        // What it replaces hid all of a lower directory.
+                        self.parents.mark_opaque(&path);
+                        path
                     }
                 }
             }
@@ -285,6 +305,7 @@ impl Applier<'_, '_> {
 
     fn finish(mut self) -> Result<()> {
         self.finish_links()?;
+        self.finish_whiteouts()?;
         self.parents.finish()
     }
 }

@@ -10,8 +10,11 @@ use std::rc::Rc;
 
 use super::ApplyOptions;
 use crate::error::{Context, Result};
+use crate::layer::format::Disk;
 use crate::layer::ledger::Ledger;
-use crate::rootfs::{Change, Dir, FileTime, FsOps, Kind, Metadata, Name, Owner, RootPath, resolve};
+use crate::rootfs::{
+    Change, Dir, FileTime, FsOps, Kind, Metadata, Name, Overlay, Owner, RootPath, resolve,
+};
 
 /// How many directories stay open; members mostly come grouped by directory.
 const KEPT_OPEN: usize = 16;
@@ -32,6 +35,8 @@ struct Pending {
     metadata: Metadata,
     change: PendingChange,
     inherits_xattrs: bool,
+    /// Whether it hides all of a lower directory, for formats that say it in the tree.
+    opaque: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -46,6 +51,8 @@ enum PendingChange {
 
 #[derive(Debug)]
 pub(super) struct Parents<'a> {
+    disk: &'a Disk<'a>,
+    /// The tree of `disk`.
     fs: &'a dyn FsOps,
     /// For directories that no member describes.
     root_owner: Owner,
@@ -55,10 +62,16 @@ pub(super) struct Parents<'a> {
 }
 
 impl<'a> Parents<'a> {
-    pub(super) fn new(fs: &'a dyn FsOps, options: &ApplyOptions) -> Result<Self> {
+    pub(super) fn new(disk: &'a Disk<'a>, options: &ApplyOptions) -> Result<Self> {
         let root_owner =
             options.maps.to_host(Owner::default()).context("ensure rootuid has mapping")?;
-        Ok(Self { fs, root_owner, open: VecDeque::new(), pending: BTreeMap::new() })
+        let (fs, open, pending) = (disk.fs(), VecDeque::new(), BTreeMap::new());
+        Ok(Self { disk, fs, root_owner, open, pending })
+    }
+
+    /// The owner of what no member describes.
+    pub(super) fn root_owner(&self) -> Owner {
+        self.root_owner
     }
 
     /// Opens the directory that members are put into, making it where it is missing.
@@ -137,7 +150,8 @@ impl<'a> Parents<'a> {
         let stat = self.fs.stat_dir(dir)?;
         let inherits_xattrs = self.hands_down_xattrs(dir)?;
         let metadata = Metadata { atime: stat.atime, mtime: stat.mtime, ..Metadata::default() };
-        let pending = Pending { metadata, change: PendingChange::Times, inherits_xattrs };
+        let change = PendingChange::Times;
+        let pending = Pending { metadata, change, inherits_xattrs, opaque: false };
         self.pending.insert(path.clone(), pending);
         Ok(inherits_xattrs)
     }
@@ -176,14 +190,15 @@ impl<'a> Parents<'a> {
         if !self.pending.contains_key(above) {
             self.note_times(above, dir)?;
         }
-        match self.fs.create_dir(dir, name) {
+        let replaces = match self.fs.create_dir(dir, name) {
             // A file in the place of a directory makes room for it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.fs.remove_file(dir, name)?;
                 self.fs.create_dir(dir, name)?;
+                true
             }
-            result => result?,
-        }
+            result => result.map(|()| false)?,
+        };
         let inherits = self.pending.get(above).is_some_and(|above| above.inherits_xattrs);
         let metadata = Metadata {
             owner: self.root_owner,
@@ -192,29 +207,64 @@ impl<'a> Parents<'a> {
             mtime: FileTime::EPOCH,
             xattrs: Vec::new(),
         };
-        ledger.insert(above.join(name), None, false);
-        self.set_new(above.join(name), metadata, inherits);
+        let path = above.join(name);
+        ledger.insert(path.clone(), None, false);
+        self.set_new(path.clone(), metadata, inherits);
+        if replaces {
+            self.mark_opaque(&path);
+        }
         Ok(())
     }
 
     /// A directory that was just made gets this metadata.
     pub(super) fn set_new(&mut self, path: RootPath, metadata: Metadata, inherits: bool) {
         let change = if inherits { PendingChange::Existing } else { PendingChange::New };
-        self.pending.insert(path, Pending { metadata, change, inherits_xattrs: inherits });
+        let pending = Pending { metadata, change, inherits_xattrs: inherits, opaque: false };
+        self.pending.insert(path, pending);
     }
 
     /// A directory that was there before gets this metadata.
     pub(super) fn set_existing(&mut self, path: RootPath, metadata: Metadata) {
-        let inherits_xattrs = match self.pending.get(&path) {
-            Some(pending) => pending.inherits_xattrs,
-            None => self
-                .fs
-                .open_dir(&path)
-                .and_then(|dir| self.hands_down_xattrs(&dir).map_err(io::Error::from))
-                .unwrap_or(true),
+        let (inherits_xattrs, opaque) = match self.pending.get(&path) {
+            Some(pending) => (pending.inherits_xattrs, pending.opaque),
+            None => {
+                let dir = self.fs.open_dir(&path);
+                let inherits = dir.and_then(|dir| Ok(self.hands_down_xattrs(&dir)?));
+                (inherits.unwrap_or(true), false)
+            }
         };
-        let pending = Pending { metadata, change: PendingChange::Existing, inherits_xattrs };
+        let change = PendingChange::Existing;
+        let pending = Pending { metadata, change, inherits_xattrs, opaque };
         self.pending.insert(path, pending);
+    }
+
+    /// Nothing that lower layers have shows through a directory that was opened or made.
+    pub(super) fn mark_opaque(&mut self, path: &RootPath) {
+        if let Some(pending) = self.pending.get_mut(path) {
+            pending.opaque = true;
+        }
+    }
+
+    /// Whether a directory is opaque or below one that is.
+    pub(super) fn is_below_opaque(
+        &self,
+        overlay: &Overlay<'_>,
+        path: &RootPath,
+    ) -> io::Result<bool> {
+        let mut next = Some(path.clone());
+        while let Some(path) = next {
+            if self.pending.get(&path).is_some_and(|pending| pending.opaque) {
+                return Ok(true);
+            }
+            match self.fs.open_dir(&path).and_then(|dir| overlay.is_opaque(&dir)) {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(error) if leads_elsewhere(&error) => {}
+                Err(error) => return Err(error),
+            }
+            next = path.parent();
+        }
+        Ok(false)
     }
 
     /// A directory or link was removed: nothing that led through it is true any more.
@@ -240,6 +290,9 @@ impl<'a> Parents<'a> {
 
     fn settle(&self, path: &RootPath, pending: &Pending) -> io::Result<()> {
         let dir = self.fs.open_dir(path)?;
+        if let (true, Some(overlay)) = (pending.opaque, self.disk.overlay()) {
+            overlay.set_opaque(&dir)?;
+        }
         let clear_xattrs = match pending.change {
             PendingChange::Times => return self.fs.set_dir_times(&dir, &pending.metadata),
             PendingChange::New => false,

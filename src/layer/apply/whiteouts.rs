@@ -1,25 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whiteouts of a layer (image-spec `layer.md`, "Whiteouts"): they remove what
 //! lower layers left and spare what the same layer brings, in any order.
+//!
+//! In overlay form the lower layers are elsewhere, so that the tree has to say
+//! what of them is gone. What is to be said of a name depends on all of the
+//! layer: a directory that it both removes and brings is opaque, and a whiteout
+//! in an opaque directory is needless (and would show when that is listed). So
+//! it is said at the end of the layer, by [`Applier::finish_whiteouts`].
 
 use std::io;
 use std::rc::Rc;
 
 use super::parents::Parent;
-use super::{Applier, Context, DirLinks, Kind, Name, Removed, Result, RootPath, remove_unless};
-use crate::rootfs::resolve_parent;
+use super::{
+    Applier, Context, DirLinks, Kind, Name, Place, Removed, Result, RootPath, remove_unless,
+    resolve,
+};
+use crate::rootfs::{Overlay, resolve_parent};
+
+/// What of the layers below is gone at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Gone {
+    /// What is in the directory.
+    Children,
+    /// The name, and so what is below it.
+    Name,
+}
 
 impl Applier<'_, '_> {
     /// `.wh.NAME`: what lower layers have under that name is gone.
     pub(super) fn whiteout(&mut self, parent: &RootPath, hidden: Name<'_>) -> Result<()> {
-        match self.parents.open_existing(parent)? {
-            Some(parent) => self.hide(&parent.path.join(hidden)),
-            None => Ok(()),
+        if let Some(parent) = self.parents.open_existing(parent)? {
+            self.hide(&parent.path.join(hidden))?;
         }
+        if self.disk.overlay().is_some() {
+            let path = resolve(self.fs, parent)?.join(hidden);
+            self.gone.insert(path, Gone::Name);
+        }
+        Ok(())
     }
 
     /// `.wh..wh..opq`: nothing that lower layers have in the directory shows.
     pub(super) fn opaque(&mut self, directory: &RootPath) -> Result<()> {
+        if self.disk.overlay().is_some() {
+            let path = match self.options.dir_links {
+                DirLinks::Replace => resolve_parent(self.fs, directory)?,
+                DirLinks::Keep => resolve(self.fs, directory)?,
+            };
+            self.gone.entry(path).or_insert(Gone::Children);
+        }
         if self.is_link(directory)? && self.options.dir_links == DirLinks::Replace {
             // The layer means a directory of that name, which takes the link's
             // place; what the link led to is not its business.
@@ -29,6 +58,51 @@ impl Applier<'_, '_> {
         for entry in self.list(&parent)? {
             self.hide(&parent.path.join(Name::new(&entry)?))?;
         }
+        Ok(())
+    }
+
+    /// Says in the tree what of the layers below is gone, where the format has words for it.
+    pub(super) fn finish_whiteouts(&mut self) -> Result<()> {
+        let disk = self.disk;
+        let Some(overlay) = disk.overlay() else { return Ok(()) };
+        // Directories come before what is in them.
+        for (path, gone) in std::mem::take(&mut self.gone) {
+            self.say(overlay, &path, gone).with_context(|| format!("whiteout: {path}"))?;
+        }
+        Ok(())
+    }
+
+    fn say(&mut self, overlay: &Overlay<'_>, path: &RootPath, gone: Gone) -> Result<()> {
+        let Some((above, name)) = path.split() else { return self.make_opaque(path) };
+        let kind = match self.fs.open_dir(&above).and_then(|dir| self.fs.stat(&dir, name)) {
+            Ok(stat) => Some(stat.kind),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            // The way there ends at a file, link or whiteout, which hides as much.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        match (kind, gone) {
+            // A file of this layer hides what is below it by itself.
+            (Some(kind), _) if kind != Kind::Dir && self.ledger.is_current(path) => Ok(()),
+            (Some(Kind::Dir), Gone::Children) => self.make_opaque(path),
+            _ if self.parents.is_below_opaque(overlay, &above)? => Ok(()),
+            (Some(Kind::Dir), Gone::Name) => self.make_opaque(path),
+            (None, Gone::Name) => {
+                let parent = self.parents.open(&above, self.ledger)?;
+                Ok(overlay.create_whiteout(&parent.dir, name, self.parents.root_owner())?)
+            }
+            (None, Gone::Children) => self.make_opaque(path),
+            (Some(_), _) => {
+                let parent = self.parents.open(&above, self.ledger)?;
+                self.remove_existing(&Place { parent, name, path: path.clone() })?;
+                self.make_opaque(path)
+            }
+        }
+    }
+
+    fn make_opaque(&mut self, path: &RootPath) -> Result<()> {
+        self.parents.open(path, self.ledger)?;
+        self.parents.mark_opaque(path);
         Ok(())
     }
 

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use super::apply::{ApplyOptions, apply_members};
-use super::bodies::{Bodies, FileDigests};
+use super::bodies::{Bodies, FileDigests, start_thread};
 use super::buffer::{BufferPool, BufferReader, SharedBuffer};
 use super::entry::Members;
+use super::format::Disk;
 use super::ledger::Ledger;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::oci::{Digest, Hasher};
@@ -32,8 +33,8 @@ pub struct LayerSource<'a> {
     pub name: String,
     /// The plain tar stream. It verifies the blob behind it when it is read to its end.
     pub stream: Box<dyn Read + Send + 'a>,
-    /// What the plain stream must hash to.
-    pub diff_id: Digest,
+    /// What the plain stream must hash to; nothing is compared where it is not known.
+    pub diff_id: Option<Digest>,
 }
 
 impl std::fmt::Debug for LayerSource<'_> {
@@ -97,13 +98,14 @@ where
 {
     let count = layers.len();
     let mut ledger = Ledger::default();
+    let disk = Disk::new(fs, options.format);
     let digests = std::thread::scope(|scope| {
         let (to_apply, buffers) = mpsc::channel();
         let (to_hash, stream) = mpsc::channel();
-        let decode = scope.spawn(move || Decode { to_apply, to_hash }.run(layers));
-        let hash = scope.spawn(move || hash_layers(&stream));
-        let mut bodies = Bodies::start(scope, fs, WORKERS, file_digests);
-        let applied = apply_layers(fs, count, &buffers, &mut ledger, &mut bodies, options);
+        let decode = start_thread(scope, move || Decode { to_apply, to_hash }.run(layers))?;
+        let hash = start_thread(scope, move || hash_layers(&stream))?;
+        let mut bodies = Bodies::start(scope, disk.fs(), WORKERS, file_digests)?;
+        let applied = apply_layers(&disk, count, &buffers, &mut ledger, &mut bodies, options);
         drop(buffers);
         let written = bodies.finish();
         let decoded = decode.join().map_err(|_| panicked("decoder"))?;
@@ -117,12 +119,27 @@ where
     Ok(Unpacked { ledger, digests, file_digests })
 }
 
+/// Unpacks a single layer, a plain tar stream, into `fs`.
+///
+/// # Errors
+/// As [`unpack_layers`].
+pub fn unpack_layer(
+    fs: &dyn FsOps,
+    stream: impl Read + Send,
+    options: &ApplyOptions,
+) -> Result<()> {
+    let source = LayerSource { name: "stream".to_owned(), stream: Box::new(stream), diff_id: None };
+    unpack_layers(fs, std::iter::once(Ok(source)), FileDigests::Skip, options)
+        .map(drop)
+        .map_err(|failure| failure.error)
+}
+
 fn panicked(stage: &str) -> Error {
     Error::new(ErrorKind::Io, format!("the {stage} panicked"))
 }
 
 fn apply_layers(
-    fs: &dyn FsOps,
+    disk: &Disk<'_>,
     count: usize,
     buffers: &Receiver<Arc<SharedBuffer>>,
     ledger: &mut Ledger,
@@ -131,7 +148,7 @@ fn apply_layers(
 ) -> Result<(), LayerFailure> {
     for layer in 0..count {
         let mut members = Members::new(BufferReader::new(buffers));
-        apply_members(fs, &mut members, ledger, bodies, options)
+        apply_members(disk, &mut members, ledger, bodies, options)
             .map_err(|error| LayerFailure { layer: Some(layer), error })?;
         drain(members.into_inner());
     }
@@ -148,7 +165,7 @@ fn drain(mut rest: BufferReader<'_>) {
 
 /// To the hasher: which layer begins, its bytes, and an empty buffer at its end.
 enum Hashed {
-    Begin { name: String, diff_id: Digest },
+    Begin { name: String, diff_id: Option<Digest> },
     Bytes(Arc<SharedBuffer>),
 }
 
@@ -208,8 +225,10 @@ fn hash_layers(stream: &Receiver<Hashed>) -> Result<(), LayerFailure> {
     for message in stream {
         match message {
             Hashed::Begin { name, diff_id } => {
-                let hasher = Hasher::new(diff_id.algorithm());
-                current = Some((name, diff_id, hasher));
+                current = diff_id.map(|diff_id| {
+                    let hasher = Hasher::new(diff_id.algorithm());
+                    (name, diff_id, hasher)
+                });
             }
             Hashed::Bytes(bytes) if bytes.is_empty() => {
                 if let Some((name, diff_id, hasher)) = current.take() {

@@ -14,6 +14,9 @@ use crate::layer::DirLinks;
 use crate::oci::Algorithm;
 use crate::rootfs::Native;
 
+mod mounted;
+mod overlay;
+
 /// A tree in a temporary directory, with a canary beside it.
 struct Tree {
     place: tempfile::TempDir,
@@ -115,7 +118,11 @@ impl Tree {
 
 fn source(bytes: Vec<u8>) -> LayerSource<'static> {
     let diff_id = Digest::of(Algorithm::Sha256, &bytes);
-    LayerSource { name: "test".into(), stream: Box::new(Cursor::new(bytes)), diff_id }
+    LayerSource {
+        name: "test".into(),
+        stream: Box::new(Cursor::new(bytes)),
+        diff_id: Some(diff_id),
+    }
 }
 
 #[test]
@@ -398,7 +405,7 @@ fn deep_paths_have_a_limit() {
 fn a_wrong_diff_id_is_found() {
     let tree = Tree::new();
     let mut wrong = source(Layer::new().file("f", "").bytes());
-    wrong.diff_id = Digest::of(Algorithm::Sha256, "other");
+    wrong.diff_id = Some(Digest::of(Algorithm::Sha256, "other"));
     let fs = Native::open(&tree.at("")).unwrap();
     let sources = vec![Ok(wrong)].into_iter();
     let failure = unpack_layers(&fs, sources, FileDigests::Skip, &tree.options).unwrap_err();
@@ -421,7 +428,8 @@ fn a_stream_that_breaks_off_ends_all_stages() {
     }
     let tree = Tree::new();
     let diff_id = Digest::of(Algorithm::Sha256, "");
-    let broken = LayerSource { name: "test".into(), stream: Box::new(Broken(0)), diff_id };
+    let broken =
+        LayerSource { name: "test".into(), stream: Box::new(Broken(0)), diff_id: Some(diff_id) };
     let fs = Native::open(&tree.at("")).unwrap();
     let layers = vec![Ok(broken)].into_iter();
     let failure = unpack_layers(&fs, layers, FileDigests::Skip, &tree.options).unwrap_err();

@@ -361,6 +361,10 @@ impl<F: FsOps> FsOps for Rootless<F> {
         self.in_dir(dir, || self.inner.set_dir_times(dir, metadata))
     }
 
+    fn set_xattr(&self, file: &File, xattr: &Xattr) -> io::Result<()> {
+        self.inner.set_xattr(file, xattr)
+    }
+
     fn xattrs(&self, dir: &Dir, name: Name<'_>) -> io::Result<Vec<Xattr>> {
         let xattrs = self.at(dir, name, || self.inner.xattrs(dir, name))?;
         match self.options.view {

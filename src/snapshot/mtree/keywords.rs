@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The `keyword=value` words of a manifest's line.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as STANDARD;
+
 use crate::error::{Error, Result};
 use crate::rootfs::{Kind, Owner, RootPath, Xattr};
 use crate::snapshot::entry::SnapshotEntry;
-use crate::snapshot::{base64, vis};
+use crate::snapshot::vis;
 
 const TYPES: [(Kind, &str); 7] = [
     (Kind::File, "file"),
@@ -182,7 +185,7 @@ fn parse_xattr(word: &[u8]) -> Option<Xattr> {
     let borders = word.iter().enumerate().filter(|(_, byte)| **byte == b'=');
     // A value has at most two signs of padding; a name has at most 255 bytes.
     for (at, _) in borders.take(256 + 2) {
-        if let Some(value) = base64::decode(&word[at + 1..]) {
+        if let Ok(value) = STANDARD.decode(&word[at + 1..]) {
             let name = vis::decode(&word[..at]).ok()?;
             return Some(Xattr { name: name.into(), value: value.into() });
         }

@@ -3,11 +3,14 @@
 
 use std::io::{self, Write};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as STANDARD;
+
 use super::keywords::type_name;
 use crate::error::{Context, Result};
 use crate::rootfs::{Kind, Owner};
 use crate::snapshot::entry::{SnapshotEntry, name_of};
-use crate::snapshot::{base64, vis};
+use crate::snapshot::vis;
 
 /// Where a line is folded. Readers that go line by line with a 64 KiB buffer
 /// refuse a longer one, and the attributes of one file can take more.
@@ -111,7 +114,7 @@ impl<W: Write> MtreeWriter<W> {
             self.line.extend_from_slice(b" xattr.");
             xattr_name(&xattr.name, &mut self.line);
             self.line.push(b'=');
-            base64::encode(&xattr.value, &mut self.line);
+            self.line.extend_from_slice(STANDARD.encode(&xattr.value).as_bytes());
         }
         self.end_line()
     }

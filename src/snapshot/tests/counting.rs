@@ -104,6 +104,9 @@ impl FsOps for Counting {
     fn set_node_metadata(&self, _: &Dir, _: Name<'_>, _: &MetadataChange<'_>) -> io::Result<()> {
         read_only()
     }
+    fn set_xattr(&self, _: &File, _: &Xattr) -> io::Result<()> {
+        read_only()
+    }
     fn set_dir_times(&self, _: &Dir, _: &Metadata) -> io::Result<()> {
         read_only()
     }

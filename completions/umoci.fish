@@ -1,0 +1,103 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_umoci_global_optspecs
+    string join \n verbose log= v/version h/help
+end
+
+function __fish_umoci_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_umoci_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_umoci_using_subcommand
+    set -l cmd (__fish_umoci_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c umoci -n "__fish_umoci_needs_command" -l log -d 'set the log level (debug, info, warn, error, fatal) (default: "warn")' -r
+complete -c umoci -n "__fish_umoci_needs_command" -l verbose -d 'alias for --log=info'
+complete -c umoci -n "__fish_umoci_needs_command" -s v -l version -d 'print the version'
+complete -c umoci -n "__fish_umoci_needs_command" -s h -l help -d 'Print help'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "config" -d 'change the configuration of an image'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "unpack" -d 'unpack an image into a runtime bundle'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "repack" -d 'make an image of a bundle and what was changed in it'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "new" -d 'create a blank image'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "tag" -d 'create a new tag for an image'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "remove" -d 'remove a tag from a layout'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "rm" -d 'remove a tag from a layout'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "stat" -d 'show the manifest, configuration and history of an image'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "gc" -d 'delete the blobs of a layout that no image needs'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "init" -d 'create a new, empty image layout'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "list" -d 'list the tags in a layout'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "ls" -d 'list the tags in a layout'
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.user -d 'user that the command runs as' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.exposedports -d 'add a port that the command serves' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.env -d 'set a variable of the environment' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.entrypoint -d 'first words of the command; all of them together replace the present ones' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.cmd -d 'further words of the command; all of them together replace the present ones' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.volume -d 'add a directory whose contents are data and no part of the image' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.label -d 'set a label' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.workingdir -d 'directory that the command starts in' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.stopsignal -d 'signal that stops the command' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l created -d 'time when the image was made (RFC 3339)' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l author -d 'who made the image' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l platform.os -l os -d 'operating system of the image' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l platform.arch -l architecture -d 'processor architecture of the image' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l platform.variant -d 'variant of the processor architecture' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l manifest.annotation -d 'set an annotation of the manifest' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l clear -d 'clear one of config.labels, manifest.annotations, config.exposedports, config.env, config.volume, config.cmd, config.entrypoint' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l tag -d 'store the result under this tag, instead of that of --image' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l history.author -d 'author of the history entry' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l history.comment -d 'comment of the history entry' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l history.created -d 'time of the history entry (RFC 3339)' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l history.created_by -d 'command that the history entry names as its cause' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l no-history -d 'do not add a history entry'
+complete -c umoci -n "__fish_umoci_using_subcommand config" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l uid-map -d 'map a range of user ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l gid-map -d 'map a range of group ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l keep-dirlinks -d 'keep a symlink to a directory where a layer has a directory'
+complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
+complete -c umoci -n "__fish_umoci_using_subcommand unpack" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l mask-path -d 'ignore changes to this path and below it; may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l compress -d 'compression of the new layer: auto (as the image\'s other layers), gzip, zstd or none' -r
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l history.author -d 'author of the history entry' -r
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l history.comment -d 'comment of the history entry' -r
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l history.created -d 'time of the history entry (RFC 3339)' -r
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l history.created_by -d 'command that the history entry names as its cause' -r
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l no-mask-volumes -d 'do not ignore changes below the image\'s volumes'
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l refresh-bundle -d 'let the bundle be one of the new image, so that it can be repacked again'
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l rehash -d 'read every file again, whatever its size and times say'
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l no-history -d 'do not add a history entry'
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand new" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand new" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand tag" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand tag" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand remove" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand rm" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand stat" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand stat" -l json -d 'print JSON'
+complete -c umoci -n "__fish_umoci_using_subcommand stat" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand gc" -l layout -d 'path to an image layout' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand gc" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand init" -l layout -d 'path to an image layout' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand list" -l layout -d 'path to an image layout' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand ls" -l layout -d 'path to an image layout' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'

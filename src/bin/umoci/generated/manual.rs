@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The manual pages in `man/`, one per command and one per alias.
+//!
+//! Names, usage, first words and options come from the definitions; all that
+//! needs more words comes from `man/parts/`: what stands there before the first
+//! section continues the description, its sections follow the options.
+
+use std::collections::BTreeMap;
+
+use clap::{Arg, ArgAction, Command};
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
+
+use super::{check, directory, program};
+
+/// When the texts were last revised; shown at the foot of each page.
+const REVISED: &str = "2026-11-21";
+
+/// The part that pages have in common.
+const EXIT_STATUS: &str = "exit-status";
+
+#[test]
+fn pages_are_up_to_date() {
+    let mut pages = BTreeMap::new();
+    add(&program(), &mut pages);
+    check("man", &pages);
+}
+
+#[test]
+fn every_part_has_its_page() {
+    let mut pages = BTreeMap::new();
+    add(&program(), &mut pages);
+    for entry in std::fs::read_dir(directory("man/parts")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let stem = name.strip_suffix(".roff").unwrap();
+        let page = if stem == "umoci" { "umoci.1".into() } else { format!("umoci-{stem}.1") };
+        assert!(stem == EXIT_STATUS || pages.contains_key(&page), "man/parts/{name} has no page");
+    }
+}
+
+#[test]
+fn no_flag_is_missing() {
+    for command in all(&program()) {
+        let page = page(command).replace("\\-", "-");
+        let (_, page) = page.split_once(".SH OPTIONS\n").unwrap();
+        for flag in command.get_arguments().filter(|flag| !flag.is_hide_set()) {
+            let aliases = flag.get_visible_aliases().unwrap_or_default();
+            for long in flag.get_long().into_iter().chain(aliases) {
+                let ends = |rest: &str| {
+                    !rest.starts_with(|next: char| next.is_alphanumeric() || "-._".contains(next))
+                };
+                let name = format!("--{long}");
+                let found = page.match_indices(&name).any(|(at, _)| ends(&page[at + name.len()..]));
+                assert!(found, "--{long} is not in {}", file_name(command));
+            }
+        }
+    }
+}
+
+/// A command and all commands below it, hidden ones too.
+fn all(command: &Command) -> Vec<&Command> {
+    let below = command.get_subcommands().flat_map(all);
+    std::iter::once(command).chain(below).collect()
+}
+
+/// The name of a command's page: `umoci-raw-unpack`.
+fn title(command: &Command) -> &str {
+    command.get_display_name().unwrap_or_else(|| command.get_name())
+}
+
+fn file_name(command: &Command) -> String {
+    format!("{}.1", title(command))
+}
+
+/// Adds the pages of a command, its aliases, and the commands below it.
+fn add(command: &Command, pages: &mut BTreeMap<String, String>) {
+    pages.insert(file_name(command), page(command));
+    let parent = title(command).strip_suffix(command.get_name()).unwrap();
+    for alias in command.get_visible_aliases() {
+        pages.insert(format!("{parent}{alias}.1"), format!(".so man1/{}\n", file_name(command)));
+    }
+    command.get_subcommands().for_each(|one| add(one, pages));
+}
+
+fn page(command: &Command) -> String {
+    let name = title(command);
+    let part = part(name.strip_prefix("umoci-").unwrap_or(name));
+    let (description, sections) = match part.split_once(".SH ") {
+        Some((description, sections)) => (description, format!(".SH {sections}")),
+        None => (&*part, String::new()),
+    };
+    let source = format!("umoci {}", env!("CARGO_PKG_VERSION"));
+    let man = Man::new(for_manual(command)).title(name.to_uppercase()).date(REVISED);
+    let man = man.source(source).manual("User Commands");
+    let mut text = Vec::new();
+    man.render_title(&mut text).unwrap();
+    man.render_name_section(&mut text).unwrap();
+    man.render_synopsis_section(&mut text).unwrap();
+    text.extend_from_slice(long_about(command).as_bytes());
+    text.extend_from_slice(description.as_bytes());
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut text).unwrap();
+    }
+    man.render_options_section(&mut text).unwrap();
+    if !sections.contains(".SH EXIT STATUS") {
+        text.extend_from_slice(self::part(EXIT_STATUS).as_bytes());
+    }
+    text.extend_from_slice(sections.as_bytes());
+    tidy(&String::from_utf8(text).unwrap())
+}
+
+fn part(name: &str) -> String {
+    let path = directory("man/parts").join(format!("{name}.roff"));
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+}
+
+/// The description that the definitions give; its first paragraph is what stands under NAME.
+fn long_about(command: &Command) -> String {
+    let long = command.get_long_about().map(ToString::to_string).unwrap_or_default();
+    let mut roff = Roff::new();
+    roff.control("SH", ["DESCRIPTION"]);
+    for (at, paragraph) in long.split("\n\n").skip(1).enumerate() {
+        if at > 0 {
+            roff.control("PP", []);
+        }
+        // A sentence that begins on a line of its own is set as one.
+        roff.text([roman(paragraph.replace(". ", ".\n"))]);
+    }
+    roff.render()
+}
+
+/// The same definitions, worded for a manual.
+fn for_manual(command: &Command) -> Command {
+    let mut command = command.clone().mut_args(option);
+    if command.has_subcommands() {
+        let options = if title(&command) == "umoci" { "global options" } else { "options" };
+        let name = title(&command).replace('-', " ");
+        let usage = format!("{name} [{options}] command [command options] [arguments...]");
+        command = command.override_usage(usage).subcommand_help_heading("COMMANDS");
+    }
+    command
+}
+
+/// Adds to an option's text what the definition says elsewhere.
+fn option(flag: Arg) -> Arg {
+    let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
+    match flag.get_action() {
+        ArgAction::Help => {
+            return flag.help("show the help of the command").long_help(None::<&str>);
+        }
+        ArgAction::Append if !flag.is_positional() && !help.contains("repeated") => {
+            let help = format!("{help}; may be repeated");
+            return with_aliases(flag, help);
+        }
+        _ => {}
+    }
+    with_aliases(flag, help)
+}
+
+fn with_aliases(flag: Arg, help: String) -> Arg {
+    let aliases = flag.get_visible_aliases().unwrap_or_default();
+    let aliases: Vec<String> = aliases.iter().map(|alias| format!("--{alias}")).collect();
+    if aliases.is_empty() {
+        return flag.help(help);
+    }
+    flag.help(format!("{help} (also {})", aliases.join(", ")))
+}
+
+/// One preamble instead of one per section, and no spaces at the ends of lines.
+fn tidy(text: &str) -> String {
+    let preamble = Roff::new().render();
+    let source = ".\\\" Made by `make generated` of the program's definitions and man/parts/.\n";
+    let body = text.replace(&preamble, "");
+    let lines = body.lines().map(|line| format!("{}\n", line.trim_end()));
+    let lines = lines.filter(|line| line != "\n");
+    format!("{source}{preamble}{}", lines.collect::<String>())
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Killed at any system call that changes something.
+
+use std::os::unix::fs::MetadataExt;
+
+use super::points::{CHANGING, inject, points};
+use super::scene::{self, Task, copy, tags};
+use crate::harness::{needs_root, strace};
+
+fn killed_anywhere(task: &Task) {
+    let Some(strace) = strace() else { return };
+    if !needs_root() {
+        return;
+    }
+    let scene = scene::scene();
+    let before = tags(&scene);
+    let points = points(&copy(&scene), &strace, task.words, CHANGING, 10);
+    assert!(points.len() > 5, "{points:?}");
+    for point in &points {
+        let sandbox = copy(&scene);
+        let run = inject(&sandbox, &strace, task.words, point, "signal=KILL");
+        let is_killed = run.status().is_none();
+        eprintln!("{:?} killed at {point:?}: {is_killed}", task.words);
+        task.check(&before, &sandbox, (!is_killed).then_some(&run));
+    }
+}
+
+#[test]
+fn init() {
+    killed_anywhere(&scene::INIT);
+}
+
+#[test]
+fn new() {
+    killed_anywhere(&scene::NEW);
+}
+
+#[test]
+fn config() {
+    killed_anywhere(&scene::CONFIG);
+}
+
+#[test]
+fn tag() {
+    killed_anywhere(&scene::TAG);
+}
+
+#[test]
+fn remove() {
+    killed_anywhere(&scene::REMOVE);
+}
+
+#[test]
+fn gc() {
+    killed_anywhere(&scene::GC);
+}
+
+#[test]
+fn repack() {
+    killed_anywhere(&scene::REPACK);
+}
+
+#[test]
+fn repack_and_refresh() {
+    killed_anywhere(&scene::REFRESH);
+}
+
+#[test]
+fn refresh_in_place() {
+    killed_anywhere(&scene::REFRESH_IN_PLACE);
+}
+
+#[test]
+fn unpack() {
+    killed_anywhere(&scene::UNPACK);
+}
+
+/// An unpack that was killed at its very end, when the bundle was complete. Later its
+/// `umoci.json` is another file, since the bundle was refreshed.
+#[test]
+fn what_an_unpack_left_in_a_complete_bundle_does_not_endanger_it() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::scene();
+    let private = sandbox.path("bundle/.umoci-unpack-0123456789abcdef");
+    std::fs::create_dir(&private).unwrap();
+    let rootfs = std::fs::metadata(sandbox.path("bundle/rootfs")).unwrap();
+    let record = format!("{} {} rootfs\n", rootfs.dev(), rootfs.ino());
+    std::fs::write(private.join("moved"), record).unwrap();
+    let unpack = ["unpack", "--image=img:two", "bundle"];
+    sandbox.umoci(&unpack).fails_with("already exists");
+    assert!(!private.exists());
+    assert!(sandbox.path("bundle/rootfs/etc/passwd").exists());
+    sandbox.umoci(&["repack", "--image=img:two", "bundle"]).succeeds_silently();
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Work that is interrupted or fails half-way: killed at any system call, a
+//! system call that fails, a full disk, blobs that are damaged. Afterwards what
+//! was there is there, what was promised is there, and nothing is half there.
+
+#![expect(clippy::print_stderr, reason = "a test that fails is to tell where it was")]
+
+mod damage;
+mod disk;
+mod fail;
+mod kill;
+mod points;
+mod scene;

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where a command can be interrupted: the system calls that it makes, counted
+//! by strace. Each call by itself, so that `(name, n)` is the `n`th of its name
+//! in one of the program's threads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::harness::{Run, Sandbox};
+
+/// System calls that change files.
+pub(super) const CHANGING: &[&str] = &[
+    "openat",
+    "mkdir",
+    "mkdirat",
+    "rename",
+    "renameat",
+    "renameat2",
+    "unlink",
+    "unlinkat",
+    "write",
+    "pwrite64",
+    "fsync",
+    "fdatasync",
+    "chmod",
+    "fchmod",
+    "fchmodat",
+    "fchown",
+    "fchownat",
+    "utimensat",
+    "ftruncate",
+    "flock",
+    "setxattr",
+    "lsetxattr",
+    "fsetxattr",
+    "symlinkat",
+    "linkat",
+    "mknodat",
+];
+
+/// System calls that only read.
+pub(super) const READING: &[&str] =
+    &["openat", "openat2", "read", "getdents64", "newfstatat", "statx", "clone3"];
+
+/// How strace runs: with the threads of the program, quietly, and without stopping at
+/// other calls than those it is to look at.
+const STRACE: [&str; 4] = ["-f", "-qq", "--seccomp-bpf", "-ELD_LIBRARY_PATH"];
+
+/// The calls of those named `calls` that a command makes once its own code runs: of each
+/// name at most `most`, spread over the run.
+pub(super) fn points(
+    sandbox: &Sandbox,
+    strace: &Path,
+    words: &[&str],
+    calls: &[&str],
+    most: usize,
+) -> Vec<(String, u32)> {
+    let log = sandbox.path("trace");
+    let filter = format!("trace=poll,{}", calls.join(","));
+    let traced = ["-o", log.to_str().unwrap(), "-e", &filter, env!("CARGO_BIN_EXE_umoci")];
+    sandbox.peer(strace, &[&STRACE[..], &traced, words].concat()).succeeds();
+    let text = String::from_utf8_lossy(&std::fs::read(&log).unwrap()).into_owned();
+    std::fs::remove_file(&log).unwrap();
+    let mut points = own_calls(&text);
+    points.remove("poll");
+    let points = points.into_iter().flat_map(|(name, numbers)| {
+        let step = numbers.len().div_ceil(most).max(1);
+        numbers.into_iter().step_by(step).map(move |number| (name.to_owned(), number))
+    });
+    points.collect()
+}
+
+/// The numbers of the calls by name, without those of the loader.
+fn own_calls(trace: &str) -> BTreeMap<&str, BTreeSet<u32>> {
+    let mut counts: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    let (mut own, mut foreign): (BTreeMap<_, BTreeSet<_>>, BTreeSet<_>) = Default::default();
+    // The language's runtime polls the standard streams before `main`.
+    let mut is_own_code = false;
+    for line in trace.lines() {
+        let Some((thread, rest)) = line.split_once(char::is_whitespace) else { continue };
+        let Some((name, arguments)) = rest.trim_start().split_once('(') else { continue };
+        let count = counts.entry((thread, name)).or_default();
+        *count += 1;
+        is_own_code |= name == "poll";
+        if is_own_code && !arguments.contains("\"/proc/") {
+            own.entry(name).or_default().insert(*count);
+        } else {
+            foreign.insert((name, *count));
+        }
+    }
+    // Threads count their calls each by itself, the loader's among them.
+    for (name, count) in foreign {
+        own.entry(name).or_default().remove(&count);
+    }
+    own
+}
+
+/// Runs a command with a fault injected into one of its system calls.
+pub(super) fn inject(
+    sandbox: &Sandbox,
+    strace: &Path,
+    words: &[&str],
+    (call, at): &(String, u32),
+    fault: &str,
+) -> Run {
+    let filter = format!("trace={call}");
+    let fault = format!("inject={call}:{fault}:when={at}");
+    let traced = ["-o", "/dev/null", "-e", &filter, "-e", &fault, env!("CARGO_BIN_EXE_umoci")];
+    sandbox.peer(strace, &[&STRACE[..], &traced, words].concat())
+}

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A layout with images, garbage and a changed bundle; the commands that work
+//! on them; and what has to hold after each, however it ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use umoci::image::Image;
+use umoci::layout::Layout;
+
+use crate::harness::{Run, Sandbox};
+
+/// A command and what it promises.
+pub(super) struct Task {
+    pub(super) words: &'static [&'static str],
+    /// The tag that it makes, changes or removes.
+    tag: Option<&'static str>,
+    promise: fn(&Sandbox) -> bool,
+    /// Whether it may find its own work done already, and says so.
+    once: bool,
+}
+
+pub(super) const INIT: Task = Task {
+    words: &["init", "--layout=new"],
+    tag: None,
+    promise: |sandbox| Layout::open(sandbox.path("new")).is_ok_and(|new| new.index().is_ok()),
+    once: true,
+};
+pub(super) const NEW: Task = Task {
+    words: &["new", "--image=img:new"],
+    tag: Some("new"),
+    promise: |sandbox| tags(sandbox).contains_key("new"),
+    once: false,
+};
+pub(super) const CONFIG: Task = Task {
+    words: &["config", "--image=img:two", "--author=somebody"],
+    tag: Some("two"),
+    promise: |sandbox| sandbox.config("two")["author"] == "somebody",
+    once: false,
+};
+pub(super) const TAG: Task = Task {
+    words: &["tag", "--image=img:two", "one"],
+    tag: Some("one"),
+    promise: |sandbox| tags(sandbox)["one"] == tags(sandbox)["two"],
+    once: false,
+};
+pub(super) const REMOVE: Task = Task {
+    words: &["rm", "--image=img:one"],
+    tag: Some("one"),
+    promise: |sandbox| !tags(sandbox).contains_key("one"),
+    once: false,
+};
+pub(super) const GC: Task = Task {
+    words: &["gc", "--layout=img"],
+    tag: None,
+    promise: |sandbox| blobs(sandbox) == reachable(sandbox),
+    once: false,
+};
+pub(super) const REPACK: Task = Task {
+    words: &["repack", "--image=img:three", "bundle"],
+    tag: Some("three"),
+    promise: |sandbox| layers(sandbox, "three") == Some(3),
+    once: false,
+};
+pub(super) const REFRESH: Task = Task {
+    words: &["repack", "--refresh-bundle", "--image=img:two", "bundle"],
+    tag: Some("two"),
+    promise: |sandbox| layers(sandbox, "two") == Some(3),
+    once: false,
+};
+/// Nothing changes but the bundle's own files, all of which keep their names.
+pub(super) const REFRESH_IN_PLACE: Task = Task {
+    words: &[
+        "repack",
+        "--refresh-bundle",
+        "--no-history",
+        "--image=img:two",
+        "--mask-path=etc",
+        "--mask-path=usr",
+        "bundle",
+    ],
+    tag: Some("two"),
+    promise: |sandbox| layers(sandbox, "two") == Some(2),
+    once: false,
+};
+pub(super) const UNPACK: Task = Task {
+    words: &["unpack", "--image=img:two", "fresh"],
+    tag: None,
+    promise: |sandbox| bundle_is_whole(sandbox, "fresh"),
+    once: true,
+};
+
+/// Makes the scene.
+pub(super) fn scene() -> Sandbox {
+    let sandbox = Sandbox::with_image();
+    sandbox.umoci(&["tag", "--image=img", "one"]).succeeds();
+    sandbox.umoci(&["rm", "--image=img"]).succeeds();
+    sandbox.umoci(&["unpack", "--image=img:one", "bundle"]).succeeds();
+    let rootfs = sandbox.path("bundle/rootfs");
+    fill(&rootfs);
+    sandbox.umoci(&["repack", "--refresh-bundle", "--image=img:two", "bundle"]).succeeds();
+    change(&rootfs);
+    sandbox.umoci(&["repack", "--refresh-bundle", "--image=img:two", "bundle"]).succeeds();
+    // What the next repack is to find.
+    std::fs::write(rootfs.join("etc/hosts"), "127.0.0.1 localhost\n").unwrap();
+    std::fs::remove_file(rootfs.join("usr/bin/alias")).unwrap();
+    sandbox
+}
+
+fn fill(rootfs: &Path) {
+    for directory in ["usr/bin", "etc", "dev", "var/lib/empty"] {
+        std::fs::create_dir_all(rootfs.join(directory)).unwrap();
+    }
+    let big: Vec<u8> =
+        (0..700_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    std::fs::write(rootfs.join("usr/bin/tool"), big).unwrap();
+    std::fs::write(rootfs.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
+    std::fs::hard_link(rootfs.join("usr/bin/tool"), rootfs.join("usr/bin/alias")).unwrap();
+    symlink("usr/bin", rootfs.join("bin")).unwrap();
+    std::os::unix::fs::chown(rootfs.join("etc/passwd"), Some(7), Some(8)).unwrap();
+    run("mkfifo", &[rootfs.join("dev/fifo").to_str().unwrap()]);
+    run("mknod", &[rootfs.join("dev/null").to_str().unwrap(), "c", "1", "3"]);
+    // Not every temporary directory can hold attributes.
+    let _ = std::fs::File::open(rootfs.join("etc/passwd"))
+        .and_then(|file| xattr::FileExt::set_xattr(&file, "user.note", b"x"));
+}
+
+fn change(rootfs: &Path) {
+    std::fs::remove_dir(rootfs.join("var/lib/empty")).unwrap();
+    std::fs::remove_file(rootfs.join("bin")).unwrap();
+    std::fs::create_dir(rootfs.join("bin")).unwrap();
+    std::fs::write(rootfs.join("bin/sh"), "#!").unwrap();
+}
+
+fn run(program: &str, words: &[&str]) {
+    assert!(Command::new(program).args(words).status().unwrap().success(), "{program}");
+}
+
+/// A copy of a sandbox.
+pub(super) fn copy(scene: &Sandbox) -> Sandbox {
+    let copy = Sandbox::new();
+    copy_into(scene, &copy);
+    copy
+}
+
+/// Copies what is in a sandbox.
+pub(super) fn copy_into(scene: &Sandbox, sandbox: &Sandbox) {
+    let from = format!("{}/.", scene.path("").display());
+    run("cp", &["-a", &from, sandbox.path("").to_str().unwrap()]);
+}
+
+/// All tags with the digests of what they mean, each verified to its last layer.
+#[track_caller]
+pub(super) fn tags(sandbox: &Sandbox) -> BTreeMap<String, String> {
+    let layout = Layout::open(sandbox.path("img")).unwrap();
+    let names = layout.references().unwrap().into_iter();
+    names
+        .map(|name| {
+            let path = layout.resolve(&name.parse().unwrap()).unwrap();
+            let digest = path.root().digest.to_string();
+            let image = Image::load(&layout, path).unwrap();
+            for (layer, _) in image.layers() {
+                layout.blob(layer).unwrap().verify().unwrap();
+            }
+            (name, digest)
+        })
+        .collect()
+}
+
+fn layers(sandbox: &Sandbox, tag: &str) -> Option<usize> {
+    if !tags(sandbox).contains_key(tag) {
+        return None;
+    }
+    sandbox.manifest("img", tag).1["layers"].as_array().map(Vec::len)
+}
+
+fn blobs(sandbox: &Sandbox) -> BTreeSet<String> {
+    names(sandbox, "img/blobs/sha256")
+}
+
+fn reachable(sandbox: &Sandbox) -> BTreeSet<String> {
+    let layout = Layout::open(sandbox.path("img")).unwrap();
+    let mut found = BTreeSet::new();
+    umoci::layout::walk(&layout, layout.index().unwrap().manifests, |descriptor| {
+        found.insert(descriptor.digest.hex().to_owned());
+        Ok(())
+    })
+    .unwrap();
+    found
+}
+
+/// The names in a directory; none if it is not there.
+pub(super) fn names(sandbox: &Sandbox, directory: &str) -> BTreeSet<String> {
+    let Ok(entries) = std::fs::read_dir(sandbox.path(directory)) else { return BTreeSet::new() };
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn bundle_is_whole(sandbox: &Sandbox, bundle: &str) -> bool {
+    let names = names(sandbox, bundle);
+    let has = |name: &str| names.iter().any(|found| found.ends_with(name));
+    ["rootfs", "config.json", "umoci.json", ".mtree"].into_iter().all(has)
+        && std::fs::read(sandbox.path(bundle).join("rootfs/bin/sh")).is_ok_and(|sh| sh == b"#!")
+}
+
+impl Task {
+    /// Asserts all that holds after the command has ended somehow, and that it can be
+    /// run again and what it left behind can be removed. `run` is `None` if it was killed.
+    #[track_caller]
+    pub(super) fn check(
+        &self,
+        before: &BTreeMap<String, String>,
+        sandbox: &Sandbox,
+        run: Option<&Run>,
+    ) {
+        let words = self.words;
+        self.check_tags(before, sandbox);
+        if let Some(run) = run {
+            if run.status() == Some(0) {
+                assert!((self.promise)(sandbox), "{words:?} said it was done");
+            } else {
+                assert_eq!(run.status(), Some(1), "{}", run.stderr());
+                self.nothing_half_there(sandbox);
+            }
+        }
+        let again = sandbox.umoci(self.words);
+        if self.once && again.status() != Some(0) {
+            again.fails_with("already exists");
+        } else {
+            again.succeeds();
+        }
+        assert!((self.promise)(sandbox), "{words:?} run again");
+        self.check_tags(before, sandbox);
+        self.check_garbage(sandbox);
+    }
+
+    #[track_caller]
+    fn check_tags(&self, before: &BTreeMap<String, String>, sandbox: &Sandbox) {
+        let now = tags(sandbox);
+        for (name, digest) in before {
+            if Some(name.as_str()) != self.tag {
+                assert_eq!(now.get(name), Some(digest), "{name}");
+            }
+        }
+        for name in now.keys() {
+            assert!(before.contains_key(name) || Some(name.as_str()) == self.tag, "{name}");
+        }
+    }
+
+    /// After a failure of which the command could tell, it has cleaned up.
+    #[track_caller]
+    fn nothing_half_there(&self, sandbox: &Sandbox) {
+        assert_eq!(names(sandbox, "fresh"), BTreeSet::new(), "{:?}", self.words);
+        // What was renamed to its place in whole stays, though its directory could not be synced.
+        assert!(!sandbox.path("new").exists() || (INIT.promise)(sandbox));
+        self.nothing_temporary(sandbox);
+    }
+
+    #[track_caller]
+    fn nothing_temporary(&self, sandbox: &Sandbox) {
+        let is_temporary = |name: &&String| name.starts_with(".umoci-") || name.contains(".tmp-");
+        for directory in ["", "img", "bundle", "fresh"] {
+            let names = names(sandbox, directory);
+            let left = names.iter().find(is_temporary);
+            assert_eq!(left, None, "in {directory:?} after {:?}", self.words);
+        }
+    }
+
+    #[track_caller]
+    fn check_garbage(&self, sandbox: &Sandbox) {
+        sandbox.umoci(GC.words).succeeds_silently();
+        assert_eq!(blobs(sandbox), reachable(sandbox), "{:?}", self.words);
+        self.nothing_temporary(sandbox);
+    }
+}
+
+/// A failure is said in one line; warnings and a hint may come with it.
+#[track_caller]
+pub(super) fn says_one_error(run: &Run) {
+    let stderr = run.stderr();
+    let more = ["umoci: hint: ", "umoci: warn: "];
+    let lines = stderr.lines().filter(|line| !more.iter().any(|kind| line.starts_with(kind)));
+    let lines: Vec<&str> = lines.collect();
+    assert!(matches!(lines[..], [line] if line.starts_with("umoci: ")), "{stderr}");
+}
