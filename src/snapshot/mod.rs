@@ -13,6 +13,7 @@ mod hardlink;
 mod mask;
 mod mtree;
 mod stat_index;
+mod validate;
 pub(crate) mod vis;
 mod walk;
 
@@ -22,6 +23,7 @@ pub use entry::{Snapshot, SnapshotEntry};
 pub use mask::Masks;
 pub use mtree::{MtreeHeader, MtreeWriter, read_mtree};
 pub use stat_index::StatIndex;
+pub use validate::{Difference, Finding, Keyword, ValidateOptions, validate};
 
 #[cfg(test)]
 mod tests;

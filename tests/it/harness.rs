@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use umoci::layer::compress::{Compression, Decoder};
 use umoci::oci::{Algorithm, Digest};
 
 /// An id of nobody in particular, for runs as an ordinary user.
@@ -71,6 +72,16 @@ impl Sandbox {
     /// Runs another program.
     pub(crate) fn peer<S: AsRef<OsStr>>(&self, path: &Path, words: &[S]) -> Run {
         Run::of(&mut self.program(path, words))
+    }
+
+    /// Runs a script of the shell that finds the program as `umoci`, and stops at its first failure.
+    pub(crate) fn shell(&self, script: &str) -> Run {
+        let own = Path::new(env!("CARGO_BIN_EXE_umoci")).parent().unwrap().to_owned();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::iter::once(own).chain(std::env::split_paths(&path));
+        let script = format!("set -euo pipefail\n{script}");
+        let mut command = self.program("bash", &["-c", &script]);
+        Run::of(command.env("PATH", std::env::join_paths(path).unwrap()))
     }
 
     /// Runs the program as an ordinary user. Needs root.
@@ -162,6 +173,30 @@ impl Sandbox {
         (digest, manifest)
     }
 
+    /// The layers of the image that a tag of a layout means, as plain tar streams.
+    pub(crate) fn layers(&self, layout: &str, tag: &str) -> Vec<Vec<u8>> {
+        let (_, manifest) = self.manifest(layout, tag);
+        let layer = |descriptor: &Value| {
+            let blob = self.blob_of(layout, descriptor["digest"].as_str().unwrap());
+            let media_type = descriptor["mediaType"].as_str().unwrap();
+            let compression = Compression::from_media_type(media_type).unwrap();
+            let mut plain = Vec::new();
+            Decoder::new(&blob[..], compression).unwrap().read_to_end(&mut plain).unwrap();
+            plain
+        };
+        manifest["layers"].as_array().unwrap().iter().map(layer).collect()
+    }
+
+    /// The names of the members of an image's topmost layer.
+    pub(crate) fn top_members(&self, layout: &str, tag: &str) -> Vec<String> {
+        let top = self.layers(layout, tag).pop().unwrap();
+        let mut archive = tar::Archive::new(&top[..]);
+        let name = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {
+            entry.unwrap().path_bytes().escape_ascii().to_string()
+        };
+        archive.entries().unwrap().map(name).collect()
+    }
+
     /// The bytes of the configuration of the image that a tag of a layout means.
     pub(crate) fn config_bytes(&self, layout: &str, tag: &str) -> Vec<u8> {
         let (_, manifest) = self.manifest(layout, tag);
@@ -171,6 +206,25 @@ impl Sandbox {
     /// The configuration of an image of the layout `img`.
     pub(crate) fn config(&self, tag: &str) -> Value {
         serde_json::from_slice(&self.config_bytes("img", tag)).unwrap()
+    }
+}
+
+/// Writes a file with the directories above it.
+pub(crate) fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) {
+    std::fs::create_dir_all(path.as_ref().parent().unwrap()).unwrap();
+    std::fs::write(path, contents).unwrap();
+}
+
+/// Sets a file's permission bits.
+pub(crate) fn set_mode(path: impl AsRef<Path>, mode: u32) {
+    std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+}
+
+/// Gives everything in a tree the same age, in seconds since the epoch.
+pub(crate) fn set_times(top: &Path, seconds: i64) {
+    let time = filetime::FileTime::from_unix_time(seconds, 0);
+    for entry in walkdir::WalkDir::new(top).contents_first(true) {
+        filetime::set_symlink_file_times(entry.unwrap().path(), time, time).unwrap();
     }
 }
 

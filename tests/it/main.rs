@@ -12,8 +12,11 @@ mod config;
 mod failures;
 mod harness;
 mod help;
+mod insert;
 mod interrupted;
 mod layouts;
+mod raw;
+mod reported_bugs;
 mod rootless;
 mod stat;
 

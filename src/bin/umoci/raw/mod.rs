@@ -2,6 +2,7 @@
 //! `umoci raw`: the steps of other commands, each for itself.
 
 mod add_layer;
+mod mtree_validate;
 mod runtime_config;
 mod unpack;
 
@@ -19,6 +20,8 @@ pub(crate) enum Command {
     #[command(visible_alias = "config")]
     RuntimeConfig(runtime_config::Args),
     Unpack(unpack::Args),
+    #[command(hide = true)]
+    MtreeValidate(mtree_validate::Args),
 }
 
 impl Command {
@@ -27,6 +30,7 @@ impl Command {
             Self::AddLayer(args) => add_layer::run(args),
             Self::RuntimeConfig(args) => runtime_config::run(args),
             Self::Unpack(args) => unpack::run(args),
+            Self::MtreeValidate(args) => mtree_validate::run(args),
         }
     }
 }
