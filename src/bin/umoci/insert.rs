@@ -10,6 +10,7 @@ use umoci::image::{Image, ImageEditor, InsertOptions, Insertion, LayerOptions, L
 use crate::args::{self, CompressArgs, HistoryArgs, HistoryDefaults, IdMapArgs, ImageArg, TagArg};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
+use crate::interrupt;
 use crate::publish::publish;
 
 /// insert content into an image
@@ -67,6 +68,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
     let layout = target.layout()?;
     let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
+    let writer = layout.writer().context("write image")?;
     let options = InsertOptions {
         layer: LayerOptions {
             compression,
@@ -76,8 +78,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         },
         latest: clock.source_date_epoch,
         owners,
+        interrupt: interrupt::watch(),
     };
-    let writer = layout.writer().context("write image")?;
     let mut editor = ImageEditor::new(&writer, image);
     umoci::image::insert(&mut editor, &insertion, &place, &options)
         .context("add diff layer")
