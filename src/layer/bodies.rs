@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use sha2::{Digest as _, Sha256};
@@ -82,7 +82,36 @@ pub(crate) struct Bodies<'scope> {
     queue: SyncSender<Job>,
     workers: Vec<ScopedJoinHandle<'scope, Sums>>,
     failure: Arc<Failure>,
+    pending: Arc<Pending>,
     next: BodyId,
+}
+
+/// How many files are not finished yet.
+#[derive(Default)]
+struct Pending {
+    count: Mutex<usize>,
+    none: Condvar,
+}
+
+impl Pending {
+    fn add(&self) {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    }
+
+    fn done(&self) {
+        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.none.notify_all();
+        }
+    }
+
+    fn wait(&self) {
+        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        while *count > 0 {
+            count = self.none.wait(count).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
 }
 
 /// The first error of any worker.
@@ -121,11 +150,18 @@ impl<'scope> Bodies<'scope> {
         let (queue, jobs) = mpsc::sync_channel(QUEUE);
         let jobs = Arc::new(Mutex::new(jobs));
         let failure = Arc::new(Failure::default());
-        let worker = || Worker { jobs: jobs.clone(), fs, digests, failure: failure.clone() };
+        let pending = Arc::new(Pending::default());
+        let worker = || Worker {
+            jobs: jobs.clone(),
+            fs,
+            digests,
+            failure: failure.clone(),
+            pending: pending.clone(),
+        };
         let workers = (0..workers).map(|_| worker());
         let workers = workers.map(|worker| start_thread(scope, || worker.run()));
         let workers = workers.collect::<Result<_>>()?;
-        Ok(Self { queue, workers, failure: failure.clone(), next: 0 })
+        Ok(Self { queue, workers, failure: failure.clone(), pending: pending.clone(), next: 0 })
     }
 
     /// Hands a file over and gives the number under which its digest will be found.
@@ -133,6 +169,7 @@ impl<'scope> Bodies<'scope> {
         self.failure.check()?;
         let id = self.next;
         self.next = id.checked_add(1).ok_or_else(|| Error::invalid("too many files"))?;
+        self.pending.add();
         if self.queue.send(Job { id, new, body }).is_err() {
             return Err(Error::new(
                 ErrorKind::Io,
@@ -146,6 +183,12 @@ impl<'scope> Bodies<'scope> {
     pub(crate) fn stream(&mut self, new: NewFile) -> Result<(BodyId, Sender<Piece>)> {
         let (pieces, body) = mpsc::channel();
         Ok((self.write(new, Body::Stream(body))?, pieces))
+    }
+
+    /// Waits until all files that have been handed over are finished.
+    pub(crate) fn settle(&self) -> Result<()> {
+        self.pending.wait();
+        self.failure.check()
     }
 
     /// Fails when a worker has failed; [`Bodies::finish`] says how.
@@ -174,6 +217,7 @@ struct Worker<'env> {
     fs: &'env dyn FsOps,
     digests: FileDigests,
     failure: Arc<Failure>,
+    pending: Arc<Pending>,
 }
 
 impl Worker<'_> {
@@ -181,15 +225,15 @@ impl Worker<'_> {
     fn run(self) -> Sums {
         let mut sums = Vec::new();
         while let Some(job) = self.next() {
-            if self.failure.failed.load(Ordering::Acquire) {
-                continue;
+            if !self.failure.failed.load(Ordering::Acquire) {
+                let path = job.new.path.clone();
+                match self.fill(job) {
+                    Ok(Some(sum)) => sums.push(sum),
+                    Ok(None) => {}
+                    Err(error) => self.failure.set(error.context(format!("unpack entry: {path}"))),
+                }
             }
-            let path = job.new.path.clone();
-            match self.fill(job) {
-                Ok(Some(sum)) => sums.push(sum),
-                Ok(None) => {}
-                Err(error) => self.failure.set(error.context(format!("unpack entry: {path}"))),
-            }
+            self.pending.done();
         }
         sums
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Root filesystems on disk, reached by directory handles only.
 
+mod capability;
 mod metadata;
 mod native;
 mod ops;
@@ -13,6 +14,7 @@ mod sys;
 mod xattr;
 
 pub use crate::idmap::Owner;
+pub use capability::{capability_to_container, capability_to_host};
 pub use metadata::{Device, FileTime, Identity, Kind, Metadata, Stat, Xattr};
 pub use native::Native;
 pub use ops::{Change, Dir, DirEntry, FsOps};

@@ -87,6 +87,9 @@ pub trait FsOps: fmt::Debug + Send + Sync {
     fn create_symlink(&self, target: &[u8], dir: &Dir, name: Name<'_>) -> io::Result<()>;
 
     /// Gives an existing inode a second name.
+    ///
+    /// # Errors
+    /// `Unsupported` when a copy should take the link's place.
     fn create_link(
         &self,
         from: &Dir,
@@ -127,6 +130,12 @@ pub trait FsOps: fmt::Debug + Send + Sync {
 
     /// Reads all extended attributes of an open directory, sorted.
     fn dir_xattrs(&self, dir: &Dir) -> io::Result<Vec<Xattr>>;
+
+    /// Tells what a name is and which attributes it has, in the terms of a
+    /// [`Change`]: a decorator gives what it was told, not what it made of that.
+    fn meant(&self, dir: &Dir, name: Name<'_>) -> io::Result<(Stat, Vec<Xattr>)> {
+        Ok((self.stat(dir, name)?, self.xattrs(dir, name)?))
+    }
 }
 
 /// What [`FsOps`] is to set on an inode.

@@ -92,21 +92,43 @@ impl Sandbox {
 
     /// The program for an ordinary user, not yet started. Needs root.
     pub(crate) fn command_of_ordinary_user(&self, words: &[&str]) -> Command {
+        let mut command = self.program(self.copy_for_others(), words);
+        command.uid(ORDINARY_USER).gid(ORDINARY_USER);
+        command
+    }
+
+    /// A copy of the program that anybody may run.
+    pub(crate) fn copy_for_others(&self) -> PathBuf {
         // Where the program was built need not be open to others.
         let copy = self.path("umoci-for-others");
         if !copy.exists() {
             std::fs::copy(env!("CARGO_BIN_EXE_umoci"), &copy).unwrap();
         }
-        let mut command = self.program(&copy, words);
+        copy
+    }
+
+    /// Another program, not yet started.
+    pub(crate) fn peer_as_root(&self, path: &Path, words: &[&str]) -> Command {
+        self.program(path, words)
+    }
+
+    /// Another program for an ordinary user, not yet started. Needs root.
+    pub(crate) fn peer_of_ordinary_user(&self, path: &Path, words: &[&str]) -> Command {
+        let mut command = self.program(path, words);
         command.uid(ORDINARY_USER).gid(ORDINARY_USER);
         command
     }
 
     /// Makes a file or directory an ordinary user's, with all that is in it. Needs root.
     pub(crate) fn give_to_ordinary_user(&self, name: &str) {
+        self.give_to(name, ORDINARY_USER);
+    }
+
+    /// Makes a file or directory somebody's, with all that is in it. Needs root.
+    pub(crate) fn give_to(&self, name: &str, id: u32) {
         for entry in walkdir::WalkDir::new(self.path(name)) {
             let path = entry.unwrap().into_path();
-            std::os::unix::fs::lchown(path, Some(ORDINARY_USER), Some(ORDINARY_USER)).unwrap();
+            std::os::unix::fs::lchown(path, Some(id), Some(id)).unwrap();
         }
     }
 

@@ -10,6 +10,7 @@ use umoci::image::{Image, ImageEditor, InsertOptions, Insertion, LayerOptions, L
 use crate::args::{self, CompressArgs, HistoryArgs, HistoryDefaults, IdMapArgs, ImageArg, TagArg};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
+use crate::interrupt;
 use crate::progress;
 use crate::publish::{publish, until_unchanged};
 
@@ -76,6 +77,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         },
         latest: clock.source_date_epoch,
         owners,
+        interrupt: interrupt::watch(),
     };
     until_unchanged(|| {
         let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::parents::Parent;
 use super::{Applier, Place};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::rootfs::{Kind, Name, RootPath};
+use crate::rootfs::{Change, Kind, Metadata, Name, RootPath, Stat, is_host_label};
 
 /// A hard link that waits for its target.
 #[derive(Debug)]
@@ -83,11 +83,40 @@ impl Applier<'_, '_> {
         match made {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                self.copy(&target, place).with_context(|| format!("copy {}", target.path))?;
+            }
             Err(error) => return Err(self.explain(&target, error)),
         }
         let mark = self.ledger.get(&target.path).unwrap_or_default();
         self.ledger.insert(place.path.clone(), mark.body, mark.has_xattrs);
         Ok(true)
+    }
+
+    /// Where there can be no links: another inode with the same contents and metadata.
+    fn copy(&mut self, target: &Target<'_>, place: &Place<'_>) -> Result<()> {
+        self.bodies.settle()?;
+        let (from, dir) = (&target.parent.dir, &place.parent.dir);
+        let (stat, mut xattrs) = self.fs.meant(from, target.name)?;
+        xattrs.retain(|xattr| !is_host_label(&xattr.name));
+        let Stat { owner, mode, atime, mtime, kind, .. } = stat;
+        let metadata = Metadata { owner, mode, atime, mtime, xattrs };
+        let clear_xattrs = place.parent.inherits_xattrs;
+        let change = Change { metadata: &metadata, kind, clear_xattrs };
+        match kind {
+            Kind::File => {
+                let mut source = self.fs.open_file(from, target.name)?;
+                let mut file = self.fs.create_file(dir, place.name)?;
+                io::copy(&mut source, &mut file)?;
+                return Ok(self.fs.set_file_metadata(&file, &change)?);
+            }
+            Kind::Symlink => {
+                let leads_to = self.fs.read_link(from, target.name)?;
+                self.fs.create_symlink(&leads_to, dir, place.name)?;
+            }
+            _ => self.fs.create_node(dir, place.name, kind, stat.device)?,
+        }
+        Ok(self.fs.set_node_metadata(dir, place.name, &change)?)
     }
 
     fn target<'n>(&mut self, path: &'n RootPath) -> Result<Option<Target<'n>>> {

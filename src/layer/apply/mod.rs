@@ -27,8 +27,8 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::idmap::IdMaps;
 use crate::progress::Progress;
 use crate::rootfs::{
-    Change, Device, FsOps, Kind, Metadata, Name, Removed, RootPath, Xattr, is_host_label,
-    remove_all, remove_unless, resolve,
+    Change, Device, FsOps, Kind, Metadata, Name, Removed, RootPath, Xattr, capability_to_host,
+    is_host_label, remove_all, remove_unless, resolve,
 };
 
 /// Up to this size a file is handed over in one piece, in bytes.
@@ -348,7 +348,7 @@ impl Applier<'_, '_> {
             mode: entry.mode,
             atime: entry.atime.unwrap_or(entry.mtime),
             mtime: entry.mtime,
-            xattrs: settable(entry.xattrs),
+            xattrs: settable(entry.xattrs, &self.options.maps),
         })
     }
 
@@ -359,8 +359,9 @@ impl Applier<'_, '_> {
     }
 }
 
-/// Leaves out what only the host decides.
-fn settable(mut xattrs: Vec<Xattr>) -> Vec<Xattr> {
+/// Leaves out what only the host decides, and makes capabilities those of the container's root.
+fn settable(mut xattrs: Vec<Xattr>, maps: &IdMaps) -> Vec<Xattr> {
+    xattrs.iter_mut().for_each(|xattr| capability_to_host(xattr, &maps.uid));
     xattrs.retain(|xattr| {
         let own = !is_host_label(&xattr.name);
         if !own {

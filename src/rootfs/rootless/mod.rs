@@ -164,14 +164,11 @@ impl<F: FsOps> Rootless<F> {
     }
 
     /// What a name is meant to be.
-    fn meant(
+    fn meant_stat(
         &self,
         stat: Stat,
         attribute: impl Fn() -> io::Result<Option<Vec<u8>>>,
     ) -> io::Result<Stat> {
-        if self.options.view == View::Disk {
-            return Ok(stat);
-        }
         let mut meant = stat;
         let emulated = self.emulated(stat.identity).unwrap_or_default();
         if let Some(node) = emulated.node.filter(|_| stat.kind == Kind::File && stat.size == 0) {
@@ -203,9 +200,6 @@ impl<F: FsOps> Rootless<F> {
         stat: impl FnOnce() -> io::Result<Stat>,
         mut xattrs: Vec<Xattr>,
     ) -> io::Result<Vec<Xattr>> {
-        if self.options.view == View::Disk {
-            return Ok(xattrs);
-        }
         if self.options.ownership == Ownership::Record {
             xattrs.retain(|xattr| *xattr.name != *OWNER_ATTRIBUTE);
         } else if xattrs.iter().any(|xattr| *xattr.name == *OWNER_ATTRIBUTE) {
@@ -224,6 +218,11 @@ impl<F: FsOps> Rootless<F> {
         }
         xattrs.sort_unstable();
         Ok(xattrs)
+    }
+
+    fn owner_attribute(&self, dir: &Dir, name: Name<'_>) -> io::Result<Option<Vec<u8>>> {
+        let target = XattrTarget::Name(dir.as_file(), name.as_os_str());
+        self.at(dir, name, || xattr::read(target, OWNER_ATTRIBUTE))
     }
 
     /// An empty file in the place of a device, with a note of what it stands for.
@@ -264,14 +263,21 @@ impl<F: FsOps> FsOps for Rootless<F> {
 
     fn stat(&self, dir: &Dir, name: Name<'_>) -> io::Result<Stat> {
         let stat = self.in_dir(dir, || self.inner.stat(dir, name))?;
-        let target = XattrTarget::Name(dir.as_file(), name.as_os_str());
-        self.meant(stat, || self.at(dir, name, || xattr::read(target, OWNER_ATTRIBUTE)))
+        match self.options.view {
+            View::Disk => Ok(stat),
+            View::Image => self.meant_stat(stat, || self.owner_attribute(dir, name)),
+        }
     }
 
     fn stat_dir(&self, dir: &Dir) -> io::Result<Stat> {
         let stat = self.in_dir(dir, || self.inner.stat_dir(dir))?;
         let target = XattrTarget::Open(dir.as_file());
-        self.meant(stat, || self.in_dir(dir, || xattr::read(target, OWNER_ATTRIBUTE)))
+        match self.options.view {
+            View::Disk => Ok(stat),
+            View::Image => {
+                self.meant_stat(stat, || self.in_dir(dir, || xattr::read(target, OWNER_ATTRIBUTE)))
+            }
+        }
     }
 
     fn read_link(&self, dir: &Dir, name: Name<'_>) -> io::Result<Vec<u8>> {
@@ -294,8 +300,6 @@ impl<F: FsOps> FsOps for Rootless<F> {
         self.in_dir(dir, || self.inner.create_symlink(target, dir, name))
     }
 
-    /// # Errors
-    /// `Unsupported` when the link is refused and a copy should take its place.
     fn create_link(
         &self,
         from: &Dir,
@@ -367,12 +371,27 @@ impl<F: FsOps> FsOps for Rootless<F> {
 
     fn xattrs(&self, dir: &Dir, name: Name<'_>) -> io::Result<Vec<Xattr>> {
         let xattrs = self.at(dir, name, || self.inner.xattrs(dir, name))?;
-        self.meant_xattrs(|| self.in_dir(dir, || self.inner.stat(dir, name)), xattrs)
+        match self.options.view {
+            View::Disk => Ok(xattrs),
+            View::Image => {
+                self.meant_xattrs(|| self.in_dir(dir, || self.inner.stat(dir, name)), xattrs)
+            }
+        }
     }
 
     fn dir_xattrs(&self, dir: &Dir) -> io::Result<Vec<Xattr>> {
         let xattrs = self.in_dir(dir, || self.inner.dir_xattrs(dir))?;
-        self.meant_xattrs(|| self.inner.stat_dir(dir), xattrs)
+        match self.options.view {
+            View::Disk => Ok(xattrs),
+            View::Image => self.meant_xattrs(|| self.inner.stat_dir(dir), xattrs),
+        }
+    }
+
+    fn meant(&self, dir: &Dir, name: Name<'_>) -> io::Result<(Stat, Vec<Xattr>)> {
+        let stat = self.in_dir(dir, || self.inner.stat(dir, name))?;
+        let xattrs = self.at(dir, name, || self.inner.xattrs(dir, name))?;
+        let meant = self.meant_stat(stat, || self.owner_attribute(dir, name))?;
+        Ok((meant, self.meant_xattrs(|| Ok(stat), xattrs)?))
     }
 }
 

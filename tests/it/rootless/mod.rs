@@ -3,7 +3,9 @@
 //! or an interruption gets in the way.
 
 mod access;
+mod filesystem;
 mod interrupt;
 mod namespace;
+mod peers;
 mod round_trip;
 mod scene;

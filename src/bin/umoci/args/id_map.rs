@@ -62,7 +62,7 @@ impl IdMapArgs {
     /// Who owns what is packed.
     pub(crate) fn owners(&self) -> Result<Owners> {
         let maps = self.maps()?;
-        Ok(if self.rootless { Owners::Root } else { Owners::Mapped(maps) })
+        Ok(if self.rootless { Owners::OfImage } else { Owners::Mapped(maps) })
     }
 }
 
