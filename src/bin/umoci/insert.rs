@@ -10,7 +10,7 @@ use umoci::image::{Image, ImageEditor, InsertOptions, Insertion, LayerOptions, L
 use crate::args::{self, CompressArgs, HistoryArgs, HistoryDefaults, IdMapArgs, ImageArg, TagArg};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
-use crate::publish::publish;
+use crate::publish::update;
 
 /// insert content into an image
 ///
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     umoci::image::insert(&mut editor, &insertion, &place, &options)
         .context("add diff layer")
         .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
-    publish(&writer, editor, &tag)
+    update(&writer, editor, &tag)
 }
 
 impl Args {
