@@ -177,6 +177,11 @@ fn the_history_tells_of_it() {
     assert_eq!(sandbox.config("latest"), before);
     insert(&sandbox, &[time, "--history.author=x", "--history.comment=", "tree/a", "/a"]);
     assert_eq!(sandbox.config("new")["history"][0]["author"], json!("x"));
+    let words = ["--verbose", "insert", "--image=img", "--tag=new", "tree/a", "/a"];
+    let told = sandbox.umoci(&words).stderr();
+    let (digest, _) = sandbox.manifest("img", "new");
+    assert!(told.contains(&format!("new image manifest created: {digest}\n")), "{told}");
+    assert!(told.ends_with("updated tag for image manifest: new\n"), "{told}");
     let run = sandbox.umoci(&["insert", "--no-history", "tree/a", "/a", "--image", "img"]);
     run.succeeds();
     assert!(run.stderr().contains("warn: new layer has no history entry"), "{}", run.stderr());

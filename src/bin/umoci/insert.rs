@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
 use crate::progress;
-use crate::publish::{publish, until_unchanged};
+use crate::publish::{until_unchanged, update};
 
 /// insert content into an image
 ///
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         progress::shown(&options.layer.progress, insert)
             .context("add diff layer")
             .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
-        publish(&writer, editor, &tag)
+        update(&writer, editor, &tag)
     })
 }
 

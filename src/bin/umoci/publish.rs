@@ -14,11 +14,23 @@ const ATTEMPTS: u32 = 100;
 /// Stores a changed image, and lets `tag` name it. If that is the tag of the
 /// image before the change, it must still be.
 pub(crate) fn publish(writer: &LayoutWriter, editor: ImageEditor<'_>, tag: &RefName) -> Outcome {
+    let path = store(writer, editor, tag)?;
+    tell(&path, tag);
+    Ok(())
+}
+
+/// As [`publish`], in the words of commands that say "updated".
+pub(crate) fn update(writer: &LayoutWriter, editor: ImageEditor<'_>, tag: &RefName) -> Outcome {
+    tell_manifest(&store(writer, editor, tag)?);
+    log::info!("updated tag for image manifest: {tag}");
+    Ok(())
+}
+
+fn store(writer: &LayoutWriter, editor: ImageEditor<'_>, tag: &RefName) -> Outcome<DescriptorPath> {
     let base = editor.base().root().clone();
     let path = editor.commit().context("commit mutated image")?;
     rename(writer, tag, &base, path.root().clone()).context("add new tag")?;
-    tell(&path, tag);
-    Ok(())
+    Ok(path)
 }
 
 fn rename(
@@ -49,7 +61,11 @@ pub(crate) fn until_unchanged(change: impl Fn() -> Outcome) -> Outcome {
 
 /// Tells what was made, and what it is called.
 pub(crate) fn tell(path: &DescriptorPath, tag: &RefName) {
+    tell_manifest(path);
+    log::info!("created new tag for image manifest: {tag}");
+}
+
+fn tell_manifest(path: &DescriptorPath) {
     let digests: Vec<String> = path.walk().iter().map(|step| step.digest.to_string()).collect();
     log::info!("new image manifest created: {}", digests.join("->"));
-    log::info!("created new tag for image manifest: {tag}");
 }
