@@ -236,6 +236,11 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// A run that somebody else has watched.
+    pub(crate) fn watched(command: &Command, output: Output) -> Self {
+        Self { line: format!("{command:?}"), output }
+    }
+
     /// Runs a command.
     pub(crate) fn of(command: &mut Command) -> Self {
         Self { line: format!("{command:?}"), output: command.output().unwrap() }

@@ -12,6 +12,7 @@ mod config;
 mod failures;
 mod harness;
 mod help;
+mod hostile;
 mod insert;
 mod interrupted;
 mod layouts;

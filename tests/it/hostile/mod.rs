@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Images, layouts and bundles that lie. Each is refused in one line that
+//! leaves nothing behind, or does only what it may; what lies outside stays as
+//! it is; nothing hangs, panics or grows.
+
+mod archive;
+mod arena;
+mod attributes;
+mod bundles;
+mod compression;
+mod configurations;
+mod descriptors;
+mod dialects;
+mod indexes;
+mod names;
+mod numbers;
+mod races;
+mod whiteouts;
+mod writers;
