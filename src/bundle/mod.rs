@@ -6,6 +6,7 @@ mod emulation;
 pub mod metadata;
 pub mod passwd;
 mod record;
+mod renew;
 mod repack;
 mod runtime_config;
 pub mod runtime_spec;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::passwd::{Accounts, User};
 use super::runtime_spec::{Host, RuntimeSpecOptions, runtime_spec};
-use super::staging::BundleDir;
+use super::staging::{BundleDir, Use};
 use crate::error::{Context, Error, Result};
 use crate::idmap::IdMaps;
 use crate::image::Image;
@@ -88,7 +88,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     };
     let Some(name) = path.file_name() else { return Err(Error::invalid("not a file name")) };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let dir = BundleDir::open(parent.unwrap_or(Path::new(".")))?;
+    let dir = BundleDir::open(parent.unwrap_or(Path::new(".")), Use::Shared)?;
     let temporary = dir.temporary()?;
     temporary.file().write_all(bytes)?;
     if let Some(mode) = mode {

@@ -77,10 +77,8 @@ pub fn unpack(
     options: &UnpackOptions,
 ) -> Result<()> {
     let bundle = BundleDir::create(bundle)?;
-    bundle.clear_interrupted()?;
-    bundle.refuse_existing().context("create runtime bundle")?;
     let work = Unpack { layout, image, options, bundle: &bundle };
-    work.run().context("create runtime bundle")
+    bundle.fill(|| work.run()).context("create runtime bundle")
 }
 
 /// Unpacks only the layers of an image, over what may be in the directory
@@ -180,6 +178,10 @@ struct Unpack<'a> {
 
 impl Unpack<'_> {
     fn run(&self) -> Result<()> {
+        let digest = &self.image.path().target().digest;
+        let (mtree, index) = (mtree_name(digest), stat_index_name(digest));
+        self.bundle.clear_interrupted()?;
+        self.bundle.refuse_existing(&[&mtree, &index])?;
         let mut staging = Staging::begin(self.bundle)?;
         let terms = self.options.terms();
         let fs = terms.open(staging.create_rootfs()?, View::Disk)?;
@@ -190,8 +192,6 @@ impl Unpack<'_> {
         self.write_config(&staging, &fs)?;
         // Giving the root its place sets its ctime, so the tree is taken down after that.
         fs.with_root(|| staging.publish(Path::new(ROOTFS)))??;
-        let digest = &self.image.path().target().digest;
-        let (mtree, index) = (mtree_name(digest), stat_index_name(digest));
         let (mtree_record, remembered) = self.capture(&staging, &fs, unpacked, &mtree, &index)?;
         self.write_metadata(&staging, mtree_record)?;
         staging.publish(Path::new(runtime_spec::FILE_NAME))?;
@@ -230,7 +230,10 @@ impl Unpack<'_> {
     ) -> Result<(MtreeRecord, Vec<Remembered>)> {
         let manifest = staging.create(Path::new(mtree))?;
         let index = staging.create(Path::new(index))?;
-        let taken = tick(&index, fs)?;
+        let taken = match tick(&index)? {
+            Some(time) => time,
+            None => now(&index)?,
+        };
         let options = CaptureOptions {
             header: self.options.header.clone(),
             taken,
@@ -254,23 +257,28 @@ impl Unpack<'_> {
     }
 }
 
-/// Waits until the clock of the tree's filesystem has moved on since the tree
-/// was last changed, and gives its time then: whatever changes later is later.
-pub(super) fn tick(mut probe: &File, fs: &dyn FsOps) -> Result<FileTime> {
-    /// Most clocks tick every 4 or 10 ms. One of whole seconds is not waited for.
+/// Waits for the next tick of the clock of the tree's filesystem and gives its
+/// time then. What was changed before is earlier, what is changed after it is not.
+/// `None` when the clock ticks too seldom to wait for it.
+pub(super) fn tick(probe: &File) -> Result<Option<FileTime>> {
+    /// Most clocks tick every 4 or 10 ms.
     const ATTEMPTS: u32 = 20;
-    let root = fs.stat_dir(&fs.open_dir(&RootPath::root())?)?;
-    let mut now = FileTime::default();
+    let start = now(probe)?;
     for _ in 0..ATTEMPTS {
-        probe.write_all(b"\0").and_then(|()| probe.set_len(0)).context("read the clock")?;
-        probe.rewind().context("read the clock")?;
-        now = changed(probe)?;
-        if now > root.ctime {
-            break;
+        let time = now(probe)?;
+        if time > start {
+            return Ok(Some(time));
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    Ok(now)
+    Ok(None)
+}
+
+/// The time by the clock of the filesystem that holds an empty file.
+pub(super) fn now(mut probe: &File) -> Result<FileTime> {
+    probe.write_all(b"\0").and_then(|()| probe.set_len(0)).context("read the clock")?;
+    probe.rewind().context("read the clock")?;
+    changed(probe)
 }
 
 fn changed(file: &File) -> Result<FileTime> {

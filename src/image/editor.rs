@@ -96,6 +96,11 @@ impl<'a> ImageEditor<'a> {
         Self { writer, path, manifest, config }
     }
 
+    /// The way to the image as it was before any change.
+    pub fn base(&self) -> &DescriptorPath {
+        &self.path
+    }
+
     /// The configuration as it is now.
     pub fn config(&self) -> &ImageConfig {
         &self.config

@@ -13,7 +13,7 @@ use std::thread::{Builder, Scope, ScopedJoinHandle};
 use sha2::{Digest as _, Sha256};
 
 use super::buffer::Slice;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::rootfs::{Change, FsOps, Kind, Metadata, RootPath};
 
 /// How many files wait at most; each holds an open handle.
@@ -102,8 +102,12 @@ impl Failure {
         if !self.failed.load(Ordering::Acquire) {
             return Ok(());
         }
-        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Err(error.unwrap_or_else(|| Error::invalid("an earlier file could not be written")))
+        Err(Error::new(ErrorKind::Io, "an earlier file could not be written"))
+    }
+
+    /// What went wrong, once.
+    fn take(&self) -> Option<Error> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -130,7 +134,10 @@ impl<'scope> Bodies<'scope> {
         let id = self.next;
         self.next = id.checked_add(1).ok_or_else(|| Error::invalid("too many files"))?;
         if self.queue.send(Job { id, new, body }).is_err() {
-            return Err(Error::invalid("the writers of files have ended"));
+            return Err(Error::new(
+                ErrorKind::Io,
+                "internal error: the writers of files have ended",
+            ));
         }
         Ok(id)
     }
@@ -141,7 +148,7 @@ impl<'scope> Bodies<'scope> {
         Ok((self.write(new, Body::Stream(body))?, pieces))
     }
 
-    /// Fails when a worker has failed.
+    /// Fails when a worker has failed; [`Bodies::finish`] says how.
     pub(crate) fn check(&self) -> Result<()> {
         self.failure.check()
     }
@@ -151,13 +158,14 @@ impl<'scope> Bodies<'scope> {
         drop(self.queue);
         let mut digests = vec![[0; 32]; self.next as usize];
         for worker in self.workers {
-            let sums = worker.join().map_err(|_| Error::invalid("a writer of files panicked"))?;
+            let sums = worker.join().map_err(|_| {
+                Error::new(ErrorKind::Io, "internal error: a writer of files panicked")
+            })?;
             for (id, sum) in sums {
                 digests[id as usize] = sum;
             }
         }
-        self.failure.check()?;
-        Ok(digests)
+        self.failure.take().map_or(Ok(digests), Err)
     }
 }
 

@@ -44,6 +44,11 @@ impl Ledger {
         self.marks.insert(path, Mark { layer: self.layer, body, has_xattrs });
     }
 
+    /// The path is no part of the current layer any more.
+    pub(crate) fn forget(&mut self, path: &RootPath) {
+        self.marks.remove(path);
+    }
+
     /// Whether the path, or something below it, is part of the current layer.
     pub(crate) fn is_current(&self, path: &RootPath) -> bool {
         self.marks.get(path).is_some_and(|mark| mark.layer == self.layer)

@@ -118,6 +118,18 @@ impl FsOps for Native {
         Ok(Dir::new(sys::open_at(dir, name.as_os_str(), Open::Dir)?.into()))
     }
 
+    fn is_mount_point(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool> {
+        if !self.walk_by_component.load(Ordering::Relaxed) {
+            match sys::is_mounted_on(dir, name.as_os_str()) {
+                Err(error) if lacks_openat2(&error) => {}
+                answer => return answer,
+            }
+        }
+        // Without that call a mount of the same filesystem does not show.
+        let inside = sys::stat_at(dir, name.as_os_str())?.identity.dev;
+        Ok(inside != sys::stat_fd(dir)?.identity.dev)
+    }
+
     fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>> {
         let mut entries = sys::read_dir(dir)?;
         entries.sort_unstable();

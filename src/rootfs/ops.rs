@@ -59,6 +59,9 @@ pub trait FsOps: fmt::Debug + Send + Sync {
     /// Opens a directory inside another.
     fn open_child(&self, dir: &Dir, name: Name<'_>) -> io::Result<Dir>;
 
+    /// Whether something is mounted on a directory inside another.
+    fn is_mount_point(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool>;
+
     /// Lists a directory, sorted bytewise.
     fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>>;
 

@@ -69,6 +69,18 @@ pub(crate) fn open_dir_beneath(dir: impl AsFd, path: &OsStr) -> io::Result<Owned
     Ok(retry(|| nix::fcntl::openat2(dir.as_fd(), path, how)).map_err(as_no_directory)?)
 }
 
+/// Whether a directory inside another is on another mount.
+pub(crate) fn is_mounted_on(dir: impl AsFd, name: &OsStr) -> io::Result<bool> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let resolve = ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let how = OpenHow::new().flags(flags).resolve(resolve);
+    match retry(|| nix::fcntl::openat2(dir.as_fd(), name, how)) {
+        Ok(_) => Ok(false),
+        Err(Errno::EXDEV) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// A link is no directory, whichever way the kernel says so.
 fn as_no_directory(error: Errno) -> Errno {
     if error == Errno::ELOOP { Errno::ENOTDIR } else { error }

@@ -111,6 +111,8 @@ pub struct Captured {
     pub manifest: [u8; 32],
     /// How many names are in it, the root among them.
     pub entries: u64,
+    /// When the last of them was changed in any way.
+    pub newest: FileTime,
 }
 
 /// Walks a tree once, one `stat` per name, and writes its manifest and its stat index.
@@ -134,15 +136,16 @@ pub fn capture(
         hasher: FileHasher::new(options.progress.clone()),
         progress: &options.progress,
         entries: 0,
+        newest: FileTime { seconds: i64::MIN, nanoseconds: 0 },
     };
     walk(fs, &mut capture)?;
-    let Capture { manifest, index, entries, .. } = capture;
+    let Capture { manifest, index, entries, newest, .. } = capture;
     let manifest = manifest.finish()?.into_inner().map_err(IntoInnerError::into_error);
     let (_, manifest) = manifest.context("write mtree")?.finish();
     if let IndexOutput::Open(index) = index {
         index.finish(&manifest)?;
     }
-    Ok(Captured { manifest, entries })
+    Ok(Captured { manifest, entries, newest })
 }
 
 const BUFFER: usize = 64 << 10;
@@ -155,6 +158,7 @@ struct Capture<'a, M: Write, I: Write> {
     hasher: FileHasher,
     progress: &'a Progress,
     entries: u64,
+    newest: FileTime,
 }
 
 /// The index starts with the state of the root, which is known once the walk is there.
@@ -174,14 +178,14 @@ impl<M: Write, I: Write> Visitor for Capture<'_, M, I> {
         if let IndexOutput::Open(index) = &mut self.index {
             index.block(&listing.path, &listing.children)?;
         }
-        self.entries += 1;
+        self.count(&listing.stat);
         self.known.seen(&listing.path, &listing.stat);
         self.manifest.enter(&entry)?;
         self.progress.add_entries(listing.children.len() as u64);
         let leaves = listing.children.iter().filter(|child| child.stat.kind != Kind::Dir);
         for child in leaves {
             let entry = self.leaf(listing, child)?;
-            self.entries += 1;
+            self.count(&child.stat);
             self.known.seen(&entry.path, &child.stat);
             self.manifest.leaf(&entry)?;
         }
@@ -194,6 +198,11 @@ impl<M: Write, I: Write> Visitor for Capture<'_, M, I> {
 }
 
 impl<M: Write, I: Write> Capture<'_, M, I> {
+    fn count(&mut self, stat: &Stat) {
+        self.entries += 1;
+        self.newest = self.newest.max(stat.ctime);
+    }
+
     fn dir_xattrs(&mut self, listing: &Listing) -> Result<Box<[Xattr]>> {
         let Listing { path, dir, stat, .. } = listing;
         // The root's are in the index too, which has no other way to vouch for it.

@@ -57,7 +57,8 @@ impl Sandbox {
         self.program(env!("CARGO_BIN_EXE_umoci"), words)
     }
 
-    fn program<S: AsRef<OsStr>>(&self, path: impl AsRef<OsStr>, words: &[S]) -> Command {
+    /// Another program, not yet started.
+    pub(crate) fn program<S: AsRef<OsStr>>(&self, path: impl AsRef<OsStr>, words: &[S]) -> Command {
         let mut command = Command::new(path);
         command.args(words).current_dir(self.directory.path()).stdin(Stdio::null());
         command.env_remove("SOURCE_DATE_EPOCH").env("TZ", "UTC");

@@ -18,6 +18,7 @@ mod layouts;
 mod packaging;
 mod progress;
 mod raw;
+mod real_image;
 mod reported_bugs;
 mod rootless;
 mod stat;

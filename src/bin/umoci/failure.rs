@@ -3,7 +3,7 @@
 
 use std::io;
 
-use umoci::error::Error;
+use umoci::error::{Error, ErrorKind};
 
 use crate::host;
 use crate::output::{self, Label};
@@ -34,6 +34,11 @@ impl Failure {
             return self.hint("This needs root's privileges; --rootless may help.");
         }
         self
+    }
+
+    /// The sort of failure.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.error.kind()
     }
 
     /// Whether the reader of standard output went away, which is no failure of ours.

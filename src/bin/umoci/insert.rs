@@ -11,7 +11,7 @@ use crate::args::{self, CompressArgs, HistoryArgs, HistoryDefaults, IdMapArgs, I
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::progress;
-use crate::publish::publish;
+use crate::publish::{publish, until_unchanged};
 
 /// insert content into an image
 ///
@@ -67,7 +67,6 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let owners = args.ids.owners()?;
 
     let layout = target.layout()?;
-    let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
     let options = InsertOptions {
         layer: LayerOptions {
             compression,
@@ -78,13 +77,16 @@ pub(crate) fn run(args: &Args) -> Outcome {
         latest: clock.source_date_epoch,
         owners,
     };
-    let writer = layout.writer().context("write image")?;
-    let mut editor = ImageEditor::new(&writer, image);
-    let insert = || umoci::image::insert(&mut editor, &insertion, &place, &options);
-    progress::shown(&options.layer.progress, insert)
-        .context("add diff layer")
-        .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
-    publish(&writer, editor, &tag)
+    until_unchanged(|| {
+        let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
+        let writer = layout.writer().context("write image")?;
+        let mut editor = ImageEditor::new(&writer, image);
+        let insert = || umoci::image::insert(&mut editor, &insertion, &place, &options);
+        progress::shown(&options.layer.progress, insert)
+            .context("add diff layer")
+            .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
+        publish(&writer, editor, &tag)
+    })
 }
 
 impl Args {

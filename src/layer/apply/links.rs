@@ -31,6 +31,13 @@ impl Applier<'_, '_> {
         if self.link(&place, &target)? {
             return Ok(());
         }
+        // What has the name now goes, as with any other member; what takes it later stays.
+        match self.fs.stat(&place.parent.dir, place.name) {
+            Ok(_) => self.remove_existing(&place)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.ledger.forget(&place.path);
         self.deferred.push(Deferred { path: place.path, target });
         Ok(())
     }

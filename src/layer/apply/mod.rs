@@ -35,6 +35,8 @@ use crate::rootfs::{
 const WHOLE: u64 = 512 << 10;
 /// How deep a path may be; no sane image comes near it.
 const MAX_DEPTH: usize = 2048;
+/// How many bytes of a layer's files may be holes: they cost nothing to send, but time to hash.
+const MAX_HOLES: u64 = 256 << 30;
 
 /// What a directory of a layer does to a symbolic link of that name below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,6 +81,8 @@ pub(crate) fn apply_members(
         parents: Parents::new(disk, options)?,
         deferred: Vec::new(),
         gone: BTreeMap::new(),
+        opaque_links: Vec::new(),
+        holes: 0,
     };
     while let Some(entry) = members.next_member()? {
         options.progress.add_entries(1);
@@ -100,6 +104,10 @@ struct Applier<'a, 'scope> {
     deferred: Vec<Deferred>,
     /// What whiteouts have named, for formats that say it in the tree; free of symbolic links.
     gone: BTreeMap<RootPath, Gone>,
+    /// Opaque markers in what were links then, by the path as members write it.
+    opaque_links: Vec<RootPath>,
+    /// How many bytes of files were holes.
+    holes: u64,
 }
 
 /// Where an entry goes: a name in an open directory.
@@ -186,19 +194,55 @@ impl Applier<'_, '_> {
     ) -> Result<BodyId> {
         if size <= WHOLE {
             let mut pieces = Vec::new();
-            each_piece(members, size, |piece| {
+            self.each_piece(members, size, |_, piece| {
                 pieces.push(piece);
                 Ok(())
             })?;
             return self.bodies.write(new, Body::Whole(pieces));
         }
         let (body, sender) = self.bodies.stream(new)?;
-        each_piece(members, size, |piece| match sender.send(piece) {
+        self.each_piece(members, size, |bodies, piece| match sender.send(piece) {
             Ok(()) => Ok(()),
             // The worker hung up: it has said why.
-            Err(_) => self.bodies.check(),
+            Err(_) => bodies.check(),
         })?;
         Ok(body)
+    }
+
+    /// Gives the pieces of the current member's body, holes included.
+    fn each_piece(
+        &mut self,
+        members: &mut LayerMembers<'_>,
+        size: u64,
+        mut take: impl FnMut(&Bodies<'_>, Piece) -> Result<()>,
+    ) -> Result<()> {
+        let mut position = 0;
+        while let Some(segment) = members.body()? {
+            let (offset, len) = (segment.offset, segment.bytes.len());
+            if offset > position {
+                let hole = self.hole(offset - position)?;
+                take(self.bodies, hole)?;
+            }
+            let shared = members.input().share(len);
+            let shared = shared.ok_or_else(|| Error::invalid("lost the place in the stream"))?;
+            take(self.bodies, Piece::Data(shared))?;
+            members.consume(len);
+            position = offset + len as u64;
+        }
+        if size > position {
+            let hole = self.hole(size - position)?;
+            take(self.bodies, hole)?;
+        }
+        Ok(())
+    }
+
+    fn hole(&mut self, len: u64) -> Result<Piece> {
+        self.holes = self.holes.saturating_add(len);
+        if self.holes <= MAX_HOLES {
+            return Ok(Piece::Hole(len));
+        }
+        let message = format!("the files of the layer have more than {MAX_HOLES} bytes of holes");
+        Err(Error::new(ErrorKind::Limit, message))
     }
 
     fn directory(&mut self, place: &Place<'_>, entry: Entry) -> Result<()> {
@@ -325,27 +369,4 @@ fn settable(mut xattrs: Vec<Xattr>) -> Vec<Xattr> {
         own
     });
     xattrs
-}
-
-/// Gives the pieces of the current member's body, holes included.
-fn each_piece(
-    members: &mut LayerMembers<'_>,
-    size: u64,
-    mut take: impl FnMut(Piece) -> Result<()>,
-) -> Result<()> {
-    let mut position = 0;
-    while let Some(segment) = members.body()? {
-        let (offset, len) = (segment.offset, segment.bytes.len());
-        if offset > position {
-            take(Piece::Hole(offset - position))?;
-        }
-        let shared = members.input().share(len);
-        take(Piece::Data(shared.ok_or_else(|| Error::invalid("lost the place in the stream"))?))?;
-        members.consume(len);
-        position = offset + len as u64;
-    }
-    if size > position {
-        take(Piece::Hole(size - position))?;
-    }
-    Ok(())
 }

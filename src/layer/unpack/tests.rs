@@ -279,6 +279,34 @@ fn hard_links_may_come_before_their_target() {
 }
 
 #[test]
+fn a_hard_link_that_waits_takes_the_name_from_an_earlier_member() {
+    let tree = Tree::new();
+    tree.apply([Layer::new().file("a", "old").hard_link("a", "b").file("b", "text")]);
+    assert_eq!(tree.read("a"), "text");
+    let tree = Tree::new();
+    tree.apply([Layer::new().hard_link("a", "b").file("a", "later").file("b", "text")]);
+    assert_eq!(tree.read("a"), "later");
+}
+
+#[test]
+fn an_opaque_marker_in_a_link_that_stays_one_clears_what_it_leads_to() {
+    let tree = Tree::new();
+    let lower = Layer::new().dir("t/").file("t/old", "").symlink("l", "t");
+    tree.apply([lower, Layer::new().file("l/.wh..wh..opq", "").file("l/new", "")]);
+    assert!(tree.exists("t/new") && !tree.exists("t/old") && tree.at("l").is_symlink());
+}
+
+#[test]
+fn a_disk_that_fails_is_the_reason_given() {
+    let tree = Tree::new();
+    let failing = LayerSource { stream: Box::new(Cursor::new(vec![1; 512])), ..source(Vec::new()) };
+    let fs = Native::open(&tree.at("")).unwrap();
+    let layers = vec![Ok(failing)].into_iter();
+    let failure = unpack_layers(&fs, layers, FileDigests::Skip, &tree.options).unwrap_err();
+    assert_eq!(failure.error.to_string().matches("unpack entry").count(), 0, "{}", failure.error);
+}
+
+#[test]
 fn hard_links_that_cannot_be_are_refused() {
     let tree = Tree::new();
     tree.refuse([Layer::new().hard_link("b", "missing")], "no such file");

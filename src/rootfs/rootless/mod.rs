@@ -254,6 +254,10 @@ impl<F: FsOps> FsOps for Rootless<F> {
         self.at(dir, name, || self.inner.open_child(dir, name))
     }
 
+    fn is_mount_point(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool> {
+        self.in_dir(dir, || self.inner.is_mount_point(dir, name))
+    }
+
     fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>> {
         self.in_dir(dir, || self.inner.read_dir(dir))
     }
