@@ -50,7 +50,9 @@ fn build(directory: &Path, layout: &Path, name: &RefName, command: Vec<String>) 
     let options = InsertOptions {
         layer: LayerOptions { history: Some(history), ..LayerOptions::default() },
         latest: Some(TIME),
-        owners: Owners::Root,
+        // Everything is root's, whoever runs this.
+        owners: Owners::OfImage,
+        ..InsertOptions::default()
     };
     image::insert(&mut editor, &contents, &image::Target::new("/")?, &options)
         .with_context(|| format!("pack {directory:?}"))?;
