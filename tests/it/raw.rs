@@ -135,7 +135,6 @@ fn layers_of_other_formats_are_stored_as_they_are() {
         let words = [command, &["--image=img", "place"]].concat();
         sandbox.umoci(&words).fails_with("unsupported mediatype");
     }
-    std::fs::remove_dir(sandbox.path("place")).unwrap();
     assert_eq!(sandbox.tree(""), before);
 
     for (words, message) in [
