@@ -101,6 +101,12 @@ pub trait FsOps: fmt::Debug + Send + Sync {
     /// Makes a device node or a named pipe, mode 0600.
     fn create_node(&self, dir: &Dir, name: Name<'_>, kind: Kind, device: Device) -> io::Result<()>;
 
+    /// Makes a character device 0:0, which is a whiteout to overlayfs, or fails:
+    /// whatever takes the place of other devices would hide nothing.
+    fn create_whiteout(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
+        self.create_node(dir, name, Kind::CharDevice, Device::default())
+    }
+
     /// Removes a name that is not a directory.
     fn remove_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<()>;
 

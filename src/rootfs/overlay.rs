@@ -108,13 +108,13 @@ impl<'a> Overlay<'a> {
         Ok(["redirect", "metacopy"].into_iter().find(|own| self.own(&xattrs, own).is_some()))
     }
 
-    /// Makes a whiteout: a device node, or an empty file where the filesystem
-    /// lets nobody make that node (as overlayfs itself, when they are nested).
-    pub fn create_whiteout(&self, dir: &Dir, name: Name<'_>, owner: Owner) -> io::Result<()> {
+    /// Says that what is below a name in the stack is gone: by a device node, or by an
+    /// empty file where nobody may make that node (in overlayfs itself, when it is nested).
+    pub fn hide(&self, dir: &Dir, name: Name<'_>, owner: Owner) -> io::Result<()> {
         let (atime, mtime) = (FileTime::EPOCH, FileTime::EPOCH);
         let metadata = Metadata { owner, mode: 0o666, atime, mtime, xattrs: Vec::new() };
         let change = |kind| Change { metadata: &metadata, kind, clear_xattrs: false };
-        match self.inner.create_node(dir, name, Kind::CharDevice, Device::default()) {
+        match self.inner.create_whiteout(dir, name) {
             Ok(()) => self.inner.set_node_metadata(dir, name, &change(Kind::CharDevice)),
             Err(error) if is_refusal(&error) => {
                 let file = self.inner.create_file(dir, name)?;

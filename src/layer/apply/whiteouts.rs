@@ -100,7 +100,7 @@ impl Applier<'_, '_> {
             (None, Gone::Name) => {
                 let parent = self.parents.open(&above, self.ledger)?;
                 let owner = self.parents.root_owner();
-                return Ok(overlay.create_whiteout(&parent.dir, name, owner)?);
+                return Ok(overlay.hide(&parent.dir, name, owner)?);
             }
             (None, Gone::Children) | (Some(Kind::Dir), Gone::Name) => {}
             (Some(_), _) => {

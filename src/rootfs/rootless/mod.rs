@@ -337,6 +337,10 @@ impl<F: FsOps> FsOps for Rootless<F> {
         }
     }
 
+    fn create_whiteout(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
+        self.in_dir(dir, || self.inner.create_whiteout(dir, name))
+    }
+
     fn remove_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
         self.in_dir(dir, || self.inner.remove_file(dir, name))
     }

@@ -12,7 +12,7 @@ use super::*;
 use crate::layer::{
     DiskFormat, LayerOptions, LayerWriter, Owners, PackOptions, TreePacker, pack_tree,
 };
-use crate::rootfs::OverlayNamespace;
+use crate::rootfs::{OverlayNamespace, Ownership, Rootless, RootlessOptions};
 
 pub(super) const NAMESPACES: [OverlayNamespace; 2] =
     [OverlayNamespace::Trusted, OverlayNamespace::User];
@@ -178,6 +178,24 @@ fn layers_can_become_one() {
         tree.apply([first, second, Layer::new().file("l/.wh..wh..opq", "")]);
         assert_eq!(tree.shown(), "d/! d/x e/! f/! f/x g/! -h l/!");
     }
+}
+
+/// What stands for other devices would hide nothing.
+#[test]
+fn whiteouts_are_devices_for_ordinary_users_too() {
+    if !usable().contains(&OverlayNamespace::User) {
+        return;
+    }
+    let tree = Tree::overlay(OverlayNamespace::User);
+    let root = fs::File::open(tree.at("")).unwrap();
+    let ownership = Ownership::Record;
+    let options = RootlessOptions { ownership, ..RootlessOptions::default() };
+    let rootless = Rootless::native(root, options).unwrap();
+    let layer = Layer::new().file("d/.wh..wh..opq", "").file("e/.wh.x", "").bytes();
+    let format = tree.options.format;
+    let options = ApplyOptions { format, ..ApplyOptions::default() };
+    unpack_layer(&rootless, &layer[..], &options).unwrap();
+    assert_eq!(tree.shown(), "d/! e/ -e/x");
 }
 
 #[test]
