@@ -22,9 +22,10 @@ fn a_filesystem_without_attributes_loses_nothing() {
     sandbox.umoci(&words).succeeds_silently();
     sandbox.give_to_ordinary_user("img");
     // An ordinary user, and root.
-    for (tag, user, flag) in
-        [("user", "setpriv --reuid 65534 --regid 65534 --clear-groups", "--rootless"), ("plain", "", "")]
-    {
+    for (tag, user, flag) in [
+        ("user", "setpriv --reuid 65534 --regid 65534 --clear-groups", "--rootless"),
+        ("plain", "", ""),
+    ] {
         let script = format!(
             "mount -t ramfs none home && chown 65534:65534 home\n\
              {user} $umoci --log=info unpack {flag} --image=img:full home/b\n\
@@ -67,5 +68,9 @@ fn a_link_that_cannot_be_is_a_copy() {
     assert!(told.contains("1 hard links as copies"), "{told}");
     let strict = with_mounts(&sandbox, &script.replace("FLAG", "--strict")).unwrap();
     assert_ne!(strict.status(), Some(0));
-    assert!(strict.stderr().contains("a copy takes the place of the hard link"), "{}", strict.stderr());
+    assert!(
+        strict.stderr().contains("a copy takes the place of the hard link"),
+        "{}",
+        strict.stderr()
+    );
 }
