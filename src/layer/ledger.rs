@@ -5,13 +5,19 @@
 use std::collections::HashMap;
 
 use super::bodies::BodyId;
+use crate::error::{Error, ErrorKind, Result};
 use crate::rootfs::RootPath;
+
+/// The most bytes that the holes of all sparse files may have: they cost their
+/// author nothing, but have to be hashed like all others.
+const MAX_HOLES: u64 = 64 << 30;
 
 /// The paths that were written since the start, all of them free of symbolic links.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     marks: HashMap<RootPath, Mark>,
     layer: u32,
+    holes: u64,
 }
 
 /// What is known of one path.
@@ -49,6 +55,19 @@ impl Ledger {
         self.marks.remove(path);
     }
 
+    /// Counts the holes of a sparse file.
+    ///
+    /// # Errors
+    /// When there are more than any image needs.
+    pub(crate) fn add_holes(&mut self, bytes: u64) -> Result<()> {
+        self.holes = self.holes.saturating_add(bytes);
+        if self.holes <= MAX_HOLES {
+            return Ok(());
+        }
+        let message = format!("holes of sparse files have more than {MAX_HOLES} bytes");
+        Err(Error::new(ErrorKind::Limit, message))
+    }
+
     /// Whether the path, or something below it, is part of the current layer.
     pub(crate) fn is_current(&self, path: &RootPath) -> bool {
         self.marks.get(path).is_some_and(|mark| mark.layer == self.layer)
@@ -63,6 +82,14 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn holes_add_up() {
+        let mut ledger = Ledger::default();
+        ledger.add_holes(MAX_HOLES).unwrap();
+        assert_eq!(ledger.add_holes(1).unwrap_err().kind(), ErrorKind::Limit);
+        assert!(Ledger::default().add_holes(u64::MAX).is_err());
+    }
 
     #[test]
     fn a_path_takes_its_directories_along() {

@@ -35,8 +35,6 @@ use crate::rootfs::{
 const WHOLE: u64 = 512 << 10;
 /// How deep a path may be; no sane image comes near it.
 const MAX_DEPTH: usize = 2048;
-/// How many bytes of a layer's files may be holes: they cost nothing to send, but time to hash.
-const MAX_HOLES: u64 = 256 << 30;
 
 /// What a directory of a layer does to a symbolic link of that name below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,7 +80,6 @@ pub(crate) fn apply_members(
         deferred: Vec::new(),
         gone: BTreeMap::new(),
         opaque_links: Vec::new(),
-        holes: 0,
     };
     while let Some(entry) = members.next_member()? {
         options.progress.add_entries(1);
@@ -106,8 +103,6 @@ struct Applier<'a, 'scope> {
     gone: BTreeMap<RootPath, Gone>,
     /// Opaque markers in what were links then, by the path as members write it.
     opaque_links: Vec<RootPath>,
-    /// How many bytes of files were holes.
-    holes: u64,
 }
 
 /// Where an entry goes: a name in an open directory.
@@ -174,6 +169,7 @@ impl Applier<'_, '_> {
         members: &mut LayerMembers<'_>,
     ) -> Result<()> {
         let fs = self.fs;
+        self.ledger.add_holes(size.saturating_sub(members.stored()))?;
         let file = self.create(&place, |dir, name| fs.create_file(dir, name))?;
         let metadata = self.metadata(entry)?;
         let has_xattrs = !metadata.xattrs.is_empty();
@@ -220,8 +216,7 @@ impl Applier<'_, '_> {
         while let Some(segment) = members.body()? {
             let (offset, len) = (segment.offset, segment.bytes.len());
             if offset > position {
-                let hole = self.hole(offset - position)?;
-                take(self.bodies, hole)?;
+                take(self.bodies, Piece::Hole(offset - position))?;
             }
             let shared = members.input().share(len);
             let shared = shared.ok_or_else(|| Error::invalid("lost the place in the stream"))?;
@@ -230,19 +225,9 @@ impl Applier<'_, '_> {
             position = offset + len as u64;
         }
         if size > position {
-            let hole = self.hole(size - position)?;
-            take(self.bodies, hole)?;
+            take(self.bodies, Piece::Hole(size - position))?;
         }
         Ok(())
-    }
-
-    fn hole(&mut self, len: u64) -> Result<Piece> {
-        self.holes = self.holes.saturating_add(len);
-        if self.holes <= MAX_HOLES {
-            return Ok(Piece::Hole(len));
-        }
-        let message = format!("the files of the layer have more than {MAX_HOLES} bytes of holes");
-        Err(Error::new(ErrorKind::Limit, message))
     }
 
     fn directory(&mut self, place: &Place<'_>, entry: Entry) -> Result<()> {

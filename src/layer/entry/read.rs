@@ -126,6 +126,11 @@ impl<R: BufRead> Members<R> {
         }
     }
 
+    /// How many bytes of the current member's body are still to come, holes not counted.
+    pub fn stored(&self) -> u64 {
+        self.regions.iter().map(|region| region.len).fold(0, u64::saturating_add)
+    }
+
     /// The input, which stands where [`Members::body`] has read to.
     pub fn input(&self) -> &R {
         &self.input

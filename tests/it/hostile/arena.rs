@@ -188,12 +188,10 @@ impl Arena {
     /// What must not change outside: everything of every file but the times of access.
     pub(super) fn surroundings(&self) -> BTreeMap<PathBuf, String> {
         let mut found = BTreeMap::new();
-        for entry in walkdir::WalkDir::new(self.path("")) {
+        let walk = walkdir::WalkDir::new(self.path("")).min_depth(1).into_iter();
+        for entry in walk.filter_entry(|entry| entry.file_name() != "bundle") {
             let entry = entry.unwrap();
             let path = entry.path().strip_prefix(self.path("")).unwrap().to_owned();
-            if path.starts_with("bundle") || path.as_os_str().is_empty() {
-                continue;
-            }
             let metadata = entry.path().symlink_metadata().unwrap();
             let (mode, owner) = (metadata.mode(), (metadata.uid(), metadata.gid()));
             let times = (metadata.mtime_nsec(), metadata.ctime_nsec(), metadata.nlink());

@@ -301,3 +301,16 @@ fn special_bytes() {
     let layers = |tag| arena.sandbox.manifest("img", tag).1["layers"].clone();
     assert_eq!(layers("again"), layers("bad"));
 }
+
+/// Paths so deep that the names above them have more bytes than the image.
+#[test]
+fn deep_paths() {
+    each(|_| {
+        let mut archive = Archive::new();
+        for number in 0..40 {
+            let path = format!("{number}/{}", vec!["d".repeat(30); 2000].join("/"));
+            archive = archive.pax(&[("path", path.as_bytes())]).file("x", "x");
+        }
+        vec![Attack::new("60 KiB in 2000 components", Either, [archive]).within(10, 300)]
+    });
+}
