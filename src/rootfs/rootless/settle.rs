@@ -79,7 +79,7 @@ impl<F: FsOps> Rootless<F> {
             let is_placeholder = matches!(target, Target::Name(..))
                 && change.kind != Kind::Symlink
                 && !self.ledger().is_empty()
-                && self.on(*target, |target| target.stat())?.kind == Kind::File;
+                && self.stat_target(*target)?.kind == Kind::File;
             if !is_placeholder {
                 match plainly() {
                     Ok(()) => return self.forget(*target),
@@ -88,7 +88,7 @@ impl<F: FsOps> Rootless<F> {
                 }
             }
         }
-        let stat = self.on(*target, |target| target.stat())?;
+        let stat = self.stat_target(*target)?;
         let note = Emulated::default();
         let settling = Settling { fs: self, target: *target, stat, note, attributed: false };
         settling.run(change)
@@ -99,7 +99,7 @@ impl<F: FsOps> Rootless<F> {
         if self.ledger().is_empty() {
             return Ok(());
         }
-        let identity = self.on(target, |target| target.stat())?.identity;
+        let identity = self.stat_target(target)?.identity;
         let mut ledger = self.ledger();
         ledger.set(identity, Emulated::default());
         ledger.set_attributed(identity, false);
@@ -112,6 +112,13 @@ impl<F: FsOps> Rootless<F> {
             Refusals::Substitute | Refusals::Strict => {
                 is_refusal(error) || error.kind() == io::ErrorKind::InvalidInput
             }
+        }
+    }
+
+    fn stat_target(&self, target: Target<'_>) -> io::Result<Stat> {
+        match target {
+            Target::Open(_) => target.stat(),
+            Target::Name(dir, _) => self.in_dir(dir, || target.stat()),
         }
     }
 

@@ -85,7 +85,11 @@ fn nobody_loses_anything() {
                 (0..CHANGERS).map(|writer| inner.spawn(move || change(sandbox, writer))).collect();
             let repackers: Vec<_> =
                 (0..REPACKERS).map(|writer| inner.spawn(move || repack(sandbox, writer))).collect();
-            changers.into_iter().chain(repackers).map(|thread| thread.join()).collect::<Vec<_>>()
+            changers
+                .into_iter()
+                .chain(repackers)
+                .map(std::thread::ScopedJoinHandle::join)
+                .collect::<Vec<_>>()
         });
         done.store(true, Ordering::Release);
         assert!(finished.iter().all(Result::is_ok), "a writer failed");
