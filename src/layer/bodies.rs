@@ -13,6 +13,7 @@ use std::thread::{Builder, Scope, ScopedJoinHandle};
 use sha2::{Digest as _, Sha256};
 
 use super::buffer::Slice;
+use super::entry::shown;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::rootfs::{Change, FsOps, Kind, Metadata, RootPath};
 
@@ -230,7 +231,10 @@ impl Worker<'_> {
                 match self.fill(job) {
                     Ok(Some(sum)) => sums.push(sum),
                     Ok(None) => {}
-                    Err(error) => self.failure.set(error.context(format!("unpack entry: {path}"))),
+                    Err(error) => {
+                        let path = shown(path.as_bytes());
+                        self.failure.set(error.context(format!("unpack entry: {path}")));
+                    }
                 }
             }
             self.pending.done();

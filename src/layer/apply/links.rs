@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::parents::Parent;
 use super::{Applier, Place};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::layer::entry::shown;
 use crate::rootfs::{Change, Kind, Metadata, Name, RootPath, Stat, is_host_label};
 
 /// A hard link that waits for its target.
@@ -51,7 +52,11 @@ impl Applier<'_, '_> {
             }
             let parent = self.parents.open(&parent, self.ledger)?;
             let place = Place { parent, name, path: path.clone() };
-            if !self.link(&place, &target).with_context(|| format!("unpack entry: {path}"))? {
+            if !self
+                .link(&place, &target)
+                .with_context(|| format!("unpack entry: {}", shown(path.as_bytes())))?
+            {
+                let (path, target) = (shown(path.as_bytes()), shown(target.as_bytes()));
                 let message =
                     format!("unpack entry: {path}: link: {target}: no such file or directory");
                 return Err(Error::new(ErrorKind::NotFound, message));
@@ -135,7 +140,7 @@ impl Applier<'_, '_> {
     fn explain(&self, target: &Target<'_>, error: io::Error) -> Error {
         match self.fs.stat(&target.parent.dir, target.name) {
             Ok(stat) if stat.kind == Kind::Dir => to_a_directory(),
-            _ => Error::from(error).context(format!("link to {}", target.path)),
+            _ => Error::from(error).context(format!("link to {}", shown(target.path.as_bytes()))),
         }
     }
 }

@@ -19,7 +19,7 @@ use self::parents::{Parent, Parents};
 use self::whiteouts::Gone;
 use super::bodies::{Bodies, Body, BodyId, NewFile, Piece};
 use super::buffer::BufferReader;
-use super::entry::{Entry, EntryKind, Members};
+use super::entry::{Entry, EntryKind, Members, shown};
 use super::format::{Disk, DiskFormat};
 use super::ledger::Ledger;
 use super::whiteout::{Whiteout, classify};
@@ -83,7 +83,7 @@ pub(crate) fn apply_members(
     };
     while let Some(entry) = members.next_member()? {
         options.progress.add_entries(1);
-        let shown = entry.path.escape_ascii().to_string();
+        let shown = shown(&entry.path);
         applier.entry(entry, members).with_context(|| format!("unpack entry: {shown}"))?;
     }
     applier.finish()

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use super::ApplyOptions;
 use crate::error::{Context, Result};
+use crate::layer::entry::shown;
 use crate::layer::format::Disk;
 use crate::layer::ledger::Ledger;
 use crate::rootfs::{
@@ -283,7 +284,8 @@ impl<'a> Parents<'a> {
     pub(super) fn finish(mut self) -> Result<()> {
         self.open.clear();
         for (path, pending) in self.pending.iter().rev() {
-            self.settle(path, pending).with_context(|| format!("apply metadata: {path}"))?;
+            self.settle(path, pending)
+                .with_context(|| format!("apply metadata: {}", shown(path.as_bytes())))?;
         }
         Ok(())
     }

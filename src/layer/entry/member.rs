@@ -76,11 +76,15 @@ pub(super) fn assemble(block: &Block, pending: Pending, limits: &Limits) -> Resu
 }
 
 /// A member's name as errors show it.
-pub(super) fn shown(path: &[u8]) -> String {
-    match path.len() {
-        0 => "member without a name".to_owned(),
-        1..=4096 => path.escape_ascii().to_string(),
-        _ => "member with a long name".to_owned(),
+pub(crate) fn shown(path: &[u8]) -> String {
+    /// How many bytes of a long name are shown.
+    const BEGINNING: usize = 200;
+    match path.get(..BEGINNING) {
+        Some(beginning) if path.len() > 4 * BEGINNING => {
+            format!("{}... ({} bytes)", beginning.escape_ascii(), path.len())
+        }
+        _ if path.is_empty() => "member without a name".to_owned(),
+        _ => path.escape_ascii().to_string(),
     }
 }
 

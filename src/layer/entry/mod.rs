@@ -11,6 +11,7 @@ mod pax;
 mod read;
 mod sparse;
 
+pub(crate) use member::shown;
 pub use read::{Chunk, Limits, Members};
 
 use crate::error::{Error, Result};

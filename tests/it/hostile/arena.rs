@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read, Seek};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -207,7 +208,10 @@ impl Arena {
         let started = Instant::now();
         let allowed = Duration::from_secs(limits.seconds) * PATIENCE;
         let mut command = self.sandbox.command(words);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Into files, since nobody reads before the end.
+        let (mut stdout, mut stderr) =
+            (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
         let mut child = command.spawn().unwrap();
         let status = format!("/proc/{}/status", child.id());
         let mut most = 0;
@@ -221,7 +225,14 @@ impl Arena {
             std::thread::sleep(Duration::from_millis(2));
         }
         assert!(most <= limits.memory, "{command:?} took {} MiB", most >> 20);
-        Run::watched(&command, child.wait_with_output().unwrap())
+        let read = |file: &mut fs::File| {
+            let mut bytes = Vec::new();
+            file.rewind().unwrap();
+            file.read_to_end(&mut bytes).unwrap();
+            bytes
+        };
+        let (stdout, stderr) = (read(&mut stdout), read(&mut stderr));
+        Run::watched(&command, Output { status: child.wait().unwrap(), stdout, stderr })
     }
 
     /// Asserts what holds after every refusal.

@@ -33,12 +33,12 @@ const COMMANDS: [&[&str]; 8] = [
 fn all_refuse(name: &str, spoil: impl Fn(&Arena)) {
     let arena = Arena::new();
     spoil(&arena);
-    let before = arena.surroundings();
+    let before = arena.sandbox.tree("img");
     for words in COMMANDS {
         let run = arena.run_within(words, Limits::default());
         assert_eq!(run.status(), Some(1), "{name} {words:?}");
         arena.refused(name, &run);
-        assert_eq!(arena.surroundings(), before, "{name} {words:?}");
+        assert_eq!(arena.sandbox.tree("img"), before, "{name} {words:?}");
     }
 }
 
@@ -200,16 +200,16 @@ fn entries_that_lack_everything() {
         let arena = Arena::new();
         let good = arena.sandbox.json("img/index.json")["manifests"][0].clone();
         arena.write_index(&[entry.clone(), good]);
-        let before = arena.surroundings();
+        let before = arena.sandbox.tree("img");
         for words in COMMANDS {
             let run = arena.run_within(words, Limits::default());
             assert!(matches!(run.status(), Some(0 | 1)), "{entry} {words:?}: {}", run.stderr());
             if run.status() == Some(1) {
                 arena.refused("entry", &run);
-                assert_eq!(arena.surroundings(), before, "{entry} {words:?}");
+                assert_eq!(arena.sandbox.tree("img"), before, "{entry} {words:?}");
             }
             let _ = fs::remove_dir_all(arena.path("bundle"));
-            if arena.surroundings() != before {
+            if arena.sandbox.tree("img") != before {
                 break;
             }
         }

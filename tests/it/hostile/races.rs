@@ -24,7 +24,7 @@ fn layers() -> [Layer; 2] {
     let mut lower =
         Archive::new().dir("d").dir("d/e").file("d/canary", "x").file("d/e/canary", "x");
     let mut upper = Archive::new().dir("d");
-    for number in 0..30 {
+    for number in 0..12 {
         lower = lower
             .dir(&format!("d/e/dir{number}"))
             .file(&format!("d/e/file{number}"), "x")
@@ -52,24 +52,23 @@ impl Attacker<'_> {
     fn run(&self, roots: impl Fn() -> Vec<PathBuf>) {
         while !self.stop.load(Ordering::Relaxed) {
             for root in roots() {
-                for name in ["d", "d/e"] {
-                    self.swap(&root.join(name));
+                let link = root.join("swapped");
+                if symlink(self.outside, &link).is_ok() {
+                    for name in ["d", "d/e"] {
+                        self.swap(&link, &root.join(name));
+                    }
+                    let _ = fs::remove_file(&link);
                 }
             }
         }
     }
 
-    fn swap(&self, directory: &Path) {
-        let link = directory.with_extension("link");
-        if symlink(self.outside, &link).is_err() {
-            return;
-        }
+    fn swap(&self, link: &Path, directory: &Path) {
         for _ in 0..2 {
             let swapped =
-                renameat2(AT_FDCWD, &link, AT_FDCWD, directory, RenameFlags::RENAME_EXCHANGE);
+                renameat2(AT_FDCWD, link, AT_FDCWD, directory, RenameFlags::RENAME_EXCHANGE);
             self.swaps.fetch_add(usize::from(swapped.is_ok()), Ordering::Relaxed);
         }
-        let _ = fs::remove_file(&link);
     }
 }
 
@@ -161,7 +160,7 @@ fn repack() {
         &arena,
         || vec![rootfs.clone()],
         |round| {
-            let _ = fs::write(rootfs.join(format!("d/e/new{}", round % 30)), format!("{round}"));
+            let _ = fs::write(rootfs.join(format!("new{}", round % 30)), format!("{round}"));
             let writer = layout.writer().unwrap();
             let name = "raced".parse().unwrap();
             let base = bundle.image(&layout).unwrap();
