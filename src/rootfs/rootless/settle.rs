@@ -139,7 +139,7 @@ impl<F: FsOps> Settling<'_, F> {
             self.step(|target| xattr::clear(target.xattrs()))?;
         }
         if self.fs.options.ownership == Ownership::Record {
-            self.record_owner(metadata.owner)?;
+            self.record_owner(change)?;
         }
         // Access control lists may take away what is needed to set the others.
         let is_system = |xattr: &&Xattr| xattr.name.starts_with(b"system.");
@@ -189,13 +189,20 @@ impl<F: FsOps> Settling<'_, F> {
         Ok(())
     }
 
-    fn record_owner(&mut self, owner: Owner) -> io::Result<()> {
+    fn record_owner(&mut self, change: &Change<'_>) -> io::Result<()> {
+        let owner = change.metadata.owner;
         if owner == Owner::default() {
             return Ok(());
         }
         let Owner { uid, gid } = owner;
         let value = owner::encode(owner);
-        match self.step(|target| target.xattrs().set(OWNER_ATTRIBUTE, &value)) {
+        // Other tools stumble over an attribute that they may not read.
+        let is_readable = change.metadata.mode & 0o400 != 0 && change.kind == self.stat.kind;
+        let set = match is_readable {
+            true => self.step(|target| target.xattrs().set(OWNER_ATTRIBUTE, &value)),
+            false => Err(io::Error::from(io::ErrorKind::PermissionDenied)),
+        };
+        match set {
             Ok(()) => {
                 self.attributed = true;
                 let what = || format!("the owner {uid}:{gid} is kept in an attribute");
