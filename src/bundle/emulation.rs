@@ -104,5 +104,5 @@ pub(super) fn remove_below(dir: &File, path: &Path) -> Result<()> {
     let options = RootlessOptions { afterwards: Afterwards::Leave, ..RootlessOptions::default() };
     let fs = Rootless::native(dir.try_clone()?, options)?;
     let path = RootPath::clean(path.as_os_str().as_bytes())?;
-    Ok(remove_all(&fs, &path).with_context(|| format!("remove {path:?}"))?)
+    remove_all(&fs, &path).with_context(|| format!("remove {path:?}"))
 }

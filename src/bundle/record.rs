@@ -225,7 +225,7 @@ impl Places<'_> {
         let fs = self.fs;
         let Some((parent, name)) = path.split() else { return Ok(None) };
         let born = self.dir(&parent).and_then(|dir| fs.born(dir, name));
-        Ok(born.with_context(|| format!("stat {path:?}"))?)
+        born.with_context(|| format!("stat {path:?}"))
     }
 }
 
@@ -266,7 +266,7 @@ impl Line {
             owner: self.owner.map(owner).transpose()?,
             held_by: self.held_by.map(owner).transpose()?,
             node: self.node.as_ref().map(LineNode::meaning).transpose()?,
-            xattrs: self.xattrs.iter().map(|xattr| attribute(xattr)).collect::<Result<_>>()?,
+            xattrs: self.xattrs.iter().map(attribute).collect::<Result<_>>()?,
         };
         Ok((path, emulated))
     }

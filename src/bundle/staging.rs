@@ -202,7 +202,7 @@ impl<'a> Staging<'a> {
     /// Makes the root filesystem's directory.
     pub(super) fn create_rootfs(&self) -> Result<File> {
         sys::make_dir(&self.dir, Path::new(ROOTFS), 0o755).context("create rootfs")?;
-        Ok(sys::open_dir(&self.dir, Path::new(ROOTFS)).context("open rootfs")?)
+        sys::open_dir(&self.dir, Path::new(ROOTFS)).context("open rootfs")
     }
 
     /// Makes a file, mode 0644 less umask.

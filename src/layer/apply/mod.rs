@@ -312,7 +312,9 @@ impl Applier<'_, '_> {
 
 /// Leaves out what only the host decides, and makes capabilities those of the container's root.
 fn settable(mut xattrs: Vec<Xattr>, maps: &IdMaps) -> Vec<Xattr> {
-    xattrs.iter_mut().for_each(|xattr| capability_to_host(xattr, &maps.uid));
+    for xattr in &mut xattrs {
+        capability_to_host(xattr, &maps.uid);
+    }
     xattrs.retain(|xattr| {
         let own = !is_host_label(&xattr.name);
         if !own {

@@ -79,7 +79,7 @@ impl<F: FsOps> Rootless<F> {
             let is_placeholder = matches!(target, Target::Name(..))
                 && change.kind != Kind::Symlink
                 && !self.ledger().is_empty()
-                && self.on(*target, |target| target.stat())?.kind == Kind::File;
+                && self.on(*target, Target::stat)?.kind == Kind::File;
             if !is_placeholder {
                 match plainly() {
                     Ok(()) => return self.forget(*target),
@@ -88,7 +88,7 @@ impl<F: FsOps> Rootless<F> {
                 }
             }
         }
-        let stat = self.on(*target, |target| target.stat())?;
+        let stat = self.on(*target, Target::stat)?;
         let note = Emulated::default();
         let settling = Settling { fs: self, target: *target, stat, note, attributed: false };
         settling.run(change)
@@ -99,7 +99,7 @@ impl<F: FsOps> Rootless<F> {
         if self.ledger().is_empty() {
             return Ok(());
         }
-        let identity = self.on(target, |target| target.stat())?.identity;
+        let identity = self.on(target, Target::stat)?.identity;
         let mut ledger = self.ledger();
         ledger.set(identity, Emulated::default());
         ledger.set_attributed(identity, false);
@@ -116,10 +116,10 @@ impl<F: FsOps> Rootless<F> {
     }
 
     /// A step on a target whose directory may be in the way.
-    fn on<T>(
+    fn on<'t, T>(
         &self,
-        target: Target<'_>,
-        step: impl Fn(Target<'_>) -> io::Result<T>,
+        target: Target<'t>,
+        step: impl Fn(Target<'t>) -> io::Result<T>,
     ) -> io::Result<T> {
         match target {
             Target::Open(_) => step(target),
@@ -198,9 +198,10 @@ impl<F: FsOps> Settling<'_, F> {
         let value = owner::encode(owner);
         // Other tools stumble over an attribute that they may not read.
         let is_readable = change.metadata.mode & 0o400 != 0 && change.kind == self.stat.kind;
-        let set = match is_readable {
-            true => self.step(|target| target.xattrs().set(OWNER_ATTRIBUTE, &value)),
-            false => Err(io::Error::from(io::ErrorKind::PermissionDenied)),
+        let set = if is_readable {
+            self.step(|target| target.xattrs().set(OWNER_ATTRIBUTE, &value))
+        } else {
+            Err(io::Error::from(io::ErrorKind::PermissionDenied))
         };
         match set {
             Ok(()) => {

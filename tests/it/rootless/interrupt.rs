@@ -23,7 +23,7 @@ fn large_image(sandbox: &Sandbox) {
         for file in 0..100 {
             std::fs::write(dir.join(file.to_string()), "x").unwrap();
         }
-        std::fs::set_permissions(&dir, PermissionsExt::from_mode(0)).unwrap();
+        std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o000)).unwrap();
     }
     let words = ["repack", "--compress=none", "--image=img:large", "root"];
     sandbox.umoci(&words).succeeds_silently();
