@@ -253,7 +253,9 @@ impl<'a, W: Write> TreePacker<'a, W> {
         };
         entry.xattrs.retain(|xattr| !is_host_label(&xattr.name));
         if let Owners::Mapped(maps) = self.owners {
-            entry.xattrs.iter_mut().for_each(|xattr| capability_to_container(xattr, &maps.uid));
+            for xattr in &mut entry.xattrs {
+                capability_to_container(xattr, &maps.uid);
+            }
         }
         Ok(())
     }

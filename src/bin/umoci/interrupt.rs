@@ -27,7 +27,11 @@ pub(crate) fn watch() -> Interrupt {
     // A signal that is blocked in all threads waits until the watcher takes it.
     if signals.thread_block().is_ok() {
         let raised = interrupt.clone();
-        std::thread::spawn(move || wait(&signals, &raised));
+        let watcher = std::thread::Builder::new().spawn(move || wait(&signals, &raised));
+        if watcher.is_err() {
+            // With nobody to take them, they end the program at once.
+            let _ = signals.thread_unblock();
+        }
     }
     interrupt
 }

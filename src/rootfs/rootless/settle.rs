@@ -79,7 +79,7 @@ impl<F: FsOps> Rootless<F> {
             let is_placeholder = matches!(target, Target::Name(..))
                 && change.kind != Kind::Symlink
                 && !self.ledger().is_empty()
-                && self.stat_target(*target)?.kind == Kind::File;
+                && self.on(*target, Target::stat)?.kind == Kind::File;
             if !is_placeholder {
                 match plainly() {
                     Ok(()) => return self.forget(*target),
@@ -88,7 +88,7 @@ impl<F: FsOps> Rootless<F> {
                 }
             }
         }
-        let stat = self.stat_target(*target)?;
+        let stat = self.on(*target, Target::stat)?;
         let note = Emulated::default();
         let settling = Settling { fs: self, target: *target, stat, note, attributed: false };
         settling.run(change)
@@ -99,7 +99,7 @@ impl<F: FsOps> Rootless<F> {
         if self.ledger().is_empty() {
             return Ok(());
         }
-        let identity = self.stat_target(target)?.identity;
+        let identity = self.on(target, Target::stat)?.identity;
         let mut ledger = self.ledger();
         ledger.set(identity, Emulated::default());
         ledger.set_attributed(identity, false);
@@ -115,18 +115,11 @@ impl<F: FsOps> Rootless<F> {
         }
     }
 
-    fn stat_target(&self, target: Target<'_>) -> io::Result<Stat> {
-        match target {
-            Target::Open(_) => target.stat(),
-            Target::Name(dir, _) => self.in_dir(dir, || target.stat()),
-        }
-    }
-
     /// A step on a target whose directory may be in the way.
-    fn on<T>(
+    fn on<'t, T>(
         &self,
-        target: Target<'_>,
-        step: impl Fn(Target<'_>) -> io::Result<T>,
+        target: Target<'t>,
+        step: impl Fn(Target<'t>) -> io::Result<T>,
     ) -> io::Result<T> {
         match target {
             Target::Open(_) => step(target),
@@ -146,7 +139,7 @@ impl<F: FsOps> Settling<'_, F> {
             self.step(|target| xattr::clear(target.xattrs()))?;
         }
         if self.fs.options.ownership == Ownership::Record {
-            self.record_owner(metadata.owner)?;
+            self.record_owner(change)?;
         }
         // Access control lists may take away what is needed to set the others.
         let is_system = |xattr: &&Xattr| xattr.name.starts_with(b"system.");
@@ -196,13 +189,21 @@ impl<F: FsOps> Settling<'_, F> {
         Ok(())
     }
 
-    fn record_owner(&mut self, owner: Owner) -> io::Result<()> {
+    fn record_owner(&mut self, change: &Change<'_>) -> io::Result<()> {
+        let owner = change.metadata.owner;
         if owner == Owner::default() {
             return Ok(());
         }
         let Owner { uid, gid } = owner;
         let value = owner::encode(owner);
-        match self.step(|target| target.xattrs().set(OWNER_ATTRIBUTE, &value)) {
+        // Other tools stumble over an attribute that they may not read.
+        let is_readable = change.metadata.mode & 0o400 != 0 && change.kind == self.stat.kind;
+        let set = if is_readable {
+            self.step(|target| target.xattrs().set(OWNER_ATTRIBUTE, &value))
+        } else {
+            Err(io::Error::from(io::ErrorKind::PermissionDenied))
+        };
+        match set {
             Ok(()) => {
                 self.attributed = true;
                 let what = || format!("the owner {uid}:{gid} is kept in an attribute");

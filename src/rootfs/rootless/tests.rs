@@ -135,7 +135,7 @@ fn permission_bits_step_aside_and_come_back() {
     std::fs::create_dir_all(&closed).unwrap();
     std::fs::write(closed.join("f"), "contents").unwrap();
     let close = |path: &std::path::Path| {
-        std::fs::set_permissions(path, PermissionsExt::from_mode(0o0)).unwrap();
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o000)).unwrap();
     };
     for path in [closed.join("f"), closed.clone(), root.path().join("a")] {
         close(&path);

@@ -2,8 +2,7 @@
 //! SIGINT and SIGTERM: work ends soon, with 128 and the number of the signal,
 //! and leaves nothing that it has made.
 
-use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -24,7 +23,7 @@ fn large_image(sandbox: &Sandbox) {
         for file in 0..100 {
             std::fs::write(dir.join(file.to_string()), "x").unwrap();
         }
-        std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o0)).unwrap();
+        std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o000)).unwrap();
     }
     let words = ["repack", "--compress=none", "--image=img:large", "root"];
     sandbox.umoci(&words).succeeds_silently();
@@ -118,19 +117,10 @@ fn signals_that_are_turned_off_stay_so() {
     }
     let sandbox = scene::sandbox();
     large_image(&sandbox);
-    let script = sandbox.path("script");
-    let mut file = std::fs::OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o755)
-        .open(&script)
-        .unwrap();
     let program = env!("CARGO_BIN_EXE_umoci");
-    write!(file, "#!/bin/sh\ntrap '' INT\nexec {program} unpack --image=img:large quiet\n")
-        .unwrap();
-    drop(file);
-    let mut child = std::process::Command::new(&script)
+    let script = format!("trap '' INT; exec {program} unpack --image=img:large quiet");
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", &script])
         .current_dir(sandbox.path(""))
         .stderr(Stdio::null())
         .spawn()

@@ -179,7 +179,7 @@ fn what_was_emulated_is_told_in_one_line() {
     run.succeeds();
     let told: Vec<_> =
         run.stderr().lines().filter(|line| line.contains("emulated")).map(str::to_owned).collect();
-    let expected = "umoci: info: emulated: 8 owners in attributes, 2 owners in the record, \
+    let expected = "umoci: info: emulated: 4 owners in attributes, 6 owners in the record, \
         2 devices as empty files, 2 attributes in the record";
     assert_eq!(told, [expected]);
     let mode = sandbox.path("home/b").metadata().unwrap().permissions().mode();
