@@ -499,4 +499,28 @@ mod tests {
         drop(writer);
         assert_eq!(collect(&layout).unwrap_err().kind(), ErrorKind::Limit);
     }
+
+    /// Writers whose work overlaps never leave the layout alone by themselves.
+    #[test]
+    fn gets_its_turn_among_many_writers() {
+        let (_dir, layout) = scratch();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        let writer = layout.writer().unwrap();
+                        std::thread::sleep(Duration::from_millis(20));
+                        drop(writer);
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            let patient = layout.clone().with_lock_limit(Duration::from_secs(10));
+            let collected: Vec<_> =
+                (0..5).map(|_| collect_garbage(&patient, &GcOptions::default())).collect();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(collected.iter().all(Result::is_ok), "{collected:?}");
+        });
+    }
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Waiting for a lock, with a limit and with word of who holds it.
 //!
-//! A layout has two locks, both `flock` on what every layout has, so that no
+//! A layout has three locks, all `flock` on what every layout has, so that no
 //! new file appears and readers need nothing:
 //!
+//! * the directory `blobs`: held while waiting for the next, in the same way as
+//!   that, so that garbage collection gets its turn among many writers;
 //! * the layout's directory: shared by writers from before their first blob
 //!   until their index is durable, exclusive for garbage collection;
 //! * the file `oci-layout`: exclusive for the moment in which `index.json` is

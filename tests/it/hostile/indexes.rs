@@ -272,7 +272,7 @@ fn text_for_terminals() {
     config["history"] = json!([
         { "created_by": evil, "author": evil, "comment": evil },
         { "empty_layer": true },
-        {},
+        { "created": "2020-01-01T00:00:00Z", "empty_layer": true },
     ]);
     config["config"] = json!({ "Labels": { evil: evil }, "Env": [evil], "User": evil });
     let mut image = arena.join(manifest, &config);
