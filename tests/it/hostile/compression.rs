@@ -21,7 +21,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn tar() -> Vec<u8> {
-    let text: String = (0..20_000).map(|number| format!("{number}\n")).collect();
+    let text = (0..20_000).map(|number| number.to_string()).collect::<Vec<_>>().join("\n");
     Archive::new().file("first", "x").file("second", &text).end()
 }
 

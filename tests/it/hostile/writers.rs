@@ -51,13 +51,14 @@ fn repack(sandbox: &Sandbox, writer: usize) {
     }
 }
 
+const CHANGERS: usize = 4;
+const REPACKERS: usize = 2;
+
 #[test]
 fn nobody_loses_anything() {
     if !needs_root() {
         return;
     }
-    const CHANGERS: usize = 4;
-    const REPACKERS: usize = 2;
     let sandbox = Sandbox::with_image();
     for writer in 0..REPACKERS {
         let bundle = format!("bundle{writer}");
