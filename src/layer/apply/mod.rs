@@ -34,7 +34,7 @@ use crate::rootfs::{
 /// Up to this size a file is handed over in one piece, in bytes.
 const WHOLE: u64 = 512 << 10;
 /// How deep a path may be; no sane image comes near it.
-const MAX_DEPTH: usize = 2048;
+const MAX_DEPTH: usize = 1024;
 
 /// What a directory of a layer does to a symbolic link of that name below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

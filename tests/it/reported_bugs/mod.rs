@@ -127,7 +127,7 @@ fn refused<const N: usize>(layers: [Layer; N], message: &str) {
     sandbox.umoci(&["raw", "unpack", "--image=img", "tree"]).fails_with(message);
     assert!(!sandbox.path("tree").exists());
     sandbox.umoci(&["unpack", "--image=img", "bundle"]).fails_with(message);
-    assert_eq!(std::fs::read_dir(sandbox.path("bundle")).unwrap().count(), 0);
+    assert!(!sandbox.path("bundle").exists());
 }
 
 impl Tree {

@@ -84,7 +84,7 @@ fn a_failed_unpack_leaves_nothing() {
         &["raw", "unpack", "--rootless", "--image=img:second", "home/b/rootfs"],
     ] {
         sandbox.umoci_as_ordinary_user(words).fails();
-        assert_eq!(scene::paths(&sandbox.path("home/b")), [""; 0].map(std::path::PathBuf::from));
+        assert!(!sandbox.path("home/b").exists());
     }
 }
 
