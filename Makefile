@@ -2,21 +2,28 @@
 CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
-BINDIR = $(DESTDIR)$(PREFIX)/bin
-MANDIR = $(DESTDIR)$(PREFIX)/share/man/man1
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 STATIC = target/$(HOST)/release/umoci
 MANPAGES = $(wildcard man/*.1)
 
-.PHONY: all static check test generated demo bench install uninstall clean
+# Where it was built must not show in the program. (A path with a space in it cannot be a part of RUSTFLAGS.)
+CARGO_HOME ?= $(HOME)/.cargo
+REMAP = $(if $(word 3,$(CURDIR) $(CARGO_HOME)),,--remap-path-prefix=$(CURDIR)=umoci --remap-path-prefix=$(CARGO_HOME)=cargo)
+
+.PHONY: all static check test generated demo reproducible bench install uninstall clean
 
 all: static
 
 # One file that runs anywhere. The explicit target keeps the flag away from proc macros, which cannot be static.
 static:
 	@test -n "$(HOST)" || { echo "needs rustc (https://rustup.rs) in PATH" >&2; exit 1; }
-	RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" \
+	RUSTFLAGS="$(RUSTFLAGS) $(REMAP) -C target-feature=+crt-static" \
 		$(CARGO) build --locked --release --bin umoci --target $(HOST)
 
 check:
@@ -32,18 +39,24 @@ generated:
 demo: static
 	hack/demo.sh $(STATIC)
 
+# Builds twice in different places, which takes minutes.
+reproducible:
+	hack/reproducible.sh
+
 bench: static
 	benches/run.sh $(STATIC)
 
 install: static
-	install -D -m 0755 $(STATIC) $(BINDIR)/umoci
-ifneq ($(MANPAGES),)
-	install -d -m 0755 $(MANDIR)
-	install -m 0644 $(MANPAGES) $(MANDIR)/
-endif
+	install -D -m 0755 $(STATIC) $(DESTDIR)$(BINDIR)/umoci
+	install -d -m 0755 $(DESTDIR)$(MANDIR)/man1
+	install -m 0644 $(MANPAGES) $(DESTDIR)$(MANDIR)/man1/
+	install -D -m 0644 completions/umoci.bash $(DESTDIR)$(BASHDIR)/umoci
+	install -D -m 0644 completions/_umoci $(DESTDIR)$(ZSHDIR)/_umoci
+	install -D -m 0644 completions/umoci.fish $(DESTDIR)$(FISHDIR)/umoci.fish
 
 uninstall:
-	rm -f $(BINDIR)/umoci $(patsubst man/%,$(MANDIR)/%,$(MANPAGES))
+	rm -f $(DESTDIR)$(BINDIR)/umoci $(patsubst man/%,$(DESTDIR)$(MANDIR)/man1/%,$(MANPAGES))
+	rm -f $(DESTDIR)$(BASHDIR)/umoci $(DESTDIR)$(ZSHDIR)/_umoci $(DESTDIR)$(FISHDIR)/umoci.fish
 
 clean:
 	$(CARGO) clean

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_umoci_global_optspecs
-    string join \n verbose log= v/version h/help
+    string join \n quiet verbose log= v/version h/help
 end
 
 function __fish_umoci_needs_command
@@ -25,9 +25,11 @@ function __fish_umoci_using_subcommand
 end
 
 complete -c umoci -n "__fish_umoci_needs_command" -l log -d 'set the log level (debug, info, warn, error, fatal) (default: "warn")' -r
+complete -c umoci -n "__fish_umoci_needs_command" -l quiet -d 'do not show on a terminal how far long work has come'
 complete -c umoci -n "__fish_umoci_needs_command" -l verbose -d 'alias for --log=info'
 complete -c umoci -n "__fish_umoci_needs_command" -s v -l version -d 'print the version'
 complete -c umoci -n "__fish_umoci_needs_command" -s h -l help -d 'Print help'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "raw" -d 'advanced image tooling'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "config" -d 'change the configuration of an image'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "unpack" -d 'unpack an image into a runtime bundle'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "repack" -d 'make an image of a bundle and what was changed in it'
@@ -36,10 +38,54 @@ complete -c umoci -n "__fish_umoci_needs_command" -f -a "tag" -d 'create a new t
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "remove" -d 'remove a tag from a layout'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "rm" -d 'remove a tag from a layout'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "stat" -d 'show the manifest, configuration and history of an image'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "insert" -d 'insert content into an image'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "gc" -d 'delete the blobs of a layout that no image needs'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "init" -d 'create a new, empty image layout'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "list" -d 'list the tags in a layout'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "ls" -d 'list the tags in a layout'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and not __fish_seen_subcommand_from add-layer runtime-config config unpack mtree-validate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and not __fish_seen_subcommand_from add-layer runtime-config config unpack mtree-validate" -f -a "add-layer" -d 'add a layer archive verbatim to an image'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and not __fish_seen_subcommand_from add-layer runtime-config config unpack mtree-validate" -f -a "runtime-config" -d 'generate the runtime configuration of an image'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and not __fish_seen_subcommand_from add-layer runtime-config config unpack mtree-validate" -f -a "config" -d 'generate the runtime configuration of an image'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and not __fish_seen_subcommand_from add-layer runtime-config config unpack mtree-validate" -f -a "unpack" -d 'unpack an image into a root filesystem'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and not __fish_seen_subcommand_from add-layer runtime-config config unpack mtree-validate" -f -a "mtree-validate" -d 'check a directory against an mtree manifest'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l media-type -d 'media type of a layer that is stored as it is' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l layer.annotation -d 'annotation of the new layer\'s descriptor (NAME=VALUE); may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l compress -d 'compression of the new layer: auto (as the image\'s other layers), gzip, zstd or none' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l tag -d 'store the result under this tag, instead of that of --image' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l history.author -d 'author of the history entry' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l history.comment -d 'comment of the history entry' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l history.created -d 'time of the history entry (RFC 3339)' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l history.created_by -d 'command that the history entry names as its cause' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l no-history -d 'do not add a history entry'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l rootfs -d 'root filesystem to look up users and groups in' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l uid-map -d 'map a range of user ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l gid-map -d 'map a range of group ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from config" -l rootfs -d 'root filesystem to look up users and groups in' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from config" -l uid-map -d 'map a range of user ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from config" -l gid-map -d 'map a range of group ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from config" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from config" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from config" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l uid-map -d 'map a range of user ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l gid-map -d 'map a range of group ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l keep-dirlinks -d 'keep a symlink to a directory where a layer has a directory'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l strict -d 'fail where an owner, device or attribute cannot be set, instead of recording it'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s f -l manifest -l file -d 'mtree manifest (required)' -r -F
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s p -l path -d 'directory to check (required)' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s k -l use-keywords -d 'check these keywords only' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s K -l add-keywords -d 'check these keywords too' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -l umoci-keywords -d 'check the keywords of manifests that umoci-unpack(1) makes'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -l rootless -d 'work without privileges'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.user -d 'user that the command runs as' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.exposedports -d 'add a port that the command serves' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.env -d 'set a variable of the environment' -r
@@ -69,6 +115,7 @@ complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l gid-map -d 'map a
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l keep-dirlinks -d 'keep a symlink to a directory where a layer has a directory'
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
+complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l strict -d 'fail where an owner, device or attribute cannot be set, instead of recording it'
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l mask-path -d 'ignore changes to this path and below it; may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l compress -d 'compression of the new layer: auto (as the image\'s other layers), gzip, zstd or none' -r
@@ -93,6 +140,20 @@ complete -c umoci -n "__fish_umoci_using_subcommand rm" -s h -l help -d 'Print h
 complete -c umoci -n "__fish_umoci_using_subcommand stat" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand stat" -l json -d 'print JSON'
 complete -c umoci -n "__fish_umoci_using_subcommand stat" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l compress -d 'compression of the new layer: auto (as the image\'s other layers), gzip, zstd or none' -r
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l tag -d 'store the result under this tag, instead of that of --image' -r
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l history.author -d 'author of the history entry' -r
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l history.comment -d 'comment of the history entry' -r
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l history.created -d 'time of the history entry (RFC 3339)' -r
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l history.created_by -d 'command that the history entry names as its cause' -r
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l uid-map -d 'map a range of user ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l gid-map -d 'map a range of group ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l whiteout -d 'remove the target instead of inserting something'
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l opaque -d 'hide what the image has in the target directory'
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l no-history -d 'do not add a history entry'
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand gc" -l layout -d 'path to an image layout' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand gc" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand init" -l layout -d 'path to an image layout' -r -f -a "(__fish_complete_directories)"

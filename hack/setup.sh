@@ -20,6 +20,10 @@ setfacl    acl             access control lists
 strace     strace          killing and failing system calls
 jq         jq              looking into JSON from scripts
 newuidmap  uidmap          runs as an ordinary user
+man        man-db          showing the manual pages
+mandoc     mandoc          a second opinion on the manual pages
+zsh        zsh             its completions
+fish       fish            its completions
 python3    python3         benchmarks
 time       time            benchmarks
 '

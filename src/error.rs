@@ -33,6 +33,8 @@ pub enum ErrorKind {
     Limit,
     /// Another process holds a lock that is needed.
     Busy,
+    /// Another process has changed what this one was working on.
+    Changed,
     /// The system refused for want of permission (EACCES or EPERM).
     Permission,
     /// Any other failure of the system.

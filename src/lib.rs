@@ -17,7 +17,8 @@
 //! * [`layer`]: layers as streams, applied to and written from a root filesystem;
 //! * [`snapshot`]: the recorded state of a tree, and what has changed since;
 //! * [`image`]: one image, its editor and its description;
-//! * [`bundle`]: from an image to a bundle and back.
+//! * [`bundle`]: from an image to a bundle and back;
+//! * [`progress`]: how far any of this has come, for those who show it.
 //!
 //! # Example
 //!
@@ -80,6 +81,7 @@ pub mod image;
 pub mod layer;
 pub mod layout;
 pub mod oci;
+pub mod progress;
 pub mod quote;
 pub mod rootfs;
 pub mod snapshot;

@@ -40,6 +40,12 @@ pub(crate) fn open_place(path: &Path) -> io::Result<File> {
     Ok(File::from(openat(AT_FDCWD, path, flags, Mode::empty())?))
 }
 
+/// Opens a directory for all purposes, or what a link to one leads to; does not block on a pipe.
+pub(crate) fn open_any_dir(path: &Path) -> io::Result<File> {
+    let flags = READ | OFlag::O_DIRECTORY;
+    Ok(File::from(openat(AT_FDCWD, path, flags, Mode::empty())?))
+}
+
 /// Opens a real directory; a symbolic link is `ELOOP` or `ENOTDIR`.
 pub(crate) fn open_dir(dir: &File, name: &Path) -> io::Result<File> {
     open(dir, name, READ | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())

@@ -2,16 +2,22 @@
 //! Runtime bundles: an unpacked image with what a runtime needs to run it and
 //! what this crate needs to find out later what has changed.
 
+mod emulation;
 pub mod metadata;
 pub mod passwd;
+mod record;
+mod renew;
 mod repack;
+mod runtime_config;
 pub mod runtime_spec;
 mod staging;
 mod unpack;
 
+pub use emulation::Strictness;
 pub use metadata::{BundleMetadata, MtreeRecord, Privileges};
 pub use passwd::{Accounts, User};
 pub use repack::{Bundle, Refresh, RepackOptions, Volumes, repack};
+pub use runtime_config::{RuntimeConfigOptions, write_runtime_config};
 pub use runtime_spec::{RuntimeSpec, RuntimeSpecOptions, runtime_spec};
 pub use unpack::{UnpackOptions, unpack, unpack_into};
 

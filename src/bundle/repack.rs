@@ -2,12 +2,15 @@
 //! [`repack`]: from a changed bundle to an image with one more layer.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
+use std::sync::Arc;
 
-use super::metadata::{self, BundleMetadata, MtreeRecord};
-use super::staging::{BundleDir, ROOTFS};
-use super::unpack::tick;
+use super::emulation::Terms;
+use super::metadata::{BundleMetadata, MtreeRecord};
+use super::record;
+use super::renew::{Renewal, named};
+use super::staging::{BundleDir, ROOTFS, Use};
 use super::{mtree_name, stat_index_name};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{CompressionChoice, Image, ImageEditor, LayerOptions};
@@ -15,15 +18,16 @@ use crate::layer::compress::EncoderOptions;
 use crate::layer::{LayerOptions as TarOptions, LayerWriter, Owners, TreePacker};
 use crate::layout::{Layout, LayoutWriter, RefName};
 use crate::oci::{Algorithm, Descriptor, DescriptorPath, Digest, Hashing, History};
-use crate::rootfs::Native;
+use crate::progress::Progress;
+use crate::rootfs::{FsOps, Interrupt, Native, Rootless, View, open_own_dir};
 use crate::snapshot::{
-    CaptureOptions, Change, DiffEntry, DiffOptions, Known, Masks, MtreeHeader, NothingKnown,
-    Snapshot, StatIndex, Trust, Unchanged, capture, diff, read_mtree,
+    Change, DiffEntry, DiffOptions, Masks, MtreeHeader, Snapshot, StatIndex, Trust, diff,
+    read_mtree,
 };
 use crate::sys;
 
-/// The most bytes of a stat index that are read; a larger one would not fit its purpose.
-const MAX_INDEX: u64 = 4 << 30;
+/// How many bytes a stat index may have more than its manifest.
+const MAX_INDEX_HEAD: u64 = 256 << 10;
 
 /// Whether changes below the image's volumes count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,13 +70,17 @@ pub struct RepackOptions {
     pub refresh: Refresh,
     /// The head of the new manifest of a bundle that is renewed.
     pub header: MtreeHeader,
+    /// Where is counted how far it is.
+    pub progress: Arc<Progress>,
+    /// When to stop.
+    pub interrupt: Interrupt,
 }
 
 /// A bundle that was unpacked from an image.
 #[derive(Debug)]
 pub struct Bundle {
-    dir: BundleDir,
-    metadata: BundleMetadata,
+    pub(super) dir: BundleDir,
+    pub(super) metadata: BundleMetadata,
 }
 
 impl Bundle {
@@ -81,7 +89,7 @@ impl Bundle {
     /// # Errors
     /// When it is no bundle, or was made by a version with another format.
     pub fn open(path: &Path) -> Result<Self> {
-        let dir = BundleDir::open(path)?;
+        let dir = BundleDir::open(path, Use::Shared)?;
         let metadata = BundleMetadata::read(&dir.dir)?;
         Ok(Self { dir, metadata })
     }
@@ -99,52 +107,68 @@ impl Bundle {
         Image::load(layout, self.metadata.from.clone())
     }
 
-    fn rootfs(&self) -> Result<Native> {
-        let dir = sys::open_dir(&self.dir.dir, Path::new(ROOTFS))
+    /// The tree as it is on disk, which is what was recorded, or as it is meant.
+    fn rootfs(&self, view: View, options: &RepackOptions) -> Result<Rootless<Native>> {
+        let root = open_own_dir(&self.dir.dir, Path::new(ROOTFS))
             .at("open", self.dir.path.join(ROOTFS))?;
-        Ok(Native::from_dir(dir)?)
+        self.terms(options).open(root, view)
+    }
+
+    fn terms(&self, options: &RepackOptions) -> Terms {
+        let interrupt = options.interrupt.clone();
+        Terms { privileges: self.metadata.privileges, interrupt, ..Terms::default() }
     }
 
     /// What was recorded when the bundle was made.
     fn record(&self) -> Result<Record> {
         let digest = &self.metadata.from.target().digest;
         let path = self.dir.path.join(mtree_name(digest));
-        let open = || sys::open_regular(&self.dir.dir, Path::new(&mtree_name(digest)));
-        let sum = hash(open().at("open mtree", &path)?).at("read mtree", &path)?;
+        let mut mtree = sys::open_regular(&self.dir.dir, Path::new(&mtree_name(digest)))
+            .at("open mtree", &path)?;
+        let sum = hash(&mut mtree).at("read mtree", &path)?;
         if self.metadata.mtree.as_ref().is_some_and(|expected| *expected != sum) {
             let message = format!("mtree {path:?} is not the one that belongs to the bundle");
             return Err(Error::new(ErrorKind::Mismatch, message));
         }
-        let index = self.stat_index(digest, &sum.digest);
-        Ok(Record { mtree: open().at("open mtree", &path)?, index })
+        let index = self.stat_index(digest, &sum);
+        Ok(Record { mtree, index })
     }
 
     /// A missing or unfit index only costs time.
-    fn stat_index(&self, manifest: &Digest, mtree: &Digest) -> Option<StatIndex> {
+    fn stat_index(&self, manifest: &Digest, mtree: &MtreeRecord) -> Option<StatIndex> {
         let name = stat_index_name(manifest);
         let file = sys::open_regular(&self.dir.dir, Path::new(&name)).ok()?;
-        let mut bytes = Vec::new();
-        file.take(MAX_INDEX).read_to_end(&mut bytes).ok()?;
-        StatIndex::parse(bytes, &mtree.to_sha256()?)
+        let size = file.metadata().ok()?.len();
+        // It says less of each name than the manifest does.
+        if size > mtree.size.saturating_add(MAX_INDEX_HEAD) {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(size).ok()?);
+        file.take(size).read_to_end(&mut bytes).ok()?;
+        StatIndex::parse(bytes, &mtree.digest.to_sha256()?)
     }
 }
 
 /// The state of the tree when the bundle was made.
-struct Record {
+pub(super) struct Record {
     mtree: File,
-    index: Option<StatIndex>,
+    pub(super) index: Option<StatIndex>,
 }
 
 impl Record {
-    fn snapshot(&self) -> Result<Snapshot> {
-        read_mtree(BufReader::with_capacity(256 << 10, &self.mtree)).context("parse mtree")
+    pub(super) fn snapshot(&self) -> Result<Snapshot> {
+        let mut mtree = &self.mtree;
+        mtree.rewind().context("read mtree")?;
+        read_mtree(BufReader::with_capacity(256 << 10, mtree)).context("parse mtree")
     }
 }
 
-fn hash(file: File) -> Result<MtreeRecord> {
-    let mut reader = Hashing::new(Algorithm::Sha256, file);
+/// Hashes a file and goes back to its start.
+fn hash(file: &mut File) -> Result<MtreeRecord> {
+    let mut reader = Hashing::new(Algorithm::Sha256, &mut *file);
     std::io::copy(&mut reader, &mut std::io::sink())?;
     let (_, digest, size) = reader.finish();
+    file.rewind()?;
     Ok(MtreeRecord { digest, size })
 }
 
@@ -164,30 +188,35 @@ pub fn repack(
     name: &RefName,
     options: &RepackOptions,
 ) -> Result<DescriptorPath> {
-    let fs = bundle.rootfs()?;
+    let renewal = match options.refresh {
+        Refresh::Keep => None,
+        Refresh::Renew => Some(Renewal::begin(&bundle.dir)?),
+    };
+    let fs = bundle.rootfs(View::Disk, options)?;
     let record = bundle.record()?;
     let changes = changes(&fs, &record, &image, options)?;
     let mut editor = ImageEditor::new(writer, image);
     if changes.is_empty() {
         editor.record(options.history.clone());
     } else {
-        add_layer(&mut editor, &fs, &changes, bundle, options).context("add diff layer")?;
+        add_layer(&mut editor, &changes, bundle, options).context("add diff layer")?;
     }
     let path = editor.commit().context("commit mutated image")?;
     writer.tag(name, path.root().clone()).context("add new tag")?;
-    if options.refresh == Refresh::Renew {
-        renew(bundle, &fs, &record, named(&path, name)?, options).context("refresh bundle")?;
+    if let Some(renewal) = renewal {
+        let from = named(&path, name)?;
+        renewal.finish(bundle, &fs, &record, from, options).context("refresh bundle")?;
     }
     Ok(path)
 }
 
 fn changes(
-    fs: &Native,
+    fs: &dyn FsOps,
     record: &Record,
     image: &Image,
     options: &RepackOptions,
 ) -> Result<Vec<DiffEntry>> {
-    let diff_options = DiffOptions { trust: options.trust };
+    let diff_options = DiffOptions { trust: options.trust, progress: options.progress.clone() };
     let mut changes = diff(fs, || record.snapshot(), record.index.as_ref(), &diff_options)
         .context("check mtree")?;
     let volumes = match options.volumes {
@@ -201,7 +230,6 @@ fn changes(
 
 fn add_layer(
     editor: &mut ImageEditor<'_>,
-    fs: &Native,
     changes: &[DiffEntry],
     bundle: &Bundle,
     options: &RepackOptions,
@@ -210,12 +238,17 @@ fn add_layer(
         compression: options.compression,
         encoder: options.encoder.clone(),
         history: options.history.clone(),
+        progress: options.progress.clone(),
         ..LayerOptions::default()
     };
-    let owners = Owners::Mapped(bundle.metadata.maps.clone());
+    let owners = Owners::Mapped(bundle.terms(options).maps(&bundle.metadata.maps));
+    let fs = bundle.rootfs(View::Image, options)?;
+    record::load(&bundle.dir, &fs)?;
+    let tar_options = TarOptions { latest: options.latest, progress: options.progress.clone() };
     editor.add_layer(&layer, |output| {
-        let tar = LayerWriter::new(output, TarOptions { latest: options.latest });
-        let mut packer = TreePacker::new(fs, &owners, tar);
+        options.progress.expect_entries(changes.len() as u64);
+        let tar = LayerWriter::new(output, tar_options);
+        let mut packer = TreePacker::new(&fs, &owners, tar);
         for DiffEntry { path, change } in changes {
             match change {
                 Change::Added | Change::Modified => packer.add(path)?,
@@ -224,68 +257,4 @@ fn add_layer(
         }
         packer.finish().map(drop)
     })
-}
-
-/// The path as a later lookup of `name` would give it.
-fn named(path: &DescriptorPath, name: &RefName) -> Result<DescriptorPath> {
-    let mut walk = path.walk().to_vec();
-    if let Some(root) = walk.first_mut() {
-        root.annotations.insert(crate::layout::REF_NAME.to_owned(), name.to_string());
-    }
-    DescriptorPath::new(walk)
-}
-
-/// Takes the tree down anew and makes it the state of the new image. The new
-/// files come before `umoci.json` says that they count, the old ones go after.
-fn renew(
-    bundle: &Bundle,
-    fs: &Native,
-    record: &Record,
-    from: DescriptorPath,
-    options: &RepackOptions,
-) -> Result<()> {
-    let old = bundle.metadata.from.target().digest.clone();
-    let new = from.target().digest.clone();
-    let dir = &bundle.dir;
-    dir.clear_interrupted()?;
-    let mtree = dir.temporary()?;
-    let index = dir.temporary()?;
-    let taken = tick(index.file(), fs)?;
-    let capture_options = CaptureOptions { header: options.header.clone(), taken };
-    let snapshot = record.index.as_ref().map(|_| record.snapshot()).transpose()?;
-    let mut nothing = NothingKnown;
-    let mut unchanged = match (&snapshot, &record.index) {
-        (Some(snapshot), Some(index)) if options.trust == Trust::StatIndex => {
-            Some(Unchanged::new(snapshot, index))
-        }
-        _ => None,
-    };
-    let known: &mut dyn Known = match &mut unchanged {
-        Some(unchanged) => unchanged,
-        None => &mut nothing,
-    };
-    let captured = capture(fs, known, mtree.file(), index.file(), &capture_options)?;
-    let size = mtree.file().metadata()?.len();
-    let mut metadata = bundle.metadata.clone();
-    if old == new {
-        // The files keep their names, and until all are new none vouches for another.
-        metadata.mtree = None;
-        write_metadata(dir, &metadata)?;
-    }
-    mtree.commit(Path::new(&mtree_name(&new)))?;
-    index.commit(Path::new(&stat_index_name(&new)))?;
-    metadata.from = from;
-    metadata.mtree = Some(MtreeRecord { digest: Digest::from_sha256(&captured.manifest), size });
-    write_metadata(dir, &metadata)?;
-    if old != new {
-        dir.remove(Path::new(&mtree_name(&old)))?;
-        dir.remove(Path::new(&stat_index_name(&old)))?;
-    }
-    Ok(())
-}
-
-fn write_metadata(dir: &BundleDir, metadata: &BundleMetadata) -> Result<()> {
-    let file = dir.temporary()?;
-    file.file().write_all(&metadata.to_bytes()?)?;
-    file.commit(Path::new(metadata::FILE_NAME))
 }

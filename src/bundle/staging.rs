@@ -4,19 +4,21 @@
 //! last. What a killed process left behind is recognised and removed by the
 //! next one, which touches nothing that is not provably its kind's own.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Permissions, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{metadata, runtime_spec};
+use super::emulation::remove_below;
+use super::{metadata, record, runtime_spec};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::rootfs::{Native, RootPath, remove_all};
 use crate::sys;
 
 /// The name of the root filesystem in a bundle.
 pub(super) const ROOTFS: &str = "rootfs";
+/// The sticky bit and write permission for all: a directory such as `/tmp`.
+const EVERYBODYS: u32 = 0o1002;
 /// What the names of private directories start with.
 const PREFIX: &str = ".umoci-unpack-";
 /// What the names of new files start with.
@@ -26,38 +28,93 @@ const MOVED: &str = "moved";
 /// The most bytes of [`MOVED`] that are read.
 const MAX_MOVED: u64 = 64 << 10;
 
-/// The directory of a bundle, open from start to end.
+/// The directory of a bundle, open and locked from start to end.
 #[derive(Debug)]
 pub(super) struct BundleDir {
     pub(super) path: PathBuf,
     pub(super) dir: File,
+    /// The directories that were missing, the outermost first.
+    made: Vec<PathBuf>,
+}
+
+/// Who else may use a bundle meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Others who do not change it.
+    Shared,
+    /// Nobody.
+    Alone,
 }
 
 impl BundleDir {
-    /// Makes the directory where it is missing and closes it to everybody else:
-    /// a root filesystem may hold devices and setuid programs.
+    /// Opens a directory that is to become a bundle, making it where it is missing.
     pub(super) fn create(path: &Path) -> Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o755).create(path).at("create bundle", path)?;
-        let bundle = Self::open(path)?;
-        bundle
-            .dir
-            .set_permissions(std::fs::Permissions::from_mode(0o700))
-            .at("change mode of bundle", path)?;
-        Ok(bundle)
+        let made = make_missing(path).at("create bundle", path)?;
+        let opened = Self::open(path, Use::Alone);
+        opened.map(|bundle| Self { made: made.clone(), ..bundle }).inspect_err(|_| remove(&made))
     }
 
     /// Opens the directory of an existing bundle.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let dir = File::open(path).at("open bundle", path)?;
-        if dir.metadata().at("open bundle", path)?.is_dir() {
-            return Ok(Self { path: path.to_owned(), dir });
-        }
-        Err(Error::invalid(format!("open bundle {path:?}: not a directory")))
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] when others use it in a way that does not go together.
+    pub(super) fn open(path: &Path, with: Use) -> Result<Self> {
+        let dir = sys::open_any_dir(path).at("open bundle", path)?;
+        let bundle = Self { path: path.to_owned(), dir, made: Vec::new() };
+        bundle.lock(with)?;
+        Ok(bundle)
     }
 
-    /// Refuses a bundle that is one already.
-    pub(super) fn refuse_existing(&self) -> Result<()> {
-        for name in [runtime_spec::FILE_NAME, ROOTFS, metadata::FILE_NAME] {
+    /// Changes who else may use it.
+    pub(super) fn lock(&self, with: Use) -> Result<()> {
+        let locked = match with {
+            Use::Shared => self.dir.try_lock_shared(),
+            Use::Alone => self.dir.try_lock(),
+        };
+        match locked {
+            Err(TryLockError::WouldBlock) => {
+                let message = format!("bundle {:?} is in use by another process", self.path);
+                Err(Error::new(ErrorKind::Busy, message))
+            }
+            Err(TryLockError::Error(error)) if !sys::cannot_lock(&error) => {
+                Err(error).at("lock bundle", &self.path)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Does `work` in a directory that is closed to everybody else, since a root
+    /// filesystem may hold devices and setuid programs. When it fails, the
+    /// directory is as it was.
+    pub(super) fn fill(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let before = self.dir.metadata().at("look up bundle", &self.path)?.permissions();
+        let done = self.close(&before).and_then(|()| work());
+        if done.is_err() {
+            // The reason of the failure counts, not that its traces stay.
+            let _ = self.dir.set_permissions(before);
+            remove(&self.made);
+        }
+        done
+    }
+
+    fn close(&self, before: &Permissions) -> Result<()> {
+        if before.mode() & EVERYBODYS == EVERYBODYS || self.is_root()? {
+            let message = format!("{:?} is a directory that others need, too", self.path);
+            return Err(Error::invalid(message));
+        }
+        let closed = self.dir.set_permissions(Permissions::from_mode(0o700));
+        closed.at("change mode of bundle", &self.path)
+    }
+
+    fn is_root(&self) -> Result<bool> {
+        let (own, root) = (self.dir.metadata()?, std::fs::metadata("/")?);
+        Ok((own.dev(), own.ino()) == (root.dev(), root.ino()))
+    }
+
+    /// Refuses a bundle that is one already, or holds what is to be made.
+    pub(super) fn refuse_existing(&self, others: &[&str]) -> Result<()> {
+        let parts = [runtime_spec::FILE_NAME, ROOTFS, metadata::FILE_NAME, record::FILE_NAME];
+        for name in parts.iter().chain(others) {
             if self.has(name)? {
                 let message = format!("{name} already exists in {:?}", self.path);
                 return Err(Error::new(ErrorKind::AlreadyExists, message));
@@ -166,15 +223,40 @@ impl Drop for TempFile<'_> {
     }
 }
 
+/// Makes a directory and those above it that are missing, and gives them.
+fn make_missing(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let missing: Vec<_> = path.ancestors().take_while(|path| is_missing(path)).collect();
+    let mut made = Vec::new();
+    for directory in missing.into_iter().rev() {
+        match DirBuilder::new().mode(0o755).create(directory) {
+            Ok(()) => made.push(directory.to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                remove(&made);
+                return Err(error);
+            }
+        }
+    }
+    Ok(made)
+}
+
+fn is_missing(path: &Path) -> bool {
+    !path.as_os_str().is_empty()
+        && path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// Removes directories again, as far as nobody has put anything into them.
+fn remove(made: &[PathBuf]) {
+    for directory in made.iter().rev() {
+        if std::fs::remove_dir(directory).is_err() {
+            break;
+        }
+    }
+}
+
 /// Whether its process is no more. Where nothing can be locked nobody can tell.
 fn is_abandoned(file: &File) -> bool {
     file.try_lock().is_ok()
-}
-
-/// Removes a file or a tree in an open directory.
-fn remove_below(dir: &File, name: &Path) -> Result<()> {
-    let fs = Native::from_dir(dir.try_clone()?)?;
-    Ok(remove_all(&fs, &RootPath::clean(name.as_os_str().as_bytes())?)?)
 }
 
 /// The private directory of one unpack. Dropped before [`Staging::commit`], it
@@ -206,10 +288,9 @@ impl<'a> Staging<'a> {
     }
 
     /// Makes the root filesystem's directory.
-    pub(super) fn create_rootfs(&self) -> Result<Native> {
+    pub(super) fn create_rootfs(&self) -> Result<File> {
         sys::make_dir(&self.dir, Path::new(ROOTFS), 0o755).context("create rootfs")?;
-        let dir = sys::open_dir(&self.dir, Path::new(ROOTFS)).context("open rootfs")?;
-        Ok(Native::from_dir(dir)?)
+        sys::open_dir(&self.dir, Path::new(ROOTFS)).context("open rootfs")
     }
 
     /// Makes a file, mode 0644 less umask.

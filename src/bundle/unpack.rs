@@ -5,10 +5,13 @@ use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::emulation::{Keeping, Strictness, Terms, remove_below};
 use super::metadata::{self, BundleMetadata, MtreeRecord, Privileges};
 use super::passwd::Accounts;
+use super::record::{self, Remembered};
 use super::runtime_spec::{self, Host, RuntimeSpecOptions, runtime_spec};
 use super::staging::{BundleDir, ROOTFS, Staging};
 use super::{mtree_name, stat_index_name};
@@ -18,8 +21,13 @@ use crate::image::{Image, unpack_rootfs};
 use crate::layer::{ApplyOptions, DirLinks, FileDigests, Unpacked};
 use crate::layout::Layout;
 use crate::oci::Digest;
-use crate::rootfs::{Change, FileTime, FsOps, Kind, Metadata, Native, Owner, RootPath, Stat};
+use crate::progress::Progress;
+use crate::rootfs::{
+    Change, FileTime, FsOps, Interrupt, Kind, Metadata, Native, Owner, RootPath, Rootless, Stat,
+    View, open_own_dir,
+};
 use crate::snapshot::{CaptureOptions, Known, MtreeHeader, XattrHint, capture};
+use crate::sys;
 
 /// How an image is unpacked.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +40,23 @@ pub struct UnpackOptions {
     pub header: MtreeHeader,
     /// What the machine is like, for a bundle that an ordinary user is to run.
     pub rootless: Option<Host>,
+    /// Where is counted how far it is.
+    pub progress: Arc<Progress>,
+    /// Whether something else may take the place of what the system refuses.
+    pub strictness: Strictness,
+    /// When to stop.
+    pub interrupt: Interrupt,
+}
+
+impl UnpackOptions {
+    fn terms(&self) -> Terms {
+        let privileges = match self.rootless {
+            Some(_) => Privileges::Rootless,
+            None => Privileges::Full,
+        };
+        let (strictness, interrupt) = (self.strictness, self.interrupt.clone());
+        Terms { privileges, strictness, interrupt }
+    }
 }
 
 /// Unpacks an image into the directory `bundle`: `rootfs`, `config.json`,
@@ -52,14 +77,12 @@ pub fn unpack(
     options: &UnpackOptions,
 ) -> Result<()> {
     let bundle = BundleDir::create(bundle)?;
-    bundle.clear_interrupted()?;
-    bundle.refuse_existing().context("create runtime bundle")?;
     let work = Unpack { layout, image, options, bundle: &bundle };
-    work.run().context("create runtime bundle")
+    bundle.fill(|| work.run()).context("create runtime bundle")
 }
 
 /// Unpacks only the layers of an image, over what may be in the directory
-/// `rootfs` already. Its parent must exist.
+/// `rootfs` already, which may also be a link to one. Its parent must exist.
 ///
 /// # Errors
 /// As [`unpack`]. A directory that this call made is removed again; in one
@@ -75,34 +98,69 @@ pub fn unpack_into(
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
         Err(error) => return Err(error).at("create rootfs", rootfs),
     };
-    let unpacked = fill(layout, image, rootfs, options);
+    let open = || {
+        let parent = |path: &Path| match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => File::open(parent),
+            _ => File::open("."),
+        };
+        match rootfs.file_name() {
+            // It may not be a link that somebody has put there meanwhile.
+            Some(name) if made => sys::open_dir(&parent(rootfs)?, Path::new(name)),
+            _ => open_root(rootfs),
+        }
+    };
+    let unpacked =
+        open().at("open rootfs", rootfs).and_then(|root| fill(layout, image, root, options));
     if unpacked.is_err()
         && made
-        && let Err(error) = std::fs::remove_dir_all(rootfs)
+        && let Err(error) = remove_made(rootfs)
     {
         log::warn!("cannot clean up {rootfs:?}: {error}");
     }
     unpacked
 }
 
-fn fill(layout: &Layout, image: &Image, rootfs: &Path, options: &UnpackOptions) -> Result<()> {
-    let fs = Native::open(rootfs).at("open rootfs", rootfs)?;
-    prepare_root(&fs, &options.maps)?;
-    unpack_rootfs(layout, image, &fs, FileDigests::Skip, &apply_options(options))
-        .context("unpack rootfs")?;
+/// Opens a directory, or what a link to one leads to, whatever its permission bits are.
+fn open_root(path: &Path) -> std::io::Result<File> {
+    match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let path = path.canonicalize()?;
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                return Err(error);
+            };
+            open_own_dir(&File::open(parent)?, Path::new(name))
+        }
+        opened => opened,
+    }
+}
+
+fn remove_made(rootfs: &Path) -> Result<()> {
+    let Some(name) = rootfs.file_name() else { return Ok(()) };
+    let parent = rootfs.parent().filter(|parent| !parent.as_os_str().is_empty());
+    remove_below(&File::open(parent.unwrap_or(Path::new(".")))?, Path::new(name))
+}
+
+fn fill(layout: &Layout, image: &Image, root: File, options: &UnpackOptions) -> Result<()> {
+    let terms = options.terms();
+    let fs = terms.open(root, View::Disk)?;
+    let apply = apply_options(options);
+    prepare_root(&fs, &apply.maps)?;
+    unpack_rootfs(layout, image, &fs, FileDigests::Skip, &apply).context("unpack rootfs")?;
+    terms.tell(&fs, Keeping::Nothing);
     Ok(())
 }
 
 fn apply_options(options: &UnpackOptions) -> ApplyOptions {
     ApplyOptions {
-        maps: options.maps.clone(),
+        maps: options.terms().maps(&options.maps),
         dir_links: options.dir_links,
+        progress: options.progress.clone(),
         ..ApplyOptions::default()
     }
 }
 
 /// Many images do not describe their root directory: it is root's, and as old as can be.
-fn prepare_root(fs: &Native, maps: &IdMaps) -> Result<()> {
+fn prepare_root(fs: &dyn FsOps, maps: &IdMaps) -> Result<()> {
     let owner = maps.to_host(Owner::default()).context("ensure rootuid has mapping")?;
     let (atime, mtime) = (FileTime::EPOCH, FileTime::EPOCH);
     let metadata = Metadata { owner, mode: 0o755, atime, mtime, xattrs: Vec::new() };
@@ -120,28 +178,37 @@ struct Unpack<'a> {
 
 impl Unpack<'_> {
     fn run(&self) -> Result<()> {
+        let digest = &self.image.path().target().digest;
+        let (mtree, index) = (mtree_name(digest), stat_index_name(digest));
+        self.bundle.clear_interrupted()?;
+        self.bundle.refuse_existing(&[&mtree, &index])?;
         let mut staging = Staging::begin(self.bundle)?;
-        let fs = staging.create_rootfs()?;
-        prepare_root(&fs, &self.options.maps)?;
+        let terms = self.options.terms();
+        let fs = terms.open(staging.create_rootfs()?, View::Disk)?;
         let apply = apply_options(self.options);
+        prepare_root(&fs, &apply.maps)?;
         let unpacked = unpack_rootfs(self.layout, self.image, &fs, FileDigests::Sha256, &apply)
             .context("unpack rootfs")?;
         self.write_config(&staging, &fs)?;
         // Giving the root its place sets its ctime, so the tree is taken down after that.
-        staging.publish(Path::new(ROOTFS))?;
-        let digest = &self.image.path().target().digest;
-        let (mtree, index) = (mtree_name(digest), stat_index_name(digest));
-        let record = self.capture(&staging, &fs, unpacked, &mtree, &index)?;
-        self.write_metadata(&staging, record)?;
+        fs.with_root(|| staging.publish(Path::new(ROOTFS)))??;
+        let (mtree_record, remembered) = self.capture(&staging, &fs, unpacked, &mtree, &index)?;
+        self.write_metadata(&staging, mtree_record)?;
         staging.publish(Path::new(runtime_spec::FILE_NAME))?;
         staging.publish(Path::new(&mtree))?;
         staging.publish(Path::new(&index))?;
+        if !remembered.is_empty() {
+            let record_file = staging.create(Path::new(record::FILE_NAME))?;
+            record::write(&record_file, &fs, remembered).context("write record")?;
+            staging.publish(Path::new(record::FILE_NAME))?;
+        }
         staging.publish(Path::new(metadata::FILE_NAME))?;
         staging.commit();
+        terms.tell(&fs, Keeping::Record);
         Ok(())
     }
 
-    fn write_config(&self, staging: &Staging<'_>, fs: &Native) -> Result<()> {
+    fn write_config(&self, staging: &Staging<'_>, fs: &dyn FsOps) -> Result<()> {
         let config = self.image.config();
         let user = Accounts::read(fs)?.find(&config.config.user)?;
         let options = RuntimeSpecOptions {
@@ -156,27 +223,29 @@ impl Unpack<'_> {
     fn capture(
         &self,
         staging: &Staging<'_>,
-        fs: &Native,
+        fs: &Rootless<Native>,
         unpacked: Unpacked,
         mtree: &str,
         index: &str,
-    ) -> Result<MtreeRecord> {
+    ) -> Result<(MtreeRecord, Vec<Remembered>)> {
         let manifest = staging.create(Path::new(mtree))?;
         let index = staging.create(Path::new(index))?;
-        let taken = tick(&index, fs)?;
-        let options = CaptureOptions { header: self.options.header.clone(), taken };
-        let mut known = Written { unpacked, labelled: is_labelled(fs)? };
+        let options = CaptureOptions {
+            header: self.options.header.clone(),
+            taken: taken(&index)?,
+            progress: self.options.progress.clone(),
+        };
+        let remembered = Vec::new();
+        let mut known = Written { fs, unpacked, labelled: is_labelled(fs)?, remembered };
         let captured =
             capture(fs, &mut known, &manifest, &index, &options).context("write mtree metadata")?;
         let size = manifest.metadata()?.len();
-        Ok(MtreeRecord { digest: Digest::from_sha256(&captured.manifest), size })
+        let record = MtreeRecord { digest: Digest::from_sha256(&captured.manifest), size };
+        Ok((record, known.remembered))
     }
 
     fn write_metadata(&self, staging: &Staging<'_>, record: MtreeRecord) -> Result<()> {
-        let privileges = match self.options.rootless {
-            Some(_) => Privileges::Rootless,
-            None => Privileges::Full,
-        };
+        let privileges = self.options.terms().privileges;
         let path = self.image.path().clone();
         let mut metadata = BundleMetadata::new(path, self.options.maps.clone(), privileges)?;
         metadata.mtree = Some(record);
@@ -184,23 +253,36 @@ impl Unpack<'_> {
     }
 }
 
-/// Waits until the clock of the tree's filesystem has moved on since the tree
-/// was last changed, and gives its time then: whatever changes later is later.
-pub(super) fn tick(mut probe: &File, fs: &dyn FsOps) -> Result<FileTime> {
-    /// Most clocks tick every 4 or 10 ms. One of whole seconds is not waited for.
+/// Waits for the next tick of the clock of the tree's filesystem and gives its
+/// time then. What was changed before is earlier, what is changed after it is not.
+/// `None` when the clock ticks too seldom to wait for it.
+pub(super) fn tick(probe: &File) -> Result<Option<FileTime>> {
+    /// Most clocks tick every 4 or 10 ms.
     const ATTEMPTS: u32 = 20;
-    let root = fs.stat_dir(&fs.open_dir(&RootPath::root())?)?;
-    let mut now = FileTime::default();
+    let start = now(probe)?;
     for _ in 0..ATTEMPTS {
-        probe.write_all(b"\0").and_then(|()| probe.set_len(0)).context("read the clock")?;
-        probe.rewind().context("read the clock")?;
-        now = changed(probe)?;
-        if now > root.ctime {
-            break;
+        let time = now(probe)?;
+        if time > start {
+            return Ok(Some(time));
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    Ok(now)
+    Ok(None)
+}
+
+/// The time that a capture which starts now is to have.
+pub(super) fn taken(probe: &File) -> Result<FileTime> {
+    match tick(probe)? {
+        Some(time) => Ok(time),
+        None => now(probe),
+    }
+}
+
+/// The time by the clock of the filesystem that holds an empty file.
+fn now(mut probe: &File) -> Result<FileTime> {
+    probe.write_all(b"\0").and_then(|()| probe.set_len(0)).context("read the clock")?;
+    probe.rewind().context("read the clock")?;
+    changed(probe)
 }
 
 fn changed(file: &File) -> Result<FileTime> {
@@ -216,20 +298,39 @@ fn is_labelled(fs: &dyn FsOps) -> Result<bool> {
 }
 
 /// What the unpack knows of the files that it wrote.
-struct Written {
+struct Written<'a> {
+    fs: &'a Rootless<Native>,
     unpacked: Unpacked,
     labelled: bool,
+    remembered: Vec<Remembered>,
 }
 
-impl Known for Written {
-    fn digest_of(&mut self, path: &RootPath, _: &Stat) -> Option<[u8; 32]> {
-        self.unpacked.digest_of(path)
+impl Known for Written<'_> {
+    fn digest_of(&mut self, path: &RootPath, stat: &Stat) -> Option<[u8; 32]> {
+        // What stands for a device is nobody's to read.
+        let empty = (stat.size == 0).then_some(sha256_of_nothing());
+        self.unpacked.digest_of(path).or(empty)
     }
 
-    fn xattrs_of(&mut self, path: &RootPath, _: &Stat) -> XattrHint {
+    fn xattrs_of(&mut self, path: &RootPath, stat: &Stat) -> XattrHint {
         match self.unpacked.has_xattrs(path) {
-            Some(false) if !self.labelled => XattrHint::None,
+            Some(false) if !self.labelled && !self.fs.has_owner_attribute(stat.identity) => {
+                XattrHint::None
+            }
             _ => XattrHint::Ask,
         }
     }
+
+    fn seen(&mut self, path: &RootPath, stat: &Stat) {
+        if let Some(emulated) = self.fs.emulated(stat.identity) {
+            self.remembered.push(Remembered { path: path.clone(), stat: *stat, emulated });
+        } else if self.fs.has_owner_attribute(stat.identity) {
+            log::debug!("the owner of {path:?} is kept in an attribute");
+        }
+    }
+}
+
+fn sha256_of_nothing() -> [u8; 32] {
+    use sha2::Digest as _;
+    sha2::Sha256::new().finalize().into()
 }

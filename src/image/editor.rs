@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::{Image, put};
 use crate::error::{Context, Error, Result};
@@ -16,6 +17,7 @@ use crate::oci::{
     Algorithm, Descriptor, DescriptorPath, Digest, Hashing, History, ImageConfig, Index, Manifest,
     media_type,
 };
+use crate::progress::{Counted, Progress, Stage};
 
 /// The annotation of a compressed layer that tells its uncompressed size, in decimal.
 pub const UNCOMPRESSED_SIZE: &str = "ci.umo.uncompressed_blob_size";
@@ -61,6 +63,8 @@ pub struct LayerOptions {
     pub history: Option<History>,
     /// Annotations of the layer's descriptor.
     pub annotations: BTreeMap<String, String>,
+    /// Where bytes are counted, before compression.
+    pub progress: Arc<Progress>,
 }
 
 impl Default for LayerOptions {
@@ -71,6 +75,7 @@ impl Default for LayerOptions {
             encoder: EncoderOptions::default(),
             history: None,
             annotations: BTreeMap::new(),
+            progress: Arc::default(),
         }
     }
 }
@@ -89,6 +94,11 @@ impl<'a> ImageEditor<'a> {
     pub fn new(writer: &'a LayoutWriter, image: Image) -> Self {
         let Image { path, manifest, config } = image;
         Self { writer, path, manifest, config }
+    }
+
+    /// The way to the image as it was before any change.
+    pub fn base(&self) -> &DescriptorPath {
+        &self.path
     }
 
     /// The configuration as it is now.
@@ -134,6 +144,9 @@ impl<'a> ImageEditor<'a> {
             )));
         }
         let compression = self.choose(options.compression);
+        options.progress.begin(Stage::Packing);
+        let write =
+            |output: &mut dyn Write| write(&mut Counted::new(output, options.progress.clone()));
         let stored = StoredLayer::write(self.writer.blob()?, compression, &options.encoder, write)?;
         let descriptor = stored.descriptor(options, compression);
         self.config.rootfs.diff_ids.push(stored.diff_id);

@@ -10,7 +10,9 @@ use super::editor::{ImageEditor, LayerOptions};
 use crate::error::{Context, Result};
 use crate::layer::{LayerOptions as TarOptions, LayerWriter, Owners, RootName, TreePacker};
 use crate::oci::Descriptor;
-use crate::rootfs::{Native, RootPath};
+use crate::rootfs::{
+    Interrupt, Native, Ownership, RootPath, Rootless, RootlessOptions, View, open_own_dir,
+};
 
 /// What is put at a place in an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,8 +67,24 @@ pub struct InsertOptions {
     pub layer: LayerOptions,
     /// The latest time of a member, in seconds since the epoch (`SOURCE_DATE_EPOCH`).
     pub latest: Option<i64>,
-    /// Who owns what is inserted.
+    /// Who owns what is inserted. With [`Owners::OfImage`] it is root, or whom an attribute
+    /// of the file names.
     pub owners: Owners,
+    /// When to stop.
+    pub interrupt: Interrupt,
+}
+
+impl InsertOptions {
+    fn open(&self, root: File) -> Result<Rootless<Native>> {
+        let ownership = match self.owners {
+            Owners::Mapped(_) => Ownership::Set,
+            Owners::OfImage => Ownership::Record,
+        };
+        let interrupt = self.interrupt.clone();
+        let view = View::Image;
+        let rootless = RootlessOptions { ownership, view, interrupt, ..RootlessOptions::default() };
+        Ok(Rootless::native(root, rootless)?)
+    }
 }
 
 /// Adds a layer with one insertion to an image.
@@ -88,7 +106,7 @@ pub fn insert(
             layer.finish().map(drop)
         }),
         Insertion::Source { path, lower } => {
-            let source = Source::open(path)?;
+            let source = Source::open(path, options)?;
             editor.add_layer(&options.layer, |output| source.pack(output, target, *lower, options))
         }
     };
@@ -99,31 +117,34 @@ fn writer<'a>(
     output: &'a mut dyn Write,
     options: &InsertOptions,
 ) -> LayerWriter<&'a mut dyn Write> {
-    LayerWriter::new(output, TarOptions { latest: options.latest })
+    LayerWriter::new(
+        output,
+        TarOptions { latest: options.latest, progress: options.layer.progress.clone() },
+    )
 }
 
 /// Something on this machine: a tree, or a name in the root of one.
 #[derive(Debug)]
 struct Source {
-    fs: Native,
+    fs: Rootless<Native>,
     path: RootPath,
 }
 
 impl Source {
-    fn open(path: &Path) -> Result<Self> {
+    fn open(path: &Path, options: &InsertOptions) -> Result<Self> {
         // What ends in `.` or `..`, and the root, is a directory without a name of its own.
         let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else {
-            let fs = Native::open(path).at("open", path)?;
+            let fs = options.open(File::open(path).at("open", path)?)?;
             return Ok(Self { fs, path: RootPath::root() });
         };
+        let above = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let above = File::open(above).at("open", above)?;
         // Without a `/` at its end, which would follow a link.
         if parent.join(name).symlink_metadata().at("lstat", path)?.is_dir() {
-            let fs = Native::open(path).at("open", path)?;
-            return Ok(Self { fs, path: RootPath::root() });
+            let root = open_own_dir(&above, Path::new(name)).at("open", path)?;
+            return Ok(Self { fs: options.open(root)?, path: RootPath::root() });
         }
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        let fs = File::open(parent).and_then(Native::from_dir).at("open", parent)?;
-        Ok(Self { fs, path: RootPath::clean(name.as_encoded_bytes())? })
+        Ok(Self { fs: options.open(above)?, path: RootPath::clean(name.as_encoded_bytes())? })
     }
 
     fn pack(

@@ -2,15 +2,17 @@
 //! Images in a layout: what one consists of ([`Image`]), how it is changed
 //! ([`ImageEditor`]), and what is told about it ([`Stat`]).
 
+mod archive;
 mod editor;
 mod insert;
 mod stat;
 mod unpack;
 
+pub use archive::{Contents, add_archive};
 pub use editor::{CompressionChoice, ImageEditor, LayerOptions, UNCOMPRESSED_SIZE};
 pub use insert::{InsertOptions, Insertion, Lower, Target, insert};
 pub use stat::{HistoryStat, Stat};
-pub use unpack::unpack_rootfs;
+pub use unpack::{open_layer, unpack_rootfs};
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutWriter};

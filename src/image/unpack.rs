@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From the layers of an image in a layout to a root filesystem.
 
+use std::sync::Arc;
+
 use super::Image;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::layer::compress::{Compression, Decoder};
 use crate::layer::{ApplyOptions, FileDigests, LayerFailure, LayerSource, Unpacked, unpack_layers};
-use crate::layout::Layout;
+use crate::layout::{BlobReader, Layout};
 use crate::oci::{Descriptor, Digest, media_type};
+use crate::progress::{Counted, Progress, Stage};
 use crate::rootfs::FsOps;
 
 /// Unpacks all layers of `image` over what is in `fs`. All digests and sizes
@@ -22,7 +25,16 @@ pub fn unpack_rootfs(
     file_digests: FileDigests,
     options: &ApplyOptions,
 ) -> Result<Unpacked> {
-    let sources = image.layers().map(|(descriptor, diff_id)| source(layout, descriptor, diff_id));
+    // What cannot be unpacked is better found before anything is written.
+    for descriptor in &image.manifest.layers {
+        compression(descriptor).with_context(|| format!("layer {}", descriptor.digest))?;
+    }
+    let progress = &options.progress;
+    let sizes = image.layers().map(|(descriptor, _)| descriptor.size);
+    progress.begin(Stage::Unpacking);
+    progress.expect_layers(sizes.len() as u64, sizes.fold(0, u64::saturating_add));
+    let sources =
+        image.layers().map(|(descriptor, diff_id)| source(layout, descriptor, diff_id, progress));
     unpack_layers(fs, sources, file_digests, options).map_err(|LayerFailure { layer, error }| {
         match layer.and_then(|at| image.manifest.layers.get(at)) {
             Some(descriptor) => reason(layout, descriptor, error),
@@ -35,13 +47,23 @@ fn source<'a>(
     layout: &'a Layout,
     descriptor: &Descriptor,
     diff_id: &Digest,
+    progress: &Arc<Progress>,
 ) -> Result<LayerSource<'a>> {
     let name = descriptor.digest.to_string();
-    let compression =
-        compression(descriptor).map_err(|error| error.context(format!("layer {name}")))?;
-    let blob = layout.blob(descriptor)?;
+    let compression = compression(descriptor)?;
+    let blob = Counted::new(layout.blob(descriptor)?, progress.clone());
     let stream = Box::new(Decoder::new(blob, compression)?);
     Ok(LayerSource { name, stream, diff_id: Some(diff_id.clone()) })
+}
+
+/// Opens a layer as the plain tar stream that [`Members`](crate::layer::Members) reads. The
+/// blob behind it has been verified when the stream was read to its end, not before.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) when it is no tar layer, or
+/// compressed in a way that is not known; also when the layout lacks the blob.
+pub fn open_layer(layout: &Layout, descriptor: &Descriptor) -> Result<Decoder<BlobReader>> {
+    Decoder::new(layout.blob(descriptor)?, compression(descriptor)?)
 }
 
 /// How a layer's blob is compressed.
@@ -67,7 +89,7 @@ fn compression(descriptor: &Descriptor) -> Result<Compression> {
 /// A damaged blob shows in many ways, often long before its end. When it is
 /// the blob that is wrong, that is what the user has to hear.
 fn reason(layout: &Layout, descriptor: &Descriptor, error: Error) -> Error {
-    let verified = layout.blob(descriptor).and_then(crate::layout::BlobReader::verify);
+    let verified = layout.blob(descriptor).and_then(BlobReader::verify);
     let error = verified.err().unwrap_or(error);
     error.context(format!("unpack layer {}", descriptor.digest))
 }

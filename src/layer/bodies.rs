@@ -7,14 +7,14 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use sha2::{Digest as _, Sha256};
 
 use super::buffer::Slice;
 use super::entry::shown;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::rootfs::{Change, FsOps, Kind, Metadata, RootPath};
 
 /// How many files wait at most; each holds an open handle.
@@ -83,7 +83,36 @@ pub(crate) struct Bodies<'scope> {
     queue: SyncSender<Job>,
     workers: Vec<ScopedJoinHandle<'scope, Sums>>,
     failure: Arc<Failure>,
+    pending: Arc<Pending>,
     next: BodyId,
+}
+
+/// How many files are not finished yet.
+#[derive(Default)]
+struct Pending {
+    count: Mutex<usize>,
+    none: Condvar,
+}
+
+impl Pending {
+    fn add(&self) {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    }
+
+    fn done(&self) {
+        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.none.notify_all();
+        }
+    }
+
+    fn wait(&self) {
+        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        while *count > 0 {
+            count = self.none.wait(count).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
 }
 
 /// The first error of any worker.
@@ -103,8 +132,12 @@ impl Failure {
         if !self.failed.load(Ordering::Acquire) {
             return Ok(());
         }
-        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Err(error.unwrap_or_else(|| Error::invalid("an earlier file could not be written")))
+        Err(Error::new(ErrorKind::Io, "an earlier file could not be written"))
+    }
+
+    /// What went wrong, once.
+    fn take(&self) -> Option<Error> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -118,11 +151,18 @@ impl<'scope> Bodies<'scope> {
         let (queue, jobs) = mpsc::sync_channel(QUEUE);
         let jobs = Arc::new(Mutex::new(jobs));
         let failure = Arc::new(Failure::default());
-        let worker = || Worker { jobs: jobs.clone(), fs, digests, failure: failure.clone() };
+        let pending = Arc::new(Pending::default());
+        let worker = || Worker {
+            jobs: jobs.clone(),
+            fs,
+            digests,
+            failure: failure.clone(),
+            pending: pending.clone(),
+        };
         let workers = (0..workers).map(|_| worker());
         let workers = workers.map(|worker| start_thread(scope, || worker.run()));
         let workers = workers.collect::<Result<_>>()?;
-        Ok(Self { queue, workers, failure: failure.clone(), next: 0 })
+        Ok(Self { queue, workers, failure: failure.clone(), pending: pending.clone(), next: 0 })
     }
 
     /// Hands a file over and gives the number under which its digest will be found.
@@ -130,8 +170,12 @@ impl<'scope> Bodies<'scope> {
         self.failure.check()?;
         let id = self.next;
         self.next = id.checked_add(1).ok_or_else(|| Error::invalid("too many files"))?;
+        self.pending.add();
         if self.queue.send(Job { id, new, body }).is_err() {
-            return Err(Error::invalid("the writers of files have ended"));
+            return Err(Error::new(
+                ErrorKind::Io,
+                "internal error: the writers of files have ended",
+            ));
         }
         Ok(id)
     }
@@ -142,7 +186,13 @@ impl<'scope> Bodies<'scope> {
         Ok((self.write(new, Body::Stream(body))?, pieces))
     }
 
-    /// Fails when a worker has failed.
+    /// Waits until all files that have been handed over are finished.
+    pub(crate) fn settle(&self) -> Result<()> {
+        self.pending.wait();
+        self.failure.check()
+    }
+
+    /// Fails when a worker has failed; [`Bodies::finish`] says how.
     pub(crate) fn check(&self) -> Result<()> {
         self.failure.check()
     }
@@ -152,13 +202,14 @@ impl<'scope> Bodies<'scope> {
         drop(self.queue);
         let mut digests = vec![[0; 32]; self.next as usize];
         for worker in self.workers {
-            let sums = worker.join().map_err(|_| Error::invalid("a writer of files panicked"))?;
+            let sums = worker.join().map_err(|_| {
+                Error::new(ErrorKind::Io, "internal error: a writer of files panicked")
+            })?;
             for (id, sum) in sums {
                 digests[id as usize] = sum;
             }
         }
-        self.failure.check()?;
-        Ok(digests)
+        self.failure.take().map_or(Ok(digests), Err)
     }
 }
 
@@ -167,6 +218,7 @@ struct Worker<'env> {
     fs: &'env dyn FsOps,
     digests: FileDigests,
     failure: Arc<Failure>,
+    pending: Arc<Pending>,
 }
 
 impl Worker<'_> {
@@ -174,18 +226,18 @@ impl Worker<'_> {
     fn run(self) -> Sums {
         let mut sums = Vec::new();
         while let Some(job) = self.next() {
-            if self.failure.failed.load(Ordering::Acquire) {
-                continue;
-            }
-            let path = job.new.path.clone();
-            match self.fill(job) {
-                Ok(Some(sum)) => sums.push(sum),
-                Ok(None) => {}
-                Err(error) => {
-                    let path = shown(path.as_bytes());
-                    self.failure.set(error.context(format!("unpack entry: {path}")));
+            if !self.failure.failed.load(Ordering::Acquire) {
+                let path = job.new.path.clone();
+                match self.fill(job) {
+                    Ok(Some(sum)) => sums.push(sum),
+                    Ok(None) => {}
+                    Err(error) => {
+                        let path = shown(path.as_bytes());
+                        self.failure.set(error.context(format!("unpack entry: {path}")));
+                    }
                 }
             }
+            self.pending.done();
         }
         sums
     }

@@ -13,6 +13,11 @@ pub enum DiskFormat {
     /// A directory that overlayfs stacks upon those of the layers below: what
     /// is removed there is a whiteout, and a directory through which nothing
     /// shows has an extended attribute of this namespace.
+    ///
+    /// Such a directory knows nothing of the layers below. A directory on the way to a
+    /// member, which the layer itself does not describe, gets the metadata of any missing
+    /// directory, and symbolic links of lower layers are not followed. Of an opaque
+    /// root the kernel takes no notice, and a character device 0:0 is refused.
     Overlay(OverlayNamespace),
 }
 

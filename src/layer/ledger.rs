@@ -61,6 +61,11 @@ impl Ledger {
         (self.keys.0.hash_one(path), self.keys.1.hash_one(path))
     }
 
+    /// The path is no part of the current layer any more.
+    pub(crate) fn forget(&mut self, path: &RootPath) {
+        self.marks.remove(&self.hash(path.as_bytes()));
+    }
+
     /// Counts the holes of a sparse file.
     ///
     /// # Errors

@@ -9,8 +9,10 @@ use super::entry::{Entry, EntryKind};
 use super::format::{Disk, DiskFormat};
 use super::write::{LayerOptions, LayerWriter};
 use crate::error::{Context, Error, Result};
-use crate::idmap::{IdMaps, Owner};
-use crate::rootfs::{Dir, FsOps, Kind, Name, RootPath, Stat, is_host_label};
+use crate::idmap::IdMaps;
+use crate::rootfs::{
+    Dir, FsOps, Kind, Name, RootPath, Stat, capability_to_container, is_host_label,
+};
 
 /// How many directories stay open; paths mostly come grouped by directory.
 const KEPT_OPEN: usize = 8;
@@ -20,8 +22,9 @@ const KEPT_OPEN: usize = 8;
 pub enum Owners {
     /// Whom the maps make of the owners on disk.
     Mapped(IdMaps),
-    /// Root: the owners on disk mean nothing.
-    Root,
+    /// Whom the filesystem names: it knows the owners in the image
+    /// ([`Ownership::Record`](crate::rootfs::Ownership::Record)).
+    OfImage,
 }
 
 impl Default for Owners {
@@ -246,9 +249,14 @@ impl<'a, W: Write> TreePacker<'a, W> {
         }
         entry.owner = match self.owners {
             Owners::Mapped(maps) => maps.to_container(entry.owner).context("map header")?,
-            Owners::Root => Owner::default(),
+            Owners::OfImage => entry.owner,
         };
         entry.xattrs.retain(|xattr| !is_host_label(&xattr.name));
+        if let Owners::Mapped(maps) = self.owners {
+            for xattr in &mut entry.xattrs {
+                capability_to_container(xattr, &maps.uid);
+            }
+        }
         Ok(())
     }
 

@@ -6,10 +6,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use super::entry::{Entry, EntryKind, member_name};
 use super::whiteout::{OPAQUE_MARKER, WHITEOUT_PREFIX};
 use crate::error::{Context, Error, Result};
+use crate::progress::Progress;
 use crate::rootfs::{FileTime, Identity, Kind, Name, Owner, RootPath, Stat};
 
 /// How much of a body is read at once.
@@ -24,6 +26,8 @@ pub struct LayerOptions {
     /// The latest time, in seconds since the epoch, that a member may have;
     /// later ones are set to it (`SOURCE_DATE_EPOCH`).
     pub latest: Option<i64>,
+    /// Where members are counted.
+    pub progress: Arc<Progress>,
 }
 
 /// Writes the members of a layer.
@@ -77,6 +81,7 @@ impl<W: Write> LayerWriter<W> {
             Entry { mtime, atime: None, ..entry.clone() }.encode()?
         };
         self.output.write_all(&header)?;
+        self.options.progress.add_entries(1);
         match (&entry.kind, body) {
             (EntryKind::File { size: 0 }, None) => Ok(()),
             (EntryKind::File { size }, Some(body)) => self.copy(*size, body).with_context(shown),
@@ -121,7 +126,9 @@ impl<W: Write> LayerWriter<W> {
             atime: None,
             xattrs: Vec::new(),
         };
-        Ok(self.output.write_all(&entry.encode()?)?)
+        self.output.write_all(&entry.encode()?)?;
+        self.options.progress.add_entries(1);
+        Ok(())
     }
 
     /// Copies a body and fills its last block.
@@ -243,7 +250,7 @@ mod tests {
         let expected = "52a9bb6b244e63c4448ae78d9786c22191fa7674e2a7f9ebd597295d698d19be";
         assert_eq!(sha256(&layer), expected);
 
-        let mut opaque = writer(LayerOptions { latest: Some(0) });
+        let mut opaque = writer(LayerOptions { latest: Some(0), ..LayerOptions::default() });
         opaque.opaque(&path("opt")).unwrap();
         add(&mut opaque, "opt", &stat(Kind::Dir, 0o755, 40, 0), b"").unwrap();
         let layer = opaque.finish().unwrap();
@@ -292,7 +299,7 @@ mod tests {
     #[test]
     fn times_are_cut_and_clamped() {
         let at = |latest, seconds| {
-            let mut writer = writer(LayerOptions { latest });
+            let mut writer = writer(LayerOptions { latest, ..LayerOptions::default() });
             let mtime = FileTime { seconds, nanoseconds: 500_000_000 };
             let stat = Stat { mtime, ..stat(Kind::Fifo, 0o644, 0, 0) };
             add(&mut writer, "p", &stat, b"").unwrap();

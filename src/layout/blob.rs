@@ -91,13 +91,16 @@ impl BlobReader {
         let State::Reading(hasher) = std::mem::replace(&mut self.state, State::Failed) else {
             return Ok(());
         };
-        let (expected, actual) = (&self.digest, hasher.finish());
+        let (expected, actual, size) = (&self.digest, hasher.finish(), self.size);
         if actual != *expected {
+            let missing = match self.passed {
+                passed if passed < size => format!(" (only {passed} of {size} bytes in stream)"),
+                _ => String::new(),
+            };
             return Err(mismatch(format!(
-                "expected {expected} not {actual}: verified reader digest mismatch"
+                "expected {expected} not {actual}: verified reader digest mismatch{missing}"
             )));
         }
-        let size = self.size;
         if self.passed < size {
             let passed = self.passed;
             return Err(mismatch(format!(
@@ -253,7 +256,10 @@ mod tests {
             )
         );
         assert!(failure(b"hello", b"hello", 4).contains("verified reader digest mismatch"));
-        assert!(failure(b"hell", b"hello", 5).contains("verified reader digest mismatch"));
+        assert!(
+            failure(b"hell", b"hello", 5)
+                .ends_with("verified reader digest mismatch (only 4 of 5 bytes in stream)")
+        );
         assert!(
             failure(b"hello", b"hello", 9).ends_with(
                 "expected 9 bytes (only 5 bytes in stream): verified reader size mismatch"

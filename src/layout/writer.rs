@@ -188,6 +188,28 @@ impl LayoutWriter {
         Ok(replaced)
     }
 
+    /// Lets `name` mean `descriptor`, provided that it still means `expected`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Changed`] when others have changed or removed the name meanwhile.
+    pub fn retag(
+        &self,
+        name: &RefName,
+        expected: &Descriptor,
+        mut descriptor: Descriptor,
+    ) -> Result<()> {
+        descriptor.annotations.insert(REF_NAME.to_owned(), name.as_str().to_owned());
+        self.update_index(|index| {
+            let replaced = take(index, name);
+            if replaced.iter().any(|entry| entry.digest == expected.digest) {
+                index.manifests.push(descriptor);
+                return Ok(());
+            }
+            let message = format!("tag {name} was changed by another process meanwhile");
+            Err(Error::new(ErrorKind::Changed, message))
+        })
+    }
+
     /// Removes every entry of a name, and gives their number; 0 is no error.
     pub fn untag(&self, name: &RefName) -> Result<usize> {
         let count = self.update_index(|index| Ok(take(index, name).len()))?;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Root filesystems on disk, reached by directory handles only.
 
+mod capability;
 mod metadata;
 mod native;
 mod ops;
@@ -8,10 +9,12 @@ mod overlay;
 mod path;
 mod remove;
 mod resolve;
+mod rootless;
 mod sys;
 mod xattr;
 
 pub use crate::idmap::Owner;
+pub use capability::{capability_to_container, capability_to_host};
 pub use metadata::{Device, FileTime, Identity, Kind, Metadata, Stat, Xattr};
 pub use native::Native;
 pub use ops::{Change, Dir, DirEntry, FsOps};
@@ -19,4 +22,8 @@ pub use overlay::{Overlay, OverlayNamespace};
 pub use path::{Name, RootPath};
 pub use remove::{Removed, remove_all, remove_unless};
 pub use resolve::{resolve, resolve_parent};
+pub use rootless::{
+    Afterwards, Census, Emulated, Interrupt, Node, OWNER_ATTRIBUTE, Ownership, Refusals, Rootless,
+    RootlessOptions, View, open_own_dir,
+};
 pub use xattr::is_host_label;

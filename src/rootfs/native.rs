@@ -26,7 +26,6 @@ pub struct Native {
     root: Dir,
     /// Set when the kernel has no `openat2` (before 5.6, or a filter forbids it).
     walk_by_component: AtomicBool,
-    xattr_support: xattr::Support,
 }
 
 impl Native {
@@ -50,11 +49,7 @@ impl Native {
         if !root.metadata()?.is_dir() {
             return Err(io::Error::from(io::ErrorKind::NotADirectory));
         }
-        Ok(Self {
-            root: Dir::new(root),
-            walk_by_component: AtomicBool::new(false),
-            xattr_support: xattr::Support::default(),
-        })
+        Ok(Self { root: Dir::new(root), walk_by_component: AtomicBool::new(false) })
     }
 
     fn open_piecewise(&self, path: &RootPath) -> io::Result<Dir> {
@@ -123,6 +118,18 @@ impl FsOps for Native {
         Ok(Dir::new(sys::open_at(dir, name.as_os_str(), Open::Dir)?.into()))
     }
 
+    fn is_mount_point(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool> {
+        if !self.walk_by_component.load(Ordering::Relaxed) {
+            match sys::is_mounted_on(dir, name.as_os_str()) {
+                Err(error) if lacks_openat2(&error) => {}
+                answer => return answer,
+            }
+        }
+        // Without that call a mount of the same filesystem does not show.
+        let inside = sys::stat_at(dir, name.as_os_str())?.identity.dev;
+        Ok(inside != sys::stat_fd(dir)?.identity.dev)
+    }
+
     fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>> {
         let mut entries = sys::read_dir(dir)?;
         entries.sort_unstable();
@@ -188,7 +195,7 @@ impl FsOps for Native {
         let metadata = change.metadata;
         sys::chown_fd(file, metadata.owner)?;
         sys::chmod_fd(file, metadata.mode)?;
-        self.set_xattrs(XattrTarget::Open(file), change)?;
+        set_xattrs(XattrTarget::Open(file), change)?;
         sys::set_times_fd(file, metadata.atime, metadata.mtime)
     }
 
@@ -202,7 +209,7 @@ impl FsOps for Native {
         if change.kind != Kind::Symlink {
             sys::chmod_at(dir, own, metadata.mode)?;
         }
-        self.set_xattrs(XattrTarget::Name(dir.as_file(), own), change)?;
+        set_xattrs(XattrTarget::Name(dir.as_file(), own), change)?;
         sys::set_times_at(dir, own, metadata.atime, metadata.mtime)
     }
 
@@ -223,13 +230,11 @@ impl FsOps for Native {
     }
 }
 
-impl Native {
-    fn set_xattrs(&self, target: XattrTarget<'_>, change: &Change<'_>) -> io::Result<()> {
-        if change.clear_xattrs {
-            xattr::clear(target)?;
-        }
-        change.metadata.xattrs.iter().try_for_each(|xattr| self.xattr_support.set(target, xattr))
+fn set_xattrs(target: XattrTarget<'_>, change: &Change<'_>) -> io::Result<()> {
+    if change.clear_xattrs {
+        xattr::clear(target)?;
     }
+    change.metadata.xattrs.iter().try_for_each(|xattr| xattr::set(target, xattr))
 }
 
 #[cfg(test)]

@@ -59,6 +59,9 @@ pub trait FsOps: fmt::Debug + Send + Sync {
     /// Opens a directory inside another.
     fn open_child(&self, dir: &Dir, name: Name<'_>) -> io::Result<Dir>;
 
+    /// Whether something is mounted on a directory inside another.
+    fn is_mount_point(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool>;
+
     /// Lists a directory, sorted bytewise.
     fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>>;
 
@@ -84,6 +87,9 @@ pub trait FsOps: fmt::Debug + Send + Sync {
     fn create_symlink(&self, target: &[u8], dir: &Dir, name: Name<'_>) -> io::Result<()>;
 
     /// Gives an existing inode a second name.
+    ///
+    /// # Errors
+    /// `Unsupported` when a copy should take the link's place.
     fn create_link(
         &self,
         from: &Dir,
@@ -94,6 +100,12 @@ pub trait FsOps: fmt::Debug + Send + Sync {
 
     /// Makes a device node or a named pipe, mode 0600.
     fn create_node(&self, dir: &Dir, name: Name<'_>, kind: Kind, device: Device) -> io::Result<()>;
+
+    /// Makes a character device 0:0, which is a whiteout to overlayfs, or fails:
+    /// whatever takes the place of other devices would hide nothing.
+    fn create_whiteout(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
+        self.create_node(dir, name, Kind::CharDevice, Device::default())
+    }
 
     /// Removes a name that is not a directory.
     fn remove_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<()>;
@@ -124,6 +136,12 @@ pub trait FsOps: fmt::Debug + Send + Sync {
 
     /// Reads all extended attributes of an open directory, sorted.
     fn dir_xattrs(&self, dir: &Dir) -> io::Result<Vec<Xattr>>;
+
+    /// Tells what a name is and which attributes it has, in the terms of a
+    /// [`Change`]: a decorator gives what it was told, not what it made of that.
+    fn meant(&self, dir: &Dir, name: Name<'_>) -> io::Result<(Stat, Vec<Xattr>)> {
+        Ok((self.stat(dir, name)?, self.xattrs(dir, name)?))
+    }
 }
 
 /// What [`FsOps`] is to set on an inode.

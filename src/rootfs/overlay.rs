@@ -40,7 +40,7 @@ impl OverlayNamespace {
     }
 
     /// The name on disk of an attribute of the tree.
-    fn escape<'n>(self, name: &'n [u8]) -> Cow<'n, [u8]> {
+    fn escape(self, name: &[u8]) -> Cow<'_, [u8]> {
         match name.strip_prefix(self.prefix()) {
             Some(rest) => [self.prefix(), ESCAPE, rest].concat().into(),
             None => name.into(),
@@ -48,7 +48,7 @@ impl OverlayNamespace {
     }
 
     /// The attribute of the tree that has this name on disk; `None` for overlayfs's own.
-    fn unescape<'n>(self, name: &'n [u8]) -> Option<Cow<'n, [u8]>> {
+    fn unescape(self, name: &[u8]) -> Option<Cow<'_, [u8]>> {
         let Some(rest) = name.strip_prefix(self.prefix()) else { return Some(name.into()) };
         let rest = rest.strip_prefix(ESCAPE)?;
         Some([self.prefix(), rest].concat().into())
@@ -108,13 +108,13 @@ impl<'a> Overlay<'a> {
         Ok(["redirect", "metacopy"].into_iter().find(|own| self.own(&xattrs, own).is_some()))
     }
 
-    /// Makes a whiteout: a device node, or an empty file where the filesystem
-    /// lets nobody make that node (as overlayfs itself, when they are nested).
-    pub fn create_whiteout(&self, dir: &Dir, name: Name<'_>, owner: Owner) -> io::Result<()> {
+    /// Says that what is below a name in the stack is gone: by a device node, or by an
+    /// empty file where nobody may make that node (in overlayfs itself, when it is nested).
+    pub fn hide(&self, dir: &Dir, name: Name<'_>, owner: Owner) -> io::Result<()> {
         let (atime, mtime) = (FileTime::EPOCH, FileTime::EPOCH);
         let metadata = Metadata { owner, mode: 0o666, atime, mtime, xattrs: Vec::new() };
         let change = |kind| Change { metadata: &metadata, kind, clear_xattrs: false };
-        match self.inner.create_node(dir, name, Kind::CharDevice, Device::default()) {
+        match self.inner.create_whiteout(dir, name) {
             Ok(()) => self.inner.set_node_metadata(dir, name, &change(Kind::CharDevice)),
             Err(error) if is_refusal(&error) => {
                 let file = self.inner.create_file(dir, name)?;
@@ -184,6 +184,10 @@ impl FsOps for Overlay<'_> {
 
     fn open_child(&self, dir: &Dir, name: Name<'_>) -> io::Result<Dir> {
         self.inner.open_child(dir, name)
+    }
+
+    fn is_mount_point(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool> {
+        self.inner.is_mount_point(dir, name)
     }
 
     fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>> {

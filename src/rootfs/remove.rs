@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Recursive removal by directory handles. It never follows a link, never
-//! leaves the filesystem it started on, and needs few handles however deep
+//! enters what is mounted there, and needs few handles however deep
 //! the tree is.
 
 use std::collections::VecDeque;
@@ -16,7 +16,7 @@ const KEPT_OPEN: usize = 64;
 /// Removes `path` and everything below it; the root itself is emptied but stays.
 ///
 /// # Errors
-/// `EBUSY`-like when something is mounted below `path`; what was removed before stays removed.
+/// When something is mounted below `path`. What came before it in the order of names is gone then.
 pub fn remove_all(fs: &dyn FsOps, path: &RootPath) -> io::Result<()> {
     remove_unless(fs, path, &|_| false).map(drop)
 }
@@ -141,8 +141,7 @@ impl Removal<'_> {
     }
 
     fn refuse_mount(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
-        let inside = self.fs.stat(dir, name)?.identity.dev;
-        if inside == self.fs.stat_dir(dir)?.identity.dev {
+        if !self.fs.is_mount_point(dir, name)? {
             return Ok(());
         }
         let message = format!("{name:?} is a mount point; it is not entered for removal");
@@ -170,6 +169,26 @@ mod tests {
         remove_all(&fs, &path("a")).unwrap();
         assert!(!root.path().join("a").exists());
         assert!(outside.path().join("canary").exists());
+    }
+
+    #[test]
+    fn does_not_enter_what_is_mounted() {
+        let [root, host] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        std::fs::write(host.path().join("precious"), "x").unwrap();
+        let place = root.path().join("d/mounted");
+        std::fs::create_dir_all(&place).unwrap();
+        let mount = |program: &str, words: &[&std::path::Path]| {
+            std::process::Command::new(program).args(words).status().is_ok_and(|end| end.success())
+        };
+        // Of the same filesystem, so that only the mount tells it apart.
+        if !mount("mount", &[std::path::Path::new("--bind"), host.path(), &place]) {
+            println!("skipped: does_not_enter_what_is_mounted needs root");
+            return;
+        }
+        let removed = remove_all(&Native::open(root.path()).unwrap(), &path("d"));
+        assert!(mount("umount", &[&place]));
+        assert_eq!(removed.unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+        assert!(host.path().join("precious").exists());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::metadata::Kind;
 use super::ops::FsOps;
 use super::path::{Name, RootPath};
 
-/// How many links one path may lead through, as in the kernel's own lookup of long chains.
+/// How many links one path may lead through. The kernel stops at 40; images made elsewhere may have more.
 const MAX_LINKS: usize = 255;
 
 /// Follows all links of `path`, also one in its last component. What does not

@@ -25,6 +25,8 @@ pub(crate) enum Open {
     Dir,
     /// Anything, for reading, without waiting on pipes and devices.
     Read,
+    /// Anything, only to say which inode is meant; needs no permission on it.
+    Place,
     /// A new regular file with these permission bits, for writing.
     Create(u32),
 }
@@ -36,6 +38,7 @@ impl Open {
             | match self {
                 Self::Dir => OFlag::O_RDONLY | OFlag::O_DIRECTORY,
                 Self::Read => OFlag::O_RDONLY | OFlag::O_NONBLOCK,
+                Self::Place => OFlag::O_PATH,
                 Self::Create(_) => OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL,
             }
     }
@@ -43,7 +46,7 @@ impl Open {
     fn mode(self) -> Mode {
         match self {
             Self::Create(bits) => Mode::from_bits_truncate(bits),
-            Self::Dir | Self::Read => Mode::empty(),
+            Self::Dir | Self::Read | Self::Place => Mode::empty(),
         }
     }
 }
@@ -53,7 +56,7 @@ pub(crate) fn open_at(dir: impl AsFd, name: &OsStr, how: Open) -> io::Result<Own
     let opened = retry(|| nix::fcntl::openat(dir.as_fd(), name, how.flags(), how.mode()));
     Ok(match how {
         Open::Dir => opened.map_err(as_no_directory)?,
-        Open::Read | Open::Create(_) => opened?,
+        Open::Read | Open::Place | Open::Create(_) => opened?,
     })
 }
 
@@ -64,6 +67,18 @@ pub(crate) fn open_dir_beneath(dir: impl AsFd, path: &OsStr) -> io::Result<Owned
         | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     let how = OpenHow::new().flags(Open::Dir.flags()).resolve(resolve);
     Ok(retry(|| nix::fcntl::openat2(dir.as_fd(), path, how)).map_err(as_no_directory)?)
+}
+
+/// Whether a directory inside another is on another mount.
+pub(crate) fn is_mounted_on(dir: impl AsFd, name: &OsStr) -> io::Result<bool> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let resolve = ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+    let how = OpenHow::new().flags(flags).resolve(resolve);
+    match retry(|| nix::fcntl::openat2(dir.as_fd(), name, how)) {
+        Ok(_) => Ok(false),
+        Err(Errno::EXDEV) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A link is no directory, whichever way the kernel says so.
@@ -232,11 +247,25 @@ pub(crate) fn chmod_fd(fd: impl AsFd, mode: u32) -> io::Result<()> {
 
 /// Changes the permission bits of a device or pipe, which must not be opened.
 pub(crate) fn chmod_at(dir: impl AsFd, name: &OsStr, mode: u32) -> io::Result<()> {
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let node = retry(|| nix::fcntl::openat(dir.as_fd(), name, flags, Mode::empty()))?;
-    // The kernel has no chmod for O_PATH handles but through their name in /proc.
-    let own = format!("/proc/self/fd/{}", node.as_raw_fd());
+    chmod_place(&open_at(dir, name, Open::Place)?, mode)
+}
+
+/// Changes the permission bits of what was opened with [`Open::Place`]; a link is refused.
+pub(crate) fn chmod_place(place: &OwnedFd, mode: u32) -> io::Result<()> {
+    // The kernel has no chmod for such handles but through their name in /proc.
+    let own = format!("/proc/self/fd/{}", place.as_raw_fd());
     std::fs::set_permissions(own, std::os::unix::fs::PermissionsExt::from_mode(mode))
+}
+
+/// When an inode was made, where the filesystem and the C library tell.
+pub(crate) fn born_at(dir: impl AsFd, name: &OsStr) -> io::Result<Option<FileTime>> {
+    let place = File::from(open_at(dir, name, Open::Place)?);
+    let born = place.metadata()?.created().ok();
+    let since = born.and_then(|born| born.duration_since(std::time::UNIX_EPOCH).ok());
+    Ok(since.and_then(|since| {
+        let seconds = i64::try_from(since.as_secs()).ok()?;
+        Some(FileTime { seconds, nanoseconds: since.subsec_nanos() })
+    }))
 }
 
 /// Sets the times of an open file.

@@ -3,7 +3,6 @@
 //! them, and what happens where a filesystem has none.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 
@@ -16,38 +15,21 @@ pub fn is_host_label(name: &[u8]) -> bool {
     matches!(name, b"security.selinux" | b"system.nfs4_acl")
 }
 
-/// Whether the filesystem takes attributes; says once that it does not.
-#[derive(Debug, Default)]
-pub(super) struct Support {
-    refused: AtomicBool,
-}
-
-impl Support {
-    pub(super) fn set(&self, target: XattrTarget<'_>, xattr: &Xattr) -> io::Result<()> {
-        match target.set(&xattr.name, &xattr.value) {
-            Err(error) if is(&error, &[Errno::EOPNOTSUPP]) => {
-                if !self.refused.swap(true, Ordering::Relaxed) {
-                    log::warn!(
-                        "the filesystem does not take the extended attribute {}: \
-                         it and others that are refused are left out",
-                        xattr.name.escape_ascii()
-                    );
-                }
-                Ok(())
-            }
-            result => result.map_err(|error| explain(xattr, &error)),
-        }
-    }
-}
-
-/// Sets an attribute that must not be left out.
+/// Sets an attribute; its name is in the error. `Unsupported` is one that the
+/// filesystem does not take.
 pub(super) fn set(target: XattrTarget<'_>, xattr: &Xattr) -> io::Result<()> {
-    target.set(&xattr.name, &xattr.value).map_err(|error| explain(xattr, &error))
+    target.set(&xattr.name, &xattr.value).map_err(|error| {
+        let name = xattr.name.escape_ascii();
+        io::Error::new(error.kind(), format!("set extended attribute {name}: {error}"))
+    })
 }
 
-fn explain(xattr: &Xattr, error: &io::Error) -> io::Error {
-    let name = xattr.name.escape_ascii();
-    io::Error::new(error.kind(), format!("set extended attribute {name}: {error}"))
+/// Reads one attribute; `None` where the inode or the filesystem has none.
+pub(super) fn read(target: XattrTarget<'_>, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    match target.get(name) {
+        Err(error) if is(&error, &[Errno::ENODATA, Errno::EOPNOTSUPP]) => Ok(None),
+        result => result,
+    }
 }
 
 /// Reads all attributes, sorted by name. None where the filesystem has none.
@@ -87,4 +69,10 @@ fn list(target: XattrTarget<'_>) -> io::Result<Vec<Box<[u8]>>> {
 
 fn is(error: &io::Error, codes: &[Errno]) -> bool {
     codes.iter().any(|code| error.raw_os_error() == Some(*code as i32))
+}
+
+/// Whether a hard link is refused by the filesystem, by the system's policy, or
+/// because the two names are on different filesystems.
+pub(super) fn is_no_link(error: &io::Error) -> bool {
+    is(error, &[Errno::EPERM, Errno::EOPNOTSUPP, Errno::EMLINK, Errno::EXDEV])
 }

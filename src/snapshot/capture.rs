@@ -5,6 +5,7 @@
 //! were written, files that are known to have no attributes) is not read again.
 
 use std::io::{BufWriter, IntoInnerError, Write};
+use std::sync::Arc;
 
 use super::contents::{FileHasher, Summed};
 use super::entry::{Snapshot, SnapshotEntry};
@@ -12,6 +13,7 @@ use super::mtree::{MtreeHeader, MtreeWriter};
 use super::stat_index::{Cursor, StatIndex, StatIndexWriter};
 use super::walk::{Child, Listing, Visitor, at, walk};
 use crate::error::{Context, Result};
+use crate::progress::{Progress, Stage};
 use crate::rootfs::{FileTime, FsOps, Kind, RootPath, Stat, Xattr};
 
 /// Whether a file or directory may have extended attributes.
@@ -32,6 +34,9 @@ pub trait Known {
     /// Whether a regular file or directory may have attributes. What a system
     /// adds by itself (labels, inherited ACLs) counts too.
     fn xattrs_of(&mut self, path: &RootPath, stat: &Stat) -> XattrHint;
+
+    /// Called once for every name of the tree, the root among them.
+    fn seen(&mut self, _path: &RootPath, _stat: &Stat) {}
 }
 
 /// Nothing is known: everything is read.
@@ -95,6 +100,8 @@ pub struct CaptureOptions {
     /// older are not vouched for by the index, so a caller that has just written
     /// the tree does well to wait for the next tick of that clock first.
     pub taken: FileTime,
+    /// Where names and the bytes that are read are counted.
+    pub progress: Arc<Progress>,
 }
 
 /// What [`capture`] has written.
@@ -104,6 +111,8 @@ pub struct Captured {
     pub manifest: [u8; 32],
     /// How many names are in it, the root among them.
     pub entries: u64,
+    /// When the last of them was changed in any way.
+    pub newest: FileTime,
 }
 
 /// Walks a tree once, one `stat` per name, and writes its manifest and its stat index.
@@ -117,23 +126,26 @@ pub fn capture(
     index: impl Write,
     options: &CaptureOptions,
 ) -> Result<Captured> {
+    options.progress.begin(Stage::Recording);
     let manifest = BufWriter::with_capacity(BUFFER, Summed::new(manifest));
     let mut capture = Capture {
         fs,
         known,
         manifest: MtreeWriter::new(manifest, &options.header)?,
         index: IndexOutput::Waiting(BufWriter::with_capacity(BUFFER, index), options.taken),
-        hasher: FileHasher::new(),
+        hasher: FileHasher::new(options.progress.clone()),
+        progress: &options.progress,
         entries: 0,
+        newest: FileTime { seconds: i64::MIN, nanoseconds: 0 },
     };
     walk(fs, &mut capture)?;
-    let Capture { manifest, index, entries, .. } = capture;
+    let Capture { manifest, index, entries, newest, .. } = capture;
     let manifest = manifest.finish()?.into_inner().map_err(IntoInnerError::into_error);
     let (_, manifest) = manifest.context("write mtree")?.finish();
     if let IndexOutput::Open(index) = index {
         index.finish(&manifest)?;
     }
-    Ok(Captured { manifest, entries })
+    Ok(Captured { manifest, entries, newest })
 }
 
 const BUFFER: usize = 64 << 10;
@@ -144,7 +156,9 @@ struct Capture<'a, M: Write, I: Write> {
     manifest: MtreeWriter<BufWriter<Summed<M>>>,
     index: IndexOutput<BufWriter<I>>,
     hasher: FileHasher,
+    progress: &'a Progress,
     entries: u64,
+    newest: FileTime,
 }
 
 /// The index starts with the state of the root, which is known once the walk is there.
@@ -164,12 +178,15 @@ impl<M: Write, I: Write> Visitor for Capture<'_, M, I> {
         if let IndexOutput::Open(index) = &mut self.index {
             index.block(&listing.path, &listing.children)?;
         }
-        self.entries += 1;
+        self.count(&listing.stat);
+        self.known.seen(&listing.path, &listing.stat);
         self.manifest.enter(&entry)?;
+        self.progress.add_entries(listing.children.len() as u64);
         let leaves = listing.children.iter().filter(|child| child.stat.kind != Kind::Dir);
         for child in leaves {
             let entry = self.leaf(listing, child)?;
-            self.entries += 1;
+            self.count(&child.stat);
+            self.known.seen(&entry.path, &child.stat);
             self.manifest.leaf(&entry)?;
         }
         Ok(())
@@ -181,6 +198,11 @@ impl<M: Write, I: Write> Visitor for Capture<'_, M, I> {
 }
 
 impl<M: Write, I: Write> Capture<'_, M, I> {
+    fn count(&mut self, stat: &Stat) {
+        self.entries += 1;
+        self.newest = self.newest.max(stat.ctime);
+    }
+
     fn dir_xattrs(&mut self, listing: &Listing) -> Result<Box<[Xattr]>> {
         let Listing { path, dir, stat, .. } = listing;
         // The root's are in the index too, which has no other way to vouch for it.

@@ -2,11 +2,13 @@
 //! SHA-256 of what files hold and of what is written.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
 use super::walk::at;
 use crate::error::{Context, Result};
+use crate::progress::Progress;
 use crate::rootfs::{Dir, FsOps, Name, RootPath};
 
 const BUFFER: usize = 128 << 10;
@@ -15,11 +17,13 @@ const BUFFER: usize = 128 << 10;
 #[derive(Debug)]
 pub(super) struct FileHasher {
     buffer: Vec<u8>,
+    progress: Arc<Progress>,
 }
 
 impl FileHasher {
-    pub(super) fn new() -> Self {
-        Self { buffer: vec![0; BUFFER] }
+    /// What is read is counted in `progress`.
+    pub(super) fn new(progress: Arc<Progress>) -> Self {
+        Self { buffer: vec![0; BUFFER], progress }
     }
 
     /// Reads and hashes the regular file `name` in `dir`; `path` is for messages.
@@ -35,7 +39,10 @@ impl FileHasher {
         loop {
             match file.read(&mut self.buffer) {
                 Ok(0) => return Ok(hash.finalize().into()),
-                Ok(count) => hash.update(self.buffer.get(..count).unwrap_or_default()),
+                Ok(count) => {
+                    hash.update(self.buffer.get(..count).unwrap_or_default());
+                    self.progress.add_bytes(count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error).with_context(|| at("read", path)),
             }

@@ -15,6 +15,7 @@
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use super::contents::FileHasher;
 use super::entry::{Snapshot, SnapshotEntry, name_of};
@@ -22,6 +23,7 @@ use super::hardlink::{self, LinkedName, State};
 use super::stat_index::StatIndex;
 use super::walk::{Child, Listing, Visitor, at, walk};
 use crate::error::{Context, Result};
+use crate::progress::{Progress, Stage};
 use crate::rootfs::{FsOps, Kind, RootPath, Stat, Xattr, is_host_label};
 
 /// How a path differs from the snapshot.
@@ -55,10 +57,12 @@ pub enum Trust {
 }
 
 /// How [`diff`] works.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct DiffOptions {
     /// What proves that contents are unchanged.
     pub trust: Trust,
+    /// Where names and the bytes that are read are counted.
+    pub progress: Arc<Progress>,
 }
 
 /// Compares a tree with its snapshot. The differences are sorted by path, bytewise.
@@ -73,7 +77,9 @@ pub fn diff<S: Borrow<Snapshot>>(
     options: &DiffOptions,
 ) -> Result<Vec<DiffEntry>> {
     let index = index.filter(|_| options.trust == Trust::StatIndex);
-    let findings = Findings { fs, hasher: None, diffs: Vec::new(), linked: Vec::new() };
+    let progress = &options.progress;
+    progress.begin(Stage::Comparing);
+    let findings = Findings { fs, progress, hasher: None, diffs: Vec::new(), linked: Vec::new() };
     let mut comparison =
         Comparison { index, snapshot: Lazy { load: Some(snapshot), value: None }, findings };
     walk(fs, &mut comparison)?;
@@ -113,6 +119,7 @@ impl<L: FnOnce() -> Result<S>, S: Borrow<Snapshot>> Visitor for Comparison<'_, L
         if listing.path.is_root() {
             self.enter_root(listing)?;
         }
+        self.findings.progress.add_entries(listing.children.len() as u64);
         let vouched = self.vouched(listing);
         if vouched.all {
             listing.children.iter().for_each(|child| self.findings.vouched(listing, child));
@@ -177,6 +184,7 @@ impl<L: FnOnce() -> Result<S>, S: Borrow<Snapshot>> Comparison<'_, L, S> {
 /// What has been found so far, and the means to find more.
 struct Findings<'a> {
     fs: &'a dyn FsOps,
+    progress: &'a Arc<Progress>,
     /// Made for the first file that has to be read.
     hasher: Option<FileHasher>,
     diffs: Vec<DiffEntry>,
@@ -253,7 +261,8 @@ impl Findings<'_> {
                 if !same || entry.kind == Kind::Dir {
                     return Ok(same);
                 }
-                let hasher = self.hasher.get_or_insert_with(FileHasher::new);
+                let hasher =
+                    self.hasher.get_or_insert_with(|| FileHasher::new(self.progress.clone()));
                 Ok(entry.digest == Some(hasher.hash(self.fs, dir, name, path)?))
             }
             _ => Ok(true),

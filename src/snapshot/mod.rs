@@ -13,7 +13,8 @@ mod hardlink;
 mod mask;
 mod mtree;
 mod stat_index;
-mod vis;
+mod validate;
+pub(crate) mod vis;
 mod walk;
 
 pub use capture::{CaptureOptions, Captured, Known, NothingKnown, Unchanged, XattrHint, capture};
@@ -22,6 +23,7 @@ pub use entry::{Snapshot, SnapshotEntry};
 pub use mask::Masks;
 pub use mtree::{MtreeHeader, MtreeWriter, read_mtree};
 pub use stat_index::StatIndex;
+pub use validate::{Difference, Finding, Keyword, ValidateOptions, validate};
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 use crate::error::{Error, Result};
 
 /// Appends `bytes` to `out` as one word without blanks, newlines or globs.
-pub(super) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn encode(bytes: &[u8], out: &mut Vec<u8>) {
     for byte in bytes {
         match *byte {
             b'\\' => out.extend_from_slice(b"\\\\"),
@@ -32,7 +32,7 @@ pub(super) fn escape(byte: u8, out: &mut Vec<u8>) {
 
 /// Reads a word. Besides what [`encode`] writes it knows the escapes of the
 /// BSD tools: `\n` and its like, `\s`, `\^c`, `\M-c` and `\M^c`.
-pub(super) fn decode(word: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn decode(word: &[u8]) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(word.len());
     let mut rest = word;
     while let [byte, tail @ ..] = rest {

@@ -4,23 +4,13 @@
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use filetime::FileTime;
 use serde_json::json;
 
-use crate::harness::{Sandbox, go_umoci, needs_root, peer};
-
-/// Writes a file with the directories above it.
-fn write(path: impl AsRef<Path>, contents: &str) {
-    std::fs::create_dir_all(path.as_ref().parent().unwrap()).unwrap();
-    std::fs::write(path, contents).unwrap();
-}
-
-fn set_mode(path: impl AsRef<Path>, mode: u32) {
-    std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
-}
+use crate::harness::{Sandbox, go_umoci, needs_root, peer, set_mode, write};
 
 fn make_fifo(path: &Path) {
     let status = std::process::Command::new("mkfifo").arg(path).status().unwrap();

@@ -2,6 +2,10 @@
 //! Command lines that are in use elsewhere, with their order of arguments, and
 //! what their users do with the result.
 
+mod builders;
+mod runtimes;
+mod scripts;
+
 use serde_json::{Value, json};
 
 use crate::harness::{Sandbox, needs_root};

@@ -117,11 +117,27 @@ fn positionals_are_counted() {
         (&["tag", "--image=img", "a", "b"], "<new-tag>"),
         (&["unpack", "--image=img"], "<bundle>"),
         (&["repack", "--image=img", "a", "--bogus"], "<bundle>"),
+        (&["insert", "--image=img", "a"], "2"),
+        (&["insert", "--image=img", "a", "b", "c"], "2"),
+        (&["insert", "--image=img", "--whiteout", "a", "b"], "1"),
+        (&["raw", "add-layer", "--image=img"], "<newlayer.tar>"),
+        (&["raw", "unpack", "--image=img", "a", "b"], "<rootfs>"),
+        (&["raw", "config", "--image=img"], "<config.json>"),
     ] {
         sandbox.umoci(words).fails_with(&format!("{expected}{name}"));
     }
     sandbox.umoci(&["tag", "--image=img", ""]).fails_with("new tag cannot be empty");
     sandbox.umoci(&["unpack", "--image=img", ""]).fails_with("bundle path cannot be empty");
+    for (words, message) in [
+        (&["insert", "--image=img", "", "b"][..], "invalid positional argument 0: arguments"),
+        (&["insert", "--image=img", "a", ""], "invalid positional argument 1: arguments"),
+        (&["insert", "--image=img", "--whiteout", ""], "invalid positional argument 0: arguments"),
+        (&["raw", "add-layer", "--image=img", ""], "<new-layer.tar> path"),
+        (&["raw", "unpack", "--image=img", ""], "rootfs path"),
+        (&["raw", "runtime-config", "--image=img", ""], "config.json path"),
+    ] {
+        sandbox.umoci(words).fails_with(&format!("{message} cannot be empty"));
+    }
     sandbox.umoci(&["tag", "--image=img", "a-"]).fails_with("new tag is an invalid reference");
 }
 

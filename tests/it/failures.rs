@@ -9,17 +9,23 @@ use crate::harness::{Sandbox, needs_root};
 
 /// Commands that work on `img`, complete.
 const READERS: [&[&str]; 2] = [&["ls", "--layout=img"], &["stat", "--image=img"]];
-const WRITERS: [&[&str]; 6] = [
+const WRITERS: [&[&str]; 7] = [
     &["new", "--image=img"],
     &["tag", "--image=img", "b"],
     &["rm", "--image=img"],
     &["config", "--image=img", "--author=x"],
+    &["insert", "--image=img", "--whiteout", "x"],
     &["gc", "--layout=img"],
     &["repack", "--image=img", "bundle"],
 ];
 
 fn commands() -> impl Iterator<Item = &'static [&'static str]> {
-    READERS.into_iter().chain(WRITERS).chain([&["unpack", "--image=img", "new-bundle"][..]])
+    let unpackers: [&[&str]; 3] = [
+        &["unpack", "--image=img", "new-bundle"],
+        &["raw", "unpack", "--image=img", "new-rootfs"],
+        &["raw", "runtime-config", "--image=img", "new-config.json"],
+    ];
+    READERS.into_iter().chain(WRITERS).chain(unpackers)
 }
 
 #[test]
@@ -70,6 +76,10 @@ fn a_missing_tag() {
         &["stat", "--image=img:no"],
         &["config", "--image=img:no", "--author=x"],
         &["unpack", "--image=img:no", "bundle"],
+        &["insert", "--image=img:no", "img/oci-layout", "/x"],
+        &["raw", "add-layer", "--image=img:no", "/dev/null"],
+        &["raw", "unpack", "--image=img:no", "rootfs"],
+        &["raw", "config", "--image=img:no", "config.json"],
     ] {
         let run = sandbox.umoci(words);
         let line = run.fails();

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use umoci::layer::compress::{Compression, Decoder};
 use umoci::oci::{Algorithm, Digest};
 
 /// An id of nobody in particular, for runs as an ordinary user.
@@ -56,7 +57,8 @@ impl Sandbox {
         self.program(env!("CARGO_BIN_EXE_umoci"), words)
     }
 
-    fn program<S: AsRef<OsStr>>(&self, path: impl AsRef<OsStr>, words: &[S]) -> Command {
+    /// Another program, not yet started.
+    pub(crate) fn program<S: AsRef<OsStr>>(&self, path: impl AsRef<OsStr>, words: &[S]) -> Command {
         let mut command = Command::new(path);
         command.args(words).current_dir(self.directory.path()).stdin(Stdio::null());
         command.env_remove("SOURCE_DATE_EPOCH").env("TZ", "UTC");
@@ -73,14 +75,64 @@ impl Sandbox {
         Run::of(&mut self.program(path, words))
     }
 
+    /// Runs a script of the shell that finds the program as `umoci`, and stops at its first failure.
+    pub(crate) fn shell(&self, script: &str) -> Run {
+        let own = Path::new(env!("CARGO_BIN_EXE_umoci")).parent().unwrap().to_owned();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::iter::once(own).chain(std::env::split_paths(&path));
+        let script = format!("set -euo pipefail\n{script}");
+        let mut command = self.program("bash", &["-c", &script]);
+        Run::of(command.env("PATH", std::env::join_paths(path).unwrap()))
+    }
+
     /// Runs the program as an ordinary user. Needs root.
     pub(crate) fn umoci_as_ordinary_user(&self, words: &[&str]) -> Run {
+        Run::of(&mut self.command_of_ordinary_user(words))
+    }
+
+    /// The program for an ordinary user, not yet started. Needs root.
+    pub(crate) fn command_of_ordinary_user(&self, words: &[&str]) -> Command {
+        let mut command = self.program(self.copy_for_others(), words);
+        command.uid(ORDINARY_USER).gid(ORDINARY_USER);
+        command
+    }
+
+    /// A copy of the program that anybody may run.
+    pub(crate) fn copy_for_others(&self) -> PathBuf {
         // Where the program was built need not be open to others.
         let copy = self.path("umoci-for-others");
         if !copy.exists() {
-            std::fs::copy(env!("CARGO_BIN_EXE_umoci"), &copy).unwrap();
+            // Not by this process: while another test starts a program, that program has all
+            // files open that are being written, and what is being written cannot be run.
+            let cp = Command::new("cp").arg(env!("CARGO_BIN_EXE_umoci")).arg(&copy).status();
+            assert!(cp.unwrap().success());
         }
-        Run::of(self.program(&copy, words).uid(ORDINARY_USER).gid(ORDINARY_USER))
+        copy
+    }
+
+    /// Another program, not yet started.
+    pub(crate) fn peer_as_root(&self, path: &Path, words: &[&str]) -> Command {
+        self.program(path, words)
+    }
+
+    /// Another program for an ordinary user, not yet started. Needs root.
+    pub(crate) fn peer_of_ordinary_user(&self, path: &Path, words: &[&str]) -> Command {
+        let mut command = self.program(path, words);
+        command.uid(ORDINARY_USER).gid(ORDINARY_USER);
+        command
+    }
+
+    /// Makes a file or directory an ordinary user's, with all that is in it. Needs root.
+    pub(crate) fn give_to_ordinary_user(&self, name: &str) {
+        self.give_to(name, ORDINARY_USER);
+    }
+
+    /// Makes a file or directory somebody's, with all that is in it. Needs root.
+    pub(crate) fn give_to(&self, name: &str, id: u32) {
+        for entry in walkdir::WalkDir::new(self.path(name)) {
+            let path = entry.unwrap().into_path();
+            std::os::unix::fs::lchown(path, Some(id), Some(id)).unwrap();
+        }
     }
 
     /// Everything below a directory: types and modes, and digests of the contents of files.
@@ -125,6 +177,30 @@ impl Sandbox {
         (digest, manifest)
     }
 
+    /// The layers of the image that a tag of a layout means, as plain tar streams.
+    pub(crate) fn layers(&self, layout: &str, tag: &str) -> Vec<Vec<u8>> {
+        let (_, manifest) = self.manifest(layout, tag);
+        let layer = |descriptor: &Value| {
+            let blob = self.blob_of(layout, descriptor["digest"].as_str().unwrap());
+            let media_type = descriptor["mediaType"].as_str().unwrap();
+            let compression = Compression::from_media_type(media_type).unwrap();
+            let mut plain = Vec::new();
+            Decoder::new(&blob[..], compression).unwrap().read_to_end(&mut plain).unwrap();
+            plain
+        };
+        manifest["layers"].as_array().unwrap().iter().map(layer).collect()
+    }
+
+    /// The names of the members of an image's topmost layer.
+    pub(crate) fn top_members(&self, layout: &str, tag: &str) -> Vec<String> {
+        let top = self.layers(layout, tag).pop().unwrap();
+        let mut archive = tar::Archive::new(&top[..]);
+        let name = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {
+            entry.unwrap().path_bytes().escape_ascii().to_string()
+        };
+        archive.entries().unwrap().map(name).collect()
+    }
+
     /// The bytes of the configuration of the image that a tag of a layout means.
     pub(crate) fn config_bytes(&self, layout: &str, tag: &str) -> Vec<u8> {
         let (_, manifest) = self.manifest(layout, tag);
@@ -134,6 +210,25 @@ impl Sandbox {
     /// The configuration of an image of the layout `img`.
     pub(crate) fn config(&self, tag: &str) -> Value {
         serde_json::from_slice(&self.config_bytes("img", tag)).unwrap()
+    }
+}
+
+/// Writes a file with the directories above it.
+pub(crate) fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) {
+    std::fs::create_dir_all(path.as_ref().parent().unwrap()).unwrap();
+    std::fs::write(path, contents).unwrap();
+}
+
+/// Sets a file's permission bits.
+pub(crate) fn set_mode(path: impl AsRef<Path>, mode: u32) {
+    std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+}
+
+/// Gives everything in a tree the same age, in seconds since the epoch.
+pub(crate) fn set_times(top: &Path, seconds: i64) {
+    let time = filetime::FileTime::from_unix_time(seconds, 0);
+    for entry in walkdir::WalkDir::new(top).contents_first(true) {
+        filetime::set_symlink_file_times(entry.unwrap().path(), time, time).unwrap();
     }
 }
 

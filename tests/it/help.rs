@@ -3,7 +3,7 @@
 
 use crate::harness::Sandbox;
 
-const COMMANDS: [(&str, &str); 10] = [
+const COMMANDS: [(&str, &str); 11] = [
     ("config", "image"),
     ("unpack", "image"),
     ("repack", "image"),
@@ -11,6 +11,7 @@ const COMMANDS: [(&str, &str); 10] = [
     ("tag", "image"),
     ("remove", "image"),
     ("stat", "image"),
+    ("insert", "image"),
     ("gc", "layout"),
     ("init", "layout"),
     ("list", "layout"),
@@ -64,6 +65,41 @@ fn every_command_has_help() {
     }
     assert!(sandbox.umoci(&["rm", "-h"]).succeeds().contains("umoci remove - "));
     assert!(sandbox.umoci(&["ls", "x", "-h"]).succeeds().contains("umoci list - "));
+}
+
+#[test]
+fn every_raw_command_has_help() {
+    let sandbox = Sandbox::new();
+    let raw = sandbox.umoci(&["raw", "--help"]).succeeds();
+    assert!(raw.starts_with("NAME:\n   umoci raw - "), "{raw}");
+    assert!(
+        raw.contains("     runtime-config, config  ") && raw.contains("   --help, -h"),
+        "{raw}"
+    );
+    assert!(!raw.contains("mtree-validate"), "{raw}");
+    for words in [&["raw"][..], &["help", "raw"], &["raw", "help"], &["raw", "h"], &["raw", ""]] {
+        assert_eq!(sandbox.umoci(words).succeeds(), raw, "{words:?}");
+    }
+    for (command, category) in [
+        ("add-layer", "image"),
+        ("runtime-config", "image"),
+        ("unpack", "image"),
+        ("mtree-validate", "devtools"),
+    ] {
+        let help = sandbox.umoci(&["raw", command, "-h"]).succeeds();
+        assert!(help.starts_with(&format!("NAME:\n   umoci raw {command} - ")), "{help}");
+        assert!(help.contains(&format!("\nUSAGE:\n   umoci raw {command} [command options] --")));
+        assert!(help.contains(&format!("\nCATEGORY:\n   {category}\n\nOPTIONS:\n")), "{help}");
+        for words in
+            [["raw", "help", command], ["raw", command, "--help"], ["help", "raw", command]]
+        {
+            assert_eq!(sandbox.umoci(&words).succeeds(), help, "{words:?}");
+        }
+    }
+    let help = sandbox.umoci(&["raw", "config", "-h"]).succeeds();
+    assert!(help.starts_with("NAME:\n   umoci raw runtime-config - "), "{help}");
+    let run = sandbox.umoci(&["raw", "foo"]);
+    assert_eq!((run.status(), run.stderr().as_str()), (Some(3), "No help topic for 'foo'\n"));
 }
 
 #[test]

@@ -13,8 +13,15 @@ mod failures;
 mod harness;
 mod help;
 mod hostile;
+mod insert;
 mod interrupted;
 mod layouts;
+mod packaging;
+mod progress;
+mod raw;
+mod real_image;
+mod reported_bugs;
+mod rootless;
 mod stat;
 
 /// Every file beside this one is listed above, or its tests would silently not run.

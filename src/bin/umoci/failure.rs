@@ -3,9 +3,10 @@
 
 use std::io;
 
-use umoci::error::Error;
+use umoci::error::{Error, ErrorKind};
 
 use crate::host;
+use crate::output::{self, Label};
 
 /// The result of a command.
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
@@ -35,16 +36,22 @@ impl Failure {
         self
     }
 
+    /// The sort of failure.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.error.kind()
+    }
+
     /// Whether the reader of standard output went away, which is no failure of ours.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         self.error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// The lines to show: the error, and the hint if there is one.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = String> + '_ {
-        let error = format!("umoci: {}", self.error);
-        let hint = self.hint.as_ref().map(|hint| format!("umoci: hint: {hint}"));
-        std::iter::once(error).chain(hint)
+    /// Tells the error, and the hint if there is one.
+    pub(crate) fn tell(&self) {
+        output::complain(Label::Error, &self.error.to_string());
+        if let Some(hint) = &self.hint {
+            output::complain(Label::Hint, hint);
+        }
     }
 }
 

@@ -10,7 +10,9 @@ use umoci::image::{Image, ImageEditor, InsertOptions, Insertion, LayerOptions, L
 use crate::args::{self, CompressArgs, HistoryArgs, HistoryDefaults, IdMapArgs, ImageArg, TagArg};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
-use crate::publish::publish;
+use crate::interrupt;
+use crate::progress;
+use crate::publish::{until_unchanged, update};
 
 /// insert content into an image
 ///
@@ -66,7 +68,6 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let owners = args.ids.owners()?;
 
     let layout = target.layout()?;
-    let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
     let options = InsertOptions {
         layer: LayerOptions {
             compression,
@@ -76,13 +77,18 @@ pub(crate) fn run(args: &Args) -> Outcome {
         },
         latest: clock.source_date_epoch,
         owners,
+        interrupt: interrupt::watch(),
     };
-    let writer = layout.writer().context("write image")?;
-    let mut editor = ImageEditor::new(&writer, image);
-    umoci::image::insert(&mut editor, &insertion, &place, &options)
-        .context("add diff layer")
-        .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
-    publish(&writer, editor, &tag)
+    until_unchanged(|| {
+        let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
+        let writer = layout.writer().context("write image")?;
+        let mut editor = ImageEditor::new(&writer, image);
+        let insert = || umoci::image::insert(&mut editor, &insertion, &place, &options);
+        progress::shown(&options.layer.progress, insert)
+            .context("add diff layer")
+            .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
+        update(&writer, editor, &tag)
+    })
 }
 
 impl Args {

@@ -4,14 +4,19 @@
 use std::io::Write;
 
 use clap::Args;
+use env_logger::Target;
 use log::LevelFilter;
 use umoci::error::{Error, Result};
 
-use crate::output;
+use crate::output::{self, Label};
 
 /// Flags that stand before the command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LogArgs {
+    /// do not show on a terminal how far long work has come
+    #[arg(long)]
+    quiet: bool,
+
     /// alias for --log=info
     #[arg(long)]
     verbose: bool,
@@ -25,6 +30,11 @@ pub(crate) struct LogArgs {
 }
 
 impl LogArgs {
+    /// Whether nothing is to be shown but results and messages.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// The level that was asked for.
     pub(crate) fn level(&self) -> Result<LevelFilter> {
         if self.verbose && self.log.is_some() {
@@ -49,10 +59,12 @@ impl LogArgs {
 /// Starts logging.
 pub(crate) fn start(level: LevelFilter) {
     let format = |buffer: &mut env_logger::fmt::Formatter, record: &log::Record<'_>| {
-        let level = record.level().as_str().to_ascii_lowercase();
-        writeln!(buffer, "umoci: {level}: {}", output::one_line(&record.args().to_string()))
+        let message = output::message(Label::Log(record.level()), &record.args().to_string());
+        buffer.write_all(message.as_bytes())
     };
-    let started = env_logger::Builder::new().filter_level(level).format(format).try_init();
+    let mut builder = env_logger::Builder::new();
+    builder.filter_level(level).format(format).target(Target::Pipe(Box::new(output::Messages)));
+    let started = builder.try_init();
     debug_assert!(started.is_ok(), "logging is started once");
 }
 
@@ -61,7 +73,7 @@ mod tests {
     use super::*;
 
     fn level(verbose: bool, log: Option<&str>) -> Result<LevelFilter, String> {
-        let args = LogArgs { verbose, log: log.map(str::to_owned) };
+        let args = LogArgs { quiet: false, verbose, log: log.map(str::to_owned) };
         args.level().map_err(|error| error.to_string())
     }
 

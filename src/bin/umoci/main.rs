@@ -14,10 +14,12 @@ mod help;
 mod host;
 mod init;
 mod insert;
+mod interrupt;
 mod list;
 mod logging;
 mod new;
 mod output;
+mod progress;
 mod publish;
 mod raw;
 mod remove;
@@ -35,9 +37,13 @@ use umoci::error::Error;
 use crate::failure::{Failure, Outcome};
 use crate::grammar::{Invocation, UsageError};
 use crate::logging::LogArgs;
+use crate::output::Label;
 
 /// Exit status of a question that was answered "no".
 const NO: u8 = 3;
+
+/// Exit status of a command that a signal has stopped: this and the signal's number.
+const SIGNALLED: u8 = 128;
 
 /// umoci modifies Open Container images
 #[derive(Debug, Parser)]
@@ -102,7 +108,10 @@ fn main() -> ExitCode {
         Ok(Invocation::Help(names)) => output::result(&help::render(&program, &names)),
         Ok(Invocation::Version) => output::result(&help::version()),
         Ok(Invocation::NoTopic(name)) => {
-            output::complain(&format!("No help topic for '{}'", name.to_string_lossy()));
+            output::complain(
+                Label::None,
+                &format!("No help topic for '{}'", name.to_string_lossy()),
+            );
             return ExitCode::from(NO);
         }
         Err(error) => incorrect_usage(&program, &error),
@@ -112,8 +121,11 @@ fn main() -> ExitCode {
         // Who reads only the first lines has got what was wanted.
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            failure.lines().for_each(|line| output::complain(&line));
-            ExitCode::FAILURE
+            failure.tell();
+            match interrupt::received() {
+                Some(signal) => ExitCode::from(SIGNALLED | signal),
+                None => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -121,6 +133,9 @@ fn main() -> ExitCode {
 fn run(words: Vec<OsString>) -> Outcome {
     let program = Program::try_parse_from(words).map_err(|error| unexpected(&error))?;
     logging::start(program.log.level()?);
+    if program.log.is_quiet() {
+        progress::silence();
+    }
     program.command.run()
 }
 

@@ -4,8 +4,10 @@
 //! a pipe or file results go as they are.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use umoci::error::{Context, Result};
 
@@ -29,10 +31,101 @@ fn write(mut stdout: impl Write, text: &str) -> Result<()> {
     written.context("write standard output")
 }
 
-/// Writes one line to standard error. Where even that fails nobody is left to be told.
-pub(crate) fn complain(line: &str) {
-    let line = format!("{}\n", one_line(line));
-    let _ = io::stderr().write_all(line.as_bytes());
+/// What a message is. On a terminal the label has a colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Label {
+    None,
+    Error,
+    Hint,
+    Log(log::Level),
+}
+
+impl Label {
+    fn text(self) -> Cow<'static, str> {
+        match self {
+            Self::None => "".into(),
+            Self::Error => "umoci: ".into(),
+            Self::Hint => "umoci: hint: ".into(),
+            Self::Log(level) => format!("umoci: {}: ", level.as_str().to_ascii_lowercase()).into(),
+        }
+    }
+
+    /// The parameters of the terminal's sequence for it (ECMA-48, SGR).
+    fn colour(self) -> Option<&'static str> {
+        match self {
+            Self::Error | Self::Log(log::Level::Error) => Some("1;31"),
+            Self::Log(log::Level::Warn) => Some("33"),
+            Self::Hint => Some("36"),
+            Self::None | Self::Log(_) => None,
+        }
+    }
+}
+
+/// A message as one line of text.
+pub(crate) fn message(label: Label, text: &str) -> String {
+    labelled(label, text, is_live() && !is_set("NO_COLOR"))
+}
+
+fn labelled(label: Label, text: &str, in_colour: bool) -> String {
+    let (name, text) = (label.text(), one_line(text));
+    match label.colour() {
+        Some(colour) if in_colour => format!("\x1b[{colour}m{name}\x1b[m{text}\n"),
+        _ => format!("{name}{text}\n"),
+    }
+}
+
+/// Writes one message to standard error. Where even that fails nobody is left to be told.
+pub(crate) fn complain(label: Label, text: &str) {
+    let _ = Messages.write_all(message(label, text).as_bytes());
+}
+
+/// Whether standard error is a terminal that understands more than text.
+pub(crate) fn is_live() -> bool {
+    let is_capable = |name: OsString| !name.is_empty() && name != "dumb";
+    io::stderr().is_terminal() && std::env::var_os("TERM").is_some_and(is_capable)
+}
+
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
+}
+
+/// Whether a passing line stands on the terminal. Held while something is written there.
+static PASSING: Mutex<bool> = Mutex::new(false);
+
+/// Begins the line anew and empties it.
+const ERASE: &str = "\r\x1b[K";
+
+/// Shows a line that the next output takes the place of. What does not fit into the
+/// terminal's width is cut off there, by turning off its wrapping meanwhile.
+pub(crate) fn draw(line: &str) {
+    let mut passing = PASSING.lock().unwrap_or_else(PoisonError::into_inner);
+    let text = format!("{ERASE}\x1b[?7l{}\x1b[?7h", one_line(line));
+    *passing = io::stderr().write_all(text.as_bytes()).is_ok();
+}
+
+/// Takes away the line that [`draw`] has left.
+pub(crate) fn erase() {
+    let _ = Messages.write_all(b"");
+}
+
+/// Standard error, for whole lines: they take the place of a passing line.
+#[derive(Debug)]
+pub(crate) struct Messages;
+
+impl Write for Messages {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut passing = PASSING.lock().unwrap_or_else(PoisonError::into_inner);
+        let erase = if std::mem::take(&mut *passing) { ERASE } else { "" };
+        io::stderr().write_all(&[erase.as_bytes(), bytes].concat())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// The text without anything that moves a terminal's cursor, breaks the line or hides text.
@@ -98,6 +191,15 @@ mod tests {
         assert_eq!(escaped, "{\"a\":\"x\\u007f\\u009b\"}\n");
         let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(value(&escaped), value(text));
+    }
+
+    #[test]
+    fn labels_have_colours_where_it_is_a_terminal() {
+        assert_eq!(labelled(Label::Error, "a\nb", false), "umoci: a\\nb\n");
+        assert_eq!(labelled(Label::Error, "a", true), "\x1b[1;31mumoci: \x1b[ma\n");
+        let warning = Label::Log(log::Level::Warn);
+        assert_eq!(labelled(warning, "a", true), "\x1b[33mumoci: warn: \x1b[ma\n");
+        assert_eq!(labelled(Label::None, "a", true), "a\n");
     }
 
     #[test]

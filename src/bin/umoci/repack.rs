@@ -11,7 +11,7 @@ use umoci::snapshot::Trust;
 use crate::args::{self, CompressArgs, HistoryArgs, HistoryDefaults, ImageArg};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
-use crate::{host, publish};
+use crate::{host, interrupt, progress, publish};
 
 /// make an image of a bundle and what was changed in it
 ///
@@ -65,15 +65,17 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let layout = target.layout()?;
     let bundle = open(path)?;
     let image = bundle.image(&layout).context("read the image of the bundle")?;
+    let writer = layout.writer().context("write image")?;
     let options = RepackOptions {
         compression,
         history: history.map(|entry| entry.by(&image.config().author)),
         latest: clock.source_date_epoch,
+        interrupt: interrupt::watch(),
         ..args.options(path)
     };
-    let writer = layout.writer().context("write image")?;
-    let made = bundle::repack(&bundle, &writer, image, &target.tag, &options)
-        .with_context(|| format!("repack {path:?}"))?;
+    let repack = || bundle::repack(&bundle, &writer, image, &target.tag, &options);
+    let made =
+        progress::shown(&options.progress, repack).with_context(|| format!("repack {path:?}"))?;
     publish::tell(&made, &target.tag);
     Ok(())
 }

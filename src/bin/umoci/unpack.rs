@@ -10,9 +10,9 @@ use umoci::error::{Context, Result};
 use umoci::image::Image;
 use umoci::layer::DirLinks;
 
-use crate::args::{self, IdMapArgs, ImageArg};
+use crate::args::{self, IdMapArgs, ImageArg, StrictArg};
 use crate::failure::{Failure, Outcome};
-use crate::host;
+use crate::{host, interrupt, progress};
 
 /// unpack an image into a runtime bundle
 ///
@@ -31,6 +31,9 @@ pub(crate) struct Args {
     ids: IdMapArgs,
 
     #[command(flatten)]
+    strict: StrictArg,
+
+    #[command(flatten)]
     image: ImageArg,
 
     /// directory of the bundle
@@ -45,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let layout = target.layout()?;
     let image = Image::load(&layout, target.resolve(&layout)?).context("invalid --image tag")?;
     log::info!("unpacking bundle {bundle:?}");
-    bundle::unpack(&layout, &image, bundle, &options)
+    progress::shown(&options.progress, || bundle::unpack(&layout, &image, bundle, &options))
         .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
     log::info!("unpacked image bundle: {bundle:?}");
     Ok(())
@@ -58,6 +61,9 @@ impl Args {
             dir_links: if self.keep_dirlinks { DirLinks::Keep } else { DirLinks::Replace },
             header: host::mtree_header(&bundle.join("rootfs")),
             rootless: self.ids.rootless.then(Host::read).transpose()?,
+            strictness: self.strict.strictness(),
+            interrupt: interrupt::watch(),
+            ..UnpackOptions::default()
         })
     }
 }

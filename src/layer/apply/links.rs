@@ -10,7 +10,7 @@ use super::parents::Parent;
 use super::{Applier, Place};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layer::entry::shown;
-use crate::rootfs::{Kind, Name, RootPath};
+use crate::rootfs::{Change, Kind, Metadata, Name, RootPath, Stat, is_host_label};
 
 /// A hard link that waits for its target.
 #[derive(Debug)]
@@ -33,6 +33,13 @@ impl Applier<'_, '_> {
             return Ok(());
         }
         self.parents.remember(place.path.as_bytes().len() + target.as_bytes().len())?;
+        // What has the name now goes, as with any other member; what takes it later stays.
+        match self.fs.stat(&place.parent.dir, place.name) {
+            Ok(_) => self.remove_existing(&place)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.ledger.forget(&place.path);
         self.deferred.push(Deferred { path: place.path, target });
         Ok(())
     }
@@ -82,11 +89,40 @@ impl Applier<'_, '_> {
         match made {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                self.copy(&target, place).with_context(|| format!("copy {}", target.path))?;
+            }
             Err(error) => return Err(self.explain(&target, error)),
         }
         let mark = self.ledger.get(&target.path).unwrap_or_default();
         self.ledger.insert(&place.path, mark.body, mark.has_xattrs);
         Ok(true)
+    }
+
+    /// Where there can be no links: another inode with the same contents and metadata.
+    fn copy(&mut self, target: &Target<'_>, place: &Place<'_>) -> Result<()> {
+        self.bodies.settle()?;
+        let (from, dir) = (&target.parent.dir, &place.parent.dir);
+        let (stat, mut xattrs) = self.fs.meant(from, target.name)?;
+        xattrs.retain(|xattr| !is_host_label(&xattr.name));
+        let Stat { owner, mode, atime, mtime, kind, .. } = stat;
+        let metadata = Metadata { owner, mode, atime, mtime, xattrs };
+        let clear_xattrs = place.parent.inherits_xattrs;
+        let change = Change { metadata: &metadata, kind, clear_xattrs };
+        match kind {
+            Kind::File => {
+                let mut source = self.fs.open_file(from, target.name)?;
+                let mut file = self.fs.create_file(dir, place.name)?;
+                io::copy(&mut source, &mut file)?;
+                return Ok(self.fs.set_file_metadata(&file, &change)?);
+            }
+            Kind::Symlink => {
+                let leads_to = self.fs.read_link(from, target.name)?;
+                self.fs.create_symlink(&leads_to, dir, place.name)?;
+            }
+            _ => self.fs.create_node(dir, place.name, kind, stat.device)?,
+        }
+        Ok(self.fs.set_node_metadata(dir, place.name, &change)?)
     }
 
     fn target<'n>(&mut self, path: &'n RootPath) -> Result<Option<Target<'n>>> {

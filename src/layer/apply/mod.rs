@@ -12,6 +12,7 @@ mod whiteouts;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use self::links::Deferred;
 use self::parents::{Parent, Parents};
@@ -24,15 +25,16 @@ use super::ledger::Ledger;
 use super::whiteout::{Whiteout, classify};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::idmap::IdMaps;
+use crate::progress::Progress;
 use crate::rootfs::{
-    Change, Device, FsOps, Kind, Metadata, Name, Removed, RootPath, Xattr, is_host_label,
-    remove_all, remove_unless, resolve,
+    Change, Device, FsOps, Kind, Metadata, Name, Removed, RootPath, Xattr, capability_to_host,
+    is_host_label, remove_all, remove_unless, resolve,
 };
 
 /// Up to this size a file is handed over in one piece, in bytes.
 const WHOLE: u64 = 512 << 10;
 /// How deep a path may be; no sane image comes near it.
-const MAX_DEPTH: usize = 2048;
+const MAX_DEPTH: usize = 1024;
 
 /// What a directory of a layer does to a symbolic link of that name below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,6 +55,8 @@ pub struct ApplyOptions {
     pub dir_links: DirLinks,
     /// The form that the tree has on disk.
     pub format: DiskFormat,
+    /// Where layers and members are counted.
+    pub progress: Arc<Progress>,
 }
 
 pub(crate) type LayerMembers<'a> = Members<BufferReader<'a>>;
@@ -75,8 +79,10 @@ pub(crate) fn apply_members(
         parents: Parents::new(disk, options)?,
         deferred: Vec::new(),
         gone: BTreeMap::new(),
+        opaque_links: Vec::new(),
     };
     while let Some(entry) = members.next_member()? {
+        options.progress.add_entries(1);
         let shown = shown(&entry.path);
         applier.entry(entry, members).with_context(|| format!("unpack entry: {shown}"))?;
     }
@@ -95,6 +101,8 @@ struct Applier<'a, 'scope> {
     deferred: Vec<Deferred>,
     /// What whiteouts have named, for formats that say it in the tree; free of symbolic links.
     gone: BTreeMap<RootPath, Gone>,
+    /// Opaque markers in what were links then, by the path as members write it.
+    opaque_links: Vec<RootPath>,
 }
 
 /// Where an entry goes: a name in an open directory.
@@ -182,19 +190,44 @@ impl Applier<'_, '_> {
     ) -> Result<BodyId> {
         if size <= WHOLE {
             let mut pieces = Vec::new();
-            each_piece(members, size, |piece| {
+            self.each_piece(members, size, |_, piece| {
                 pieces.push(piece);
                 Ok(())
             })?;
             return self.bodies.write(new, Body::Whole(pieces));
         }
         let (body, sender) = self.bodies.stream(new)?;
-        each_piece(members, size, |piece| match sender.send(piece) {
+        self.each_piece(members, size, |bodies, piece| match sender.send(piece) {
             Ok(()) => Ok(()),
             // The worker hung up: it has said why.
-            Err(_) => self.bodies.check(),
+            Err(_) => bodies.check(),
         })?;
         Ok(body)
+    }
+
+    /// Gives the pieces of the current member's body, holes included.
+    fn each_piece(
+        &mut self,
+        members: &mut LayerMembers<'_>,
+        size: u64,
+        mut take: impl FnMut(&Bodies<'_>, Piece) -> Result<()>,
+    ) -> Result<()> {
+        let mut position = 0;
+        while let Some(segment) = members.body()? {
+            let (offset, len) = (segment.offset, segment.bytes.len());
+            if offset > position {
+                take(self.bodies, Piece::Hole(offset - position))?;
+            }
+            let shared = members.input().share(len);
+            let shared = shared.ok_or_else(|| Error::invalid("lost the place in the stream"))?;
+            take(self.bodies, Piece::Data(shared))?;
+            members.consume(len);
+            position = offset + len as u64;
+        }
+        if size > position {
+            take(self.bodies, Piece::Hole(size - position))?;
+        }
+        Ok(())
     }
 
     fn directory(&mut self, place: &Place<'_>, entry: Entry) -> Result<()> {
@@ -211,7 +244,7 @@ impl Applier<'_, '_> {
                     None => {
                         self.remove_existing(place)?;
                         self.fs.create_dir(&place.parent.dir, place.name)?;
-                        let path = self.new_directory(place, metadata);
+                        let path = self.new_directory(place, metadata)?;
                         // What it replaces hid all of a lower directory.
                         self.parents.mark_opaque(&path);
                         path
@@ -300,7 +333,7 @@ impl Applier<'_, '_> {
             mode: entry.mode,
             atime: entry.atime.unwrap_or(entry.mtime),
             mtime: entry.mtime,
-            xattrs: settable(entry.xattrs),
+            xattrs: settable(entry.xattrs, &self.options.maps),
         })
     }
 
@@ -311,8 +344,11 @@ impl Applier<'_, '_> {
     }
 }
 
-/// Leaves out what only the host decides.
-fn settable(mut xattrs: Vec<Xattr>) -> Vec<Xattr> {
+/// Leaves out what only the host decides, and makes capabilities those of the container's root.
+fn settable(mut xattrs: Vec<Xattr>, maps: &IdMaps) -> Vec<Xattr> {
+    for xattr in &mut xattrs {
+        capability_to_host(xattr, &maps.uid);
+    }
     xattrs.retain(|xattr| {
         let own = !is_host_label(&xattr.name);
         if !own {
@@ -321,27 +357,4 @@ fn settable(mut xattrs: Vec<Xattr>) -> Vec<Xattr> {
         own
     });
     xattrs
-}
-
-/// Gives the pieces of the current member's body, holes included.
-fn each_piece(
-    members: &mut LayerMembers<'_>,
-    size: u64,
-    mut take: impl FnMut(Piece) -> Result<()>,
-) -> Result<()> {
-    let mut position = 0;
-    while let Some(segment) = members.body()? {
-        let (offset, len) = (segment.offset, segment.bytes.len());
-        if offset > position {
-            take(Piece::Hole(offset - position))?;
-        }
-        let shared = members.input().share(len);
-        take(Piece::Data(shared.ok_or_else(|| Error::invalid("lost the place in the stream"))?))?;
-        members.consume(len);
-        position = offset + len as u64;
-    }
-    if size > position {
-        take(Piece::Hole(size - position))?;
-    }
-    Ok(())
 }

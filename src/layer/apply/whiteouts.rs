@@ -19,7 +19,7 @@ use super::{
 use crate::rootfs::{Overlay, resolve_parent};
 
 /// What of the layers below is gone at a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gone {
     /// What is in the directory.
     Children,
@@ -50,10 +50,15 @@ impl Applier<'_, '_> {
             self.gone.entry(path).or_insert(Gone::Children);
         }
         if self.is_link(directory)? && self.options.dir_links == DirLinks::Replace {
-            // The layer means a directory of that name, which takes the link's
-            // place; what the link led to is not its business.
+            // A directory of that name may be to come and take the link's place;
+            // then what the link leads to is not its business.
+            self.opaque_links.push(directory.clone());
             return Ok(());
         }
+        self.hide_children(directory)
+    }
+
+    fn hide_children(&mut self, directory: &RootPath) -> Result<()> {
         let Some(parent) = self.parents.open_existing(directory)? else { return Ok(()) };
         for entry in self.list(&parent)? {
             self.hide(&parent.path.join(Name::new(&entry)?))?;
@@ -61,8 +66,14 @@ impl Applier<'_, '_> {
         Ok(())
     }
 
-    /// Says in the tree what of the layers below is gone, where the format has words for it.
+    /// Does what could not be done before all of the layer was known, and says in the tree
+    /// what of the layers below is gone, where the format has words for it.
     pub(super) fn finish_whiteouts(&mut self) -> Result<()> {
+        for link in std::mem::take(&mut self.opaque_links) {
+            if self.is_link(&link)? {
+                self.hide_children(&link).with_context(|| format!("whiteout: {link}"))?;
+            }
+        }
         let disk = self.disk;
         let Some(overlay) = disk.overlay() else { return Ok(()) };
         // Directories come before what is in them.
@@ -83,21 +94,21 @@ impl Applier<'_, '_> {
         };
         match (kind, gone) {
             // A file of this layer hides what is below it by itself.
-            (Some(kind), _) if kind != Kind::Dir && self.ledger.is_current(path) => Ok(()),
-            (Some(Kind::Dir), Gone::Children) => self.make_opaque(path),
-            _ if self.parents.is_below_opaque(overlay, &above)? => Ok(()),
-            (Some(Kind::Dir), Gone::Name) => self.make_opaque(path),
+            (Some(kind), _) if kind != Kind::Dir && self.ledger.is_current(path) => return Ok(()),
+            (Some(Kind::Dir), Gone::Children) => {}
+            _ if self.parents.is_below_opaque(overlay, &above)? => return Ok(()),
             (None, Gone::Name) => {
                 let parent = self.parents.open(&above, self.ledger)?;
-                Ok(overlay.create_whiteout(&parent.dir, name, self.parents.root_owner())?)
+                let owner = self.parents.root_owner();
+                return Ok(overlay.hide(&parent.dir, name, owner)?);
             }
-            (None, Gone::Children) => self.make_opaque(path),
+            (None, Gone::Children) | (Some(Kind::Dir), Gone::Name) => {}
             (Some(_), _) => {
                 let parent = self.parents.open(&above, self.ledger)?;
                 self.remove_existing(&Place { parent, name, path: path.clone() })?;
-                self.make_opaque(path)
             }
         }
+        self.make_opaque(path)
     }
 
     fn make_opaque(&mut self, path: &RootPath) -> Result<()> {

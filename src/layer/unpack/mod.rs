@@ -112,9 +112,11 @@ where
         let hashed = hash.join().map_err(|_| panicked("hasher"))?;
         // A stream that breaks off is the reason for what fails behind it.
         decoded?;
+        // So is a file that cannot be written for what came after it.
+        let digests = written?;
         applied?;
         hashed?;
-        Ok::<_, LayerFailure>(written?)
+        Ok::<_, LayerFailure>(digests)
     })?;
     Ok(Unpacked { ledger, digests, file_digests })
 }
@@ -135,7 +137,7 @@ pub fn unpack_layer(
 }
 
 fn panicked(stage: &str) -> Error {
-    Error::new(ErrorKind::Io, format!("the {stage} panicked"))
+    Error::new(ErrorKind::Io, format!("internal error: the {stage} panicked"))
 }
 
 fn apply_layers(
@@ -147,6 +149,7 @@ fn apply_layers(
     options: &ApplyOptions,
 ) -> Result<(), LayerFailure> {
     for layer in 0..count {
+        options.progress.next_layer();
         let mut members = Members::new(BufferReader::new(buffers));
         apply_members(disk, &mut members, ledger, bodies, options)
             .map_err(|error| LayerFailure { layer: Some(layer), error })?;

@@ -10,9 +10,10 @@ use proptest::prelude::*;
 use tar::{EntryType, Header};
 
 use super::*;
-use crate::layer::DirLinks;
+use crate::idmap::{IdMap, IdMaps};
+use crate::layer::{DirLinks, DiskFormat};
 use crate::oci::Algorithm;
-use crate::rootfs::Native;
+use crate::rootfs::{Native, OverlayNamespace};
 
 mod mounted;
 mod overlay;
@@ -36,8 +37,8 @@ impl Layer {
         header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
         header.set_entry_type(kind);
         header.set_mode(if kind == EntryType::Directory { 0o755 } else { 0o644 });
-        header.set_uid(nix::unistd::geteuid().as_raw().into());
-        header.set_gid(nix::unistd::getegid().as_raw().into());
+        header.set_uid(0);
+        header.set_gid(0);
         header.set_mtime(1_000_000_000);
         header.set_size(body.len() as u64);
         edit(&mut header);
@@ -71,13 +72,24 @@ impl Layer {
     }
 }
 
+/// An ordinary user is root in the layers, and can be nobody else.
+fn maps() -> IdMaps {
+    let map = |id: u32| match id {
+        0 => IdMap::default(),
+        id => IdMap::parse(&[format!("0:{id}:1")]).unwrap(),
+    };
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    IdMaps { uid: map(uid.as_raw()), gid: map(gid.as_raw()) }
+}
+
 impl Tree {
     fn new() -> Self {
         let place = tempfile::tempdir().unwrap();
         fs::create_dir(place.path().join("rootfs")).unwrap();
         fs::create_dir(place.path().join("outside")).unwrap();
         fs::write(place.path().join("outside/canary"), "untouched").unwrap();
-        Self { place, options: ApplyOptions::default() }
+        let options = ApplyOptions { maps: maps(), ..ApplyOptions::default() };
+        Self { place, options }
     }
 
     fn at(&self, path: &str) -> PathBuf {
@@ -279,6 +291,34 @@ fn hard_links_may_come_before_their_target() {
 }
 
 #[test]
+fn a_hard_link_that_waits_takes_the_name_from_an_earlier_member() {
+    let tree = Tree::new();
+    tree.apply([Layer::new().file("a", "old").hard_link("a", "b").file("b", "text")]);
+    assert_eq!(tree.read("a"), "text");
+    let tree = Tree::new();
+    tree.apply([Layer::new().hard_link("a", "b").file("a", "later").file("b", "text")]);
+    assert_eq!(tree.read("a"), "later");
+}
+
+#[test]
+fn an_opaque_marker_in_a_link_that_stays_one_clears_what_it_leads_to() {
+    let tree = Tree::new();
+    let lower = Layer::new().dir("t/").file("t/old", "").symlink("l", "t");
+    tree.apply([lower, Layer::new().file("l/.wh..wh..opq", "").file("l/new", "")]);
+    assert!(tree.exists("t/new") && !tree.exists("t/old") && tree.at("l").is_symlink());
+}
+
+#[test]
+fn a_disk_that_fails_is_the_reason_given() {
+    let tree = Tree::new();
+    let failing = LayerSource { stream: Box::new(Cursor::new(vec![1; 512])), ..source(Vec::new()) };
+    let fs = Native::open(&tree.at("")).unwrap();
+    let layers = vec![Ok(failing)].into_iter();
+    let failure = unpack_layers(&fs, layers, FileDigests::Skip, &tree.options).unwrap_err();
+    assert_eq!(failure.error.to_string().matches("unpack entry").count(), 0, "{}", failure.error);
+}
+
+#[test]
 fn hard_links_that_cannot_be_are_refused() {
     let tree = Tree::new();
     tree.refuse([Layer::new().hard_link("b", "missing")], "no such file");
@@ -385,7 +425,7 @@ fn the_root_stays_a_directory() {
 #[test]
 fn ids_outside_the_maps_are_refused_before_anything_is_written() {
     let mut tree = Tree::new();
-    tree.options.maps.uid = crate::idmap::IdMap::parse(&["0:1000:1"]).unwrap();
+    tree.options.maps.uid = IdMap::parse(&["0:1000:1"]).unwrap();
     let layer = Layer::new().raw("f", EntryType::Regular, |header| header.set_uid(5), b"");
     tree.refuse([layer], "container id 5 cannot be mapped");
 }
@@ -441,9 +481,12 @@ proptest! {
 
     /// No sequence of odd names and links gets out of the root or hangs.
     #[test]
-    fn nothing_escapes(members in proptest::collection::vec(
+    fn nothing_escapes(user_overlay in any::<bool>(), members in proptest::collection::vec(
         (0..6_u8, "[ab./]{1,8}", "(/|\\.\\./){0,3}(outside|a|b)(/canary)?"), 1..12)) {
-        let tree = Tree::new();
+        let mut tree = Tree::new();
+        if user_overlay {
+            tree.options.format = DiskFormat::Overlay(OverlayNamespace::User);
+        }
         let layer = members.iter().fold(Layer::new(), |layer, (kind, name, target)| match kind {
             0 => layer.file(name, "x"),
             1 => layer.dir(name),

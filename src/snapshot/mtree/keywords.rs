@@ -20,7 +20,7 @@ const TYPES: [(Kind, &str); 7] = [
 ];
 
 /// The value of the keyword `type`.
-pub(super) fn type_name(kind: Kind) -> &'static str {
+pub(in crate::snapshot) fn type_name(kind: Kind) -> &'static str {
     TYPES.iter().find(|(one, _)| *one == kind).map_or("file", |(_, name)| name)
 }
 
@@ -168,11 +168,13 @@ fn is_own(keyword: &[u8]) -> bool {
     matches!(keyword, b"link" | b"sha256digest" | b"sha256") || xattr_word(keyword).is_some()
 }
 
-fn xattr_word(word: &[u8]) -> Option<&[u8]> {
+/// What follows the prefix of the keywords of extended attributes.
+pub(in crate::snapshot) fn xattr_word(word: &[u8]) -> Option<&[u8]> {
     word.strip_prefix(b"xattr.").or_else(|| word.strip_prefix(b"xattrs."))
 }
 
-fn split(word: &[u8]) -> (&[u8], &[u8]) {
+/// Takes a word apart at its first `=`.
+pub(in crate::snapshot) fn split(word: &[u8]) -> (&[u8], &[u8]) {
     match word.iter().position(|byte| *byte == b'=') {
         Some(at) => (&word[..at], &word[at + 1..]),
         None => (word, b""),
@@ -181,7 +183,7 @@ fn split(word: &[u8]) -> (&[u8], &[u8]) {
 
 /// A name and a value. Other tools write an equals sign of the name as it is,
 /// so the border is the first one that base64 follows.
-fn parse_xattr(word: &[u8]) -> Option<Xattr> {
+pub(in crate::snapshot) fn parse_xattr(word: &[u8]) -> Option<Xattr> {
     let borders = word.iter().enumerate().filter(|(_, byte)| **byte == b'=');
     // A value has at most two signs of padding; a name has at most 255 bytes.
     for (at, _) in borders.take(256 + 2) {
@@ -198,7 +200,8 @@ fn parse<T: std::str::FromStr>(value: &[u8]) -> Option<T> {
     std::str::from_utf8(value).ok().filter(|_| plain)?.parse().ok()
 }
 
-fn parse_type(value: &[u8]) -> Option<Kind> {
+/// The type that a value of the keyword `type` stands for.
+pub(in crate::snapshot) fn parse_type(value: &[u8]) -> Option<Kind> {
     TYPES.iter().find(|(_, name)| name.as_bytes() == value).map(|(kind, _)| *kind)
 }
 

@@ -7,8 +7,13 @@
 
 mod keywords;
 mod lines;
+mod place;
 mod read;
+mod records;
 mod write;
+
+pub(super) use keywords::{parse_xattr, type_name, xattr_word};
+pub(super) use records::{Record, read_records};
 
 pub use read::read_mtree;
 pub use write::{MtreeHeader, MtreeWriter};

@@ -8,17 +8,17 @@ use std::io::BufRead;
 
 use super::keywords::{Defaults, Keywords};
 use super::lines::Lines;
+use super::place::Place;
 use crate::error::{Error, ErrorKind, Result};
-use crate::rootfs::{Kind, Name, RootPath};
+use crate::rootfs::RootPath;
 use crate::snapshot::entry::{Snapshot, SnapshotEntry};
-use crate::snapshot::vis;
 
 /// The most names in a manifest.
-const MAX_ENTRIES: usize = 16 << 20;
+pub(super) const MAX_ENTRIES: usize = 16 << 20;
 
 /// The most bytes of all paths together. A path is spelled out once per name,
 /// so a deep tree of short lines could otherwise ask for any amount.
-const MAX_PATH_BYTES: usize = 1 << 30;
+pub(super) const MAX_PATH_BYTES: usize = 1 << 30;
 
 /// Reads a manifest that this tool, go-mtree or a BSD mtree wrote.
 ///
@@ -52,10 +52,7 @@ fn read_within(reader: impl BufRead, path_budget: usize) -> Result<Snapshot> {
 #[derive(Debug, Default)]
 struct Reading {
     defaults: Defaults,
-    /// The current directory; only meaningful with `depth` over 0.
-    current: Vec<u8>,
-    /// How many directories are entered, the root among them.
-    depth: usize,
+    place: Place,
     entries: Vec<SnapshotEntry>,
     /// How many bytes further paths may have.
     path_budget: usize,
@@ -72,7 +69,7 @@ impl Reading {
                 words.for_each(|word| self.defaults.unset(word));
                 Ok(())
             }
-            b".." => self.leave(),
+            b".." => self.place.leave(),
             name => self.entry(name, Keywords::read(self.defaults, words)?),
         }
     }
@@ -81,8 +78,7 @@ impl Reading {
         let Some(kind) = keywords.kind() else {
             return Err(Error::invalid(format!("\"{}\" has no type", word.escape_ascii())));
         };
-        // A word with a slash is a path from the root and enters nothing.
-        let path = if word.contains(&b'/') { full_path(word)? } else { self.relative(word, kind)? };
+        let path = self.place.path(word, kind)?;
         match self.path_budget.checked_sub(path.len()) {
             Some(left) if self.entries.len() < MAX_ENTRIES => self.path_budget = left,
             _ => return Err(Error::new(ErrorKind::Limit, "the tree has too many names")),
@@ -93,64 +89,13 @@ impl Reading {
         }
         Ok(())
     }
-
-    /// The path of a name in the current directory, which is entered if it is one itself.
-    fn relative(&mut self, word: &[u8], kind: Kind) -> Result<Vec<u8>> {
-        let entered = kind == Kind::Dir;
-        if word == b"." {
-            if self.depth > 0 {
-                return Err(Error::invalid("the root comes twice"));
-            }
-            self.depth += usize::from(entered);
-            return Ok(Vec::new());
-        }
-        let before = self.current.len();
-        push(&mut self.current, word)?;
-        let path = self.current.clone();
-        if entered {
-            // Without a line of its own the root counts as entered by its first name.
-            self.depth = self.depth.max(1) + 1;
-        } else {
-            self.current.truncate(before);
-        }
-        Ok(path)
-    }
-
-    fn leave(&mut self) -> Result<()> {
-        self.depth = match self.depth.checked_sub(1) {
-            Some(depth) => depth,
-            None => return Err(Error::invalid("\"..\" leads out of the tree")),
-        };
-        let cut = self.current.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        self.current.truncate(cut);
-        Ok(())
-    }
-}
-
-fn full_path(word: &[u8]) -> Result<Vec<u8>> {
-    let mut path = Vec::with_capacity(word.len());
-    for part in word.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")) {
-        push(&mut path, part)?;
-    }
-    Ok(path)
-}
-
-/// Appends the component that `word` stands for.
-fn push(path: &mut Vec<u8>, word: &[u8]) -> Result<()> {
-    let name = vis::decode(word)?;
-    let name = Name::new(&name)?;
-    if !path.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(name.as_bytes());
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::{directory, file, write};
     use super::*;
-    use crate::rootfs::{Owner, Xattr};
+    use crate::rootfs::{Kind, Name, Owner, Xattr};
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
 

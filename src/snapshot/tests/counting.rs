@@ -47,6 +47,10 @@ impl FsOps for Counting {
     fn open_child(&self, dir: &Dir, name: Name<'_>) -> io::Result<Dir> {
         self.inner.open_child(dir, name)
     }
+    fn is_mount_point(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool> {
+        self.inner.is_mount_point(dir, name)
+    }
+
     fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>> {
         self.inner.read_dir(dir)
     }

@@ -11,8 +11,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::{
-    CaptureOptions, Change, DiffOptions, Known, MtreeHeader, NothingKnown, Snapshot, StatIndex,
-    Trust, capture, diff, read_mtree,
+    CaptureOptions, Change, DiffOptions, Known, NothingKnown, Snapshot, StatIndex, Trust, capture,
+    diff, read_mtree,
 };
 use crate::error::Result;
 use crate::rootfs::{FileTime, Native};
@@ -95,7 +95,7 @@ impl Tree {
 
     fn capture_at(&self, taken: FileTime, known: &mut dyn Known) -> State {
         let (mut manifest, mut index) = (Vec::new(), Vec::new());
-        let options = CaptureOptions { header: MtreeHeader::default(), taken };
+        let options = CaptureOptions { taken, ..CaptureOptions::default() };
         let captured = capture(&self.native(), known, &mut manifest, &mut index, &options).unwrap();
         State { manifest, sum: captured.manifest, index }
     }
@@ -107,7 +107,7 @@ impl Tree {
         let snapshot = || state.snapshot();
         let with = diff(&fs, snapshot, Some(&index), &DiffOptions::default()).unwrap();
         let without = diff(&fs, snapshot, None, &DiffOptions::default()).unwrap();
-        let rehash = DiffOptions { trust: Trust::Contents };
+        let rehash = DiffOptions { trust: Trust::Contents, ..DiffOptions::default() };
         assert_eq!(with, without);
         assert_eq!(with, diff(&fs, snapshot, Some(&index), &rehash).unwrap());
         with.iter().map(|diff| format!("{}{}", sigil(diff.change), diff.path)).collect()

@@ -38,7 +38,7 @@ fn attributes() {
                 )],
             )
             .then(|arena| {
-                assert_eq!(value(arena, "f", "security.capability").unwrap(), CAPABILITY)
+                assert_eq!(value(arena, "f", "security.capability").unwrap(), CAPABILITY);
             }),
             Attack::new(
                 "overlay",

@@ -120,10 +120,10 @@ fn hostile_umoci_json() {
     let deep = "[".repeat(100_000);
     not_repacked("deep", |arena| fs::write(arena.path("bundle/umoci.json"), &deep).unwrap());
     not_repacked("empty walk", |arena| {
-        edit(arena, |json| json["from_descriptor_path"]["descriptor_walk"] = json!([]))
+        edit(arena, |json| json["from_descriptor_path"]["descriptor_walk"] = json!([]));
     });
     not_repacked("walk of null", |arena| {
-        edit(arena, |json| json["from_descriptor_path"] = Value::Null)
+        edit(arena, |json| json["from_descriptor_path"] = Value::Null);
     });
     not_repacked("walk that leads elsewhere", |arena| {
         edit(arena, |json| {

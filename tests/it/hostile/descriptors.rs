@@ -38,7 +38,7 @@ fn evil(arena: &Arena) -> Value {
 fn digests_of_layers() {
     each(&[
         ("path", Refuse, |_, manifest, _| {
-            manifest["layers"][0]["digest"] = "sha256:../../../outside/canary".into()
+            manifest["layers"][0]["digest"] = "sha256:../../../outside/canary".into();
         }),
         ("absolute", Refuse, |arena, manifest, _| {
             manifest["layers"][0]["digest"] = format!("sha256:{}/canary", arena.outside()).into();
@@ -46,7 +46,7 @@ fn digests_of_layers() {
         ("short", Refuse, |_, manifest, _| manifest["layers"][0]["digest"] = "sha256:abc".into()),
         ("empty", Refuse, |_, manifest, _| manifest["layers"][0]["digest"] = "".into()),
         ("no algorithm", Refuse, |_, manifest, _| {
-            manifest["layers"][0]["digest"] = "0".repeat(64).into()
+            manifest["layers"][0]["digest"] = "0".repeat(64).into();
         }),
         ("algorithm that climbs", Refuse, |_, manifest, _| {
             manifest["layers"][0]["digest"] = format!("../../outside:{}", "0".repeat(64)).into();
@@ -60,16 +60,16 @@ fn digests_of_layers() {
             manifest["layers"][0]["digest"] = digest.to_uppercase().replace("SHA", "sha").into();
         }),
         ("unknown algorithm", Refuse, |_, manifest, _| {
-            manifest["layers"][0]["digest"] = "md5:d41d8cd98f00b204e9800998ecf8427e".into()
+            manifest["layers"][0]["digest"] = "md5:d41d8cd98f00b204e9800998ecf8427e".into();
         }),
         ("sha512 that is missing", Either, |_, manifest, _| {
             manifest["layers"][0]["digest"] = format!("sha512:{}", "0".repeat(128)).into();
         }),
         ("missing", Refuse, |_, manifest, _| {
-            manifest["layers"][0]["digest"] = format!("sha256:{}", "0".repeat(64)).into()
+            manifest["layers"][0]["digest"] = format!("sha256:{}", "0".repeat(64)).into();
         }),
         ("no digest", Refuse, |_, manifest, _| {
-            drop(manifest["layers"][0].as_object_mut().unwrap().remove("digest"))
+            drop(manifest["layers"][0].as_object_mut().unwrap().remove("digest"));
         }),
     ]);
 }
@@ -109,23 +109,23 @@ fn diff_ids_and_types() {
             config["rootfs"]["diff_ids"].as_array_mut().unwrap().push(digest);
         }),
         ("wrong diff id", Refuse, |_, _, config| {
-            config["rootfs"]["diff_ids"][0] = format!("sha256:{}", "0".repeat(64)).into()
+            config["rootfs"]["diff_ids"][0] = format!("sha256:{}", "0".repeat(64)).into();
         }),
         ("a path as diff id", Refuse, |_, _, config| {
-            config["rootfs"]["diff_ids"][0] = "sha256:../x".into()
+            config["rootfs"]["diff_ids"][0] = "sha256:../x".into();
         }),
         ("no layers", Refuse, |_, _, config| config["rootfs"]["type"] = "snapshots".into()),
         ("type of the config", Refuse, |arena, manifest, config| {
             manifest["config"] = arena.put_json(config, "application/vnd.example+json");
         }),
         ("type of the layer", Refuse, |_, manifest, _| {
-            manifest["layers"][0]["mediaType"] = "text/html\x1b[2J".into()
+            manifest["layers"][0]["mediaType"] = "text/html\x1b[2J".into();
         }),
         ("manifest that says it is an index", Refuse, |_, manifest, _| {
-            manifest["mediaType"] = media_type::IMAGE_INDEX.into()
+            manifest["mediaType"] = media_type::IMAGE_INDEX.into();
         }),
         ("manifest with manifests", Refuse, |arena, manifest, _| {
-            manifest["manifests"] = json!([evil(arena)])
+            manifest["manifests"] = json!([evil(arena)]);
         }),
         ("LAYERS", Either, |arena, manifest, _| manifest["LAYERS"] = json!([evil(arena)])),
         ("layers: null", Refuse, |_, manifest, _| {

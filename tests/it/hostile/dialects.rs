@@ -11,6 +11,7 @@ use super::arena::Answer::{Either, Refuse, Succeed};
 use super::arena::{Arena, Attack, Layer, each};
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn old_and_foreign_formats() {
     each(|_| {
         let long = "d/".repeat(70);
@@ -130,6 +131,7 @@ fn no_smuggling(arena: &Arena) {
 
 /// Who believes the size in the fixed header takes the body for members.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn two_sizes() {
     each(|_| {
         let inner = Archive::new().file("smuggled", "x").end();

@@ -39,7 +39,7 @@ fn names_that_climb() {
                 [file("../config.json").file("../umoci.json", "x").dir("../rootfs")],
             )
             .then(|arena| {
-                assert_ne!(std::fs::read(arena.path("bundle/umoci.json")).unwrap(), b"x")
+                assert_ne!(std::fs::read(arena.path("bundle/umoci.json")).unwrap(), b"x");
             }),
             Attack::new(
                 "dots and slashes",

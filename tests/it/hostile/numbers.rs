@@ -16,7 +16,7 @@ fn base_256(field: &mut [u8], number: i128) {
     let length = field.len();
     for (at, byte) in field.iter_mut().enumerate() {
         let from_end = length - at;
-        *byte = if from_end <= 16 { bytes[16 - from_end] } else { (number >> 127) as u8 };
+        *byte = if from_end <= 16 { bytes[16 - from_end] } else { u8::from(number < 0) * 0xff };
     }
     field[0] = if number < 0 { 0xff } else { 0x80 };
 }

@@ -51,13 +51,14 @@ fn repack(sandbox: &Sandbox, writer: usize) {
     }
 }
 
+const CHANGERS: usize = 4;
+const REPACKERS: usize = 2;
+
 #[test]
 fn nobody_loses_anything() {
     if !needs_root() {
         return;
     }
-    const CHANGERS: usize = 4;
-    const REPACKERS: usize = 2;
     let sandbox = Sandbox::with_image();
     for writer in 0..REPACKERS {
         let bundle = format!("bundle{writer}");
@@ -85,7 +86,11 @@ fn nobody_loses_anything() {
                 (0..CHANGERS).map(|writer| inner.spawn(move || change(sandbox, writer))).collect();
             let repackers: Vec<_> =
                 (0..REPACKERS).map(|writer| inner.spawn(move || repack(sandbox, writer))).collect();
-            changers.into_iter().chain(repackers).map(|thread| thread.join()).collect::<Vec<_>>()
+            changers
+                .into_iter()
+                .chain(repackers)
+                .map(std::thread::ScopedJoinHandle::join)
+                .collect::<Vec<_>>()
         });
         done.store(true, Ordering::Release);
         assert!(finished.iter().all(Result::is_ok), "a writer failed");

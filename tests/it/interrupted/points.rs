@@ -78,6 +78,10 @@ fn own_calls(trace: &str) -> BTreeMap<&str, BTreeSet<u32>> {
     let mut is_own_code = false;
     for line in trace.lines() {
         let Some((thread, rest)) = line.split_once(char::is_whitespace) else { continue };
+        // The rest of a call that another thread's came into the middle of.
+        if rest.trim_start().starts_with('<') {
+            continue;
+        }
         let Some((name, arguments)) = rest.trim_start().split_once('(') else { continue };
         let count = counts.entry((thread, name)).or_default();
         *count += 1;

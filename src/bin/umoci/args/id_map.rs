@@ -2,6 +2,7 @@
 //! `--uid-map`, `--gid-map` and `--rootless`: whose ids files get.
 
 use clap::Args;
+use umoci::bundle::Strictness;
 use umoci::error::{Context, Result};
 use umoci::idmap::{IdMap, IdMaps, IdRange};
 use umoci::layer::Owners;
@@ -22,6 +23,21 @@ pub(crate) struct IdMapArgs {
     /// work without privileges: own every file, remember its owner in an attribute
     #[arg(long)]
     pub(crate) rootless: bool,
+}
+
+/// `--strict`, for commands that write a root filesystem.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct StrictArg {
+    /// fail where an owner, device or attribute cannot be set, instead of recording it
+    #[arg(long)]
+    strict: bool,
+}
+
+impl StrictArg {
+    /// Whether something else may take the place of what the system refuses.
+    pub(crate) fn strictness(self) -> Strictness {
+        if self.strict { Strictness::Refuse } else { Strictness::Substitute }
+    }
 }
 
 impl IdMapArgs {
@@ -46,7 +62,7 @@ impl IdMapArgs {
     /// Who owns what is packed.
     pub(crate) fn owners(&self) -> Result<Owners> {
         let maps = self.maps()?;
-        Ok(if self.rootless { Owners::Root } else { Owners::Mapped(maps) })
+        Ok(if self.rootless { Owners::OfImage } else { Owners::Mapped(maps) })
     }
 }
 

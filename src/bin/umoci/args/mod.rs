@@ -11,7 +11,7 @@ mod positional;
 
 pub(crate) use compress::CompressArgs;
 pub(crate) use history::{HistoryArgs, HistoryDefaults};
-pub(crate) use id_map::IdMapArgs;
+pub(crate) use id_map::{IdMapArgs, StrictArg};
 pub(crate) use location::{ImageArg, LayoutArg, TagArg, open};
 pub(crate) use pair::{PairName, pairs};
 pub(crate) use positional::{none, one, several};

@@ -11,7 +11,7 @@ use umoci::image::{Image, ImageEditor};
 use crate::args::{self, HistoryArgs, HistoryDefaults, ImageArg, TagArg};
 use crate::clock::Clock;
 use crate::failure::Outcome;
-use crate::publish::publish;
+use crate::publish::{publish, until_unchanged};
 
 use settings::Settings;
 
@@ -51,12 +51,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let history = args.history.entry(&defaults)?;
 
     let layout = target.layout()?;
-    let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
-    let writer = layout.writer().context("write image")?;
-    let mut editor = ImageEditor::new(&writer, image);
-    edits.apply(editor.config_mut());
-    edits.annotate(editor.annotations_mut());
-    let history = history.map(|entry| entry.by(&editor.config().author));
-    editor.record(history);
-    publish(&writer, editor, &tag)
+    until_unchanged(|| {
+        let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
+        let writer = layout.writer().context("write image")?;
+        let mut editor = ImageEditor::new(&writer, image);
+        edits.apply(editor.config_mut());
+        edits.annotate(editor.annotations_mut());
+        let history = history.clone().map(|entry| entry.by(&editor.config().author));
+        editor.record(history);
+        publish(&writer, editor, &tag)
+    })
 }

@@ -202,12 +202,20 @@ fn set(field: &mut String, value: Option<&String>) {
 
 /// Replaces the variable in its place, or adds it at the end.
 fn set_variable(env: &mut Vec<String>, name: &str, value: &str) {
-    let entry = format!("{name}={value}");
-    let same = |present: &&mut String| present.split('=').next() == Some(name);
-    match env.iter_mut().find(same) {
-        Some(present) => *present = entry,
-        None => env.push(entry),
-    }
+    let mut entry = Some(format!("{name}={value}"));
+    // Images can have a name twice. The first place is where it stays.
+    env.retain_mut(|present| {
+        if present.split('=').next() != Some(name) {
+            return true;
+        }
+        let first = entry.take();
+        let keep = first.is_some();
+        if let Some(entry) = first {
+            *present = entry;
+        }
+        keep
+    });
+    env.extend(entry);
 }
 
 #[cfg(test)]

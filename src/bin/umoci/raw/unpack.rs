@@ -4,13 +4,15 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use umoci::bundle::runtime_spec::Host;
 use umoci::bundle::{self, UnpackOptions};
 use umoci::error::Context;
 use umoci::image::Image;
 use umoci::layer::DirLinks;
 
-use crate::args::{self, IdMapArgs, ImageArg};
+use crate::args::{self, IdMapArgs, ImageArg, StrictArg};
 use crate::failure::{Failure, Outcome};
+use crate::{interrupt, progress};
 
 /// unpack an image into a root filesystem
 ///
@@ -31,6 +33,9 @@ pub(crate) struct Args {
     ids: IdMapArgs,
 
     #[command(flatten)]
+    strict: StrictArg,
+
+    #[command(flatten)]
     image: ImageArg,
 
     /// directory of the root filesystem
@@ -44,12 +49,15 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let options = UnpackOptions {
         maps: args.ids.maps_of_rootfs()?,
         dir_links: if args.keep_dirlinks { DirLinks::Keep } else { DirLinks::Replace },
+        rootless: args.ids.rootless.then(Host::read).transpose()?,
+        strictness: args.strict.strictness(),
+        interrupt: interrupt::watch(),
         ..UnpackOptions::default()
     };
     let layout = target.layout()?;
     let image = Image::load(&layout, target.resolve(&layout)?).context("invalid --image tag")?;
     log::info!("unpacking rootfs {rootfs:?}");
-    bundle::unpack_into(&layout, &image, rootfs, &options)
+    progress::shown(&options.progress, || bundle::unpack_into(&layout, &image, rootfs, &options))
         .context("create rootfs")
         .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
     log::info!("unpacked image rootfs: {rootfs:?}");

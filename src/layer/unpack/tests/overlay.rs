@@ -9,8 +9,10 @@ use std::path::Path;
 use nix::sys::stat::{Mode, SFlag, mknod};
 
 use super::*;
-use crate::layer::{DiskFormat, PackOptions, pack_tree};
-use crate::rootfs::OverlayNamespace;
+use crate::layer::{
+    DiskFormat, LayerOptions, LayerWriter, Owners, PackOptions, TreePacker, pack_tree,
+};
+use crate::rootfs::{OverlayNamespace, Ownership, Rootless, RootlessOptions};
 
 pub(super) const NAMESPACES: [OverlayNamespace; 2] =
     [OverlayNamespace::Trusted, OverlayNamespace::User];
@@ -90,7 +92,8 @@ impl Tree {
 
     pub(super) fn pack(&self) -> Result<Vec<u8>> {
         let fs = Native::open(&self.at("")).unwrap();
-        let options = PackOptions { format: self.options.format, ..Default::default() };
+        let owners = Owners::Mapped(self.options.maps.clone());
+        let options = PackOptions { format: self.options.format, owners, ..Default::default() };
         pack_tree(&fs, Vec::new(), &options)
     }
 
@@ -140,6 +143,7 @@ fn whiteouts_and_opaque_directories() {
         // What takes another's place takes all that it hid.
         ("d d/", "d/!"),
         ("d d/x", "d/! d/x"),
+        ("d d/x d/", "d/! d/x"),
         ("d/ d", "d"),
         ("d/.wh.x d", "d"),
         ("d d/.wh.x", "d"),
@@ -174,6 +178,24 @@ fn layers_can_become_one() {
         tree.apply([first, second, Layer::new().file("l/.wh..wh..opq", "")]);
         assert_eq!(tree.shown(), "d/! d/x e/! f/! f/x g/! -h l/!");
     }
+}
+
+/// What stands for other devices would hide nothing.
+#[test]
+fn whiteouts_are_devices_for_ordinary_users_too() {
+    if !usable().contains(&OverlayNamespace::User) {
+        return;
+    }
+    let tree = Tree::overlay(OverlayNamespace::User);
+    let root = fs::File::open(tree.at("")).unwrap();
+    let ownership = Ownership::Record;
+    let options = RootlessOptions { ownership, ..RootlessOptions::default() };
+    let rootless = Rootless::native(root, options).unwrap();
+    let layer = Layer::new().file("d/.wh..wh..opq", "").file("e/.wh.x", "").bytes();
+    let format = tree.options.format;
+    let options = ApplyOptions { format, ..ApplyOptions::default() };
+    unpack_layer(&rootless, &layer[..], &options).unwrap();
+    assert_eq!(tree.shown(), "d/! e/ -e/x");
 }
 
 #[test]
@@ -321,10 +343,10 @@ fn differences_are_packed_too() {
         set(&tree.at("d/o"), &format!("{}opaque", prefix(namespace)), b"y");
         make_whiteout(&tree.at("d/x"));
         let fs = Native::open(&tree.at("")).unwrap();
-        let owners = crate::layer::Owners::default();
-        let layer = crate::layer::LayerWriter::new(Vec::new(), Default::default());
-        let mut packer = crate::layer::TreePacker::new(&fs, &owners, layer)
-            .with_format(DiskFormat::Overlay(namespace));
+        let owners = Owners::Mapped(tree.options.maps.clone());
+        let layer = LayerWriter::new(Vec::new(), LayerOptions::default());
+        let mut packer =
+            TreePacker::new(&fs, &owners, layer).with_format(DiskFormat::Overlay(namespace));
         for path in ["d/o", "d/x"] {
             packer.add(&RootPath::clean(path).unwrap()).unwrap();
         }

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Signals that ask to stop: the first lets the command clean up after itself,
+//! the second ends the program at once.
+
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use nix::sys::signal::{SigSet, Signal, raise};
+use umoci::rootfs::Interrupt;
+
+/// The signals that people and systems stop programs with.
+const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+
+/// The signal that has come, 0 for none.
+static RECEIVED: AtomicI32 = AtomicI32::new(0);
+
+/// Starts to watch for signals; to be called before other threads are started.
+///
+/// Those that whoever started the program has turned off stay without effect.
+pub(crate) fn watch() -> Interrupt {
+    let interrupt = Interrupt::default();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = ignored(&status);
+    let mut signals = SigSet::empty();
+    for signal in SIGNALS.into_iter().filter(|signal| !is_in(ignored, *signal)) {
+        signals.add(signal);
+    }
+    // A signal that is blocked in all threads waits until the watcher takes it.
+    if signals.thread_block().is_ok() {
+        let raised = interrupt.clone();
+        let watcher = std::thread::Builder::new().spawn(move || wait(&signals, &raised));
+        if watcher.is_err() {
+            // With nobody to take them, they end the program at once.
+            let _ = signals.thread_unblock();
+        }
+    }
+    interrupt
+}
+
+fn wait(signals: &SigSet, interrupt: &Interrupt) {
+    while let Ok(signal) = signals.wait() {
+        if RECEIVED.swap(signal as i32, Ordering::AcqRel) != 0 {
+            let _ = signals.thread_unblock().and_then(|()| raise(signal));
+        }
+        interrupt.raise();
+    }
+}
+
+/// The signal that the program was asked to stop with.
+pub(crate) fn received() -> Option<u8> {
+    u8::try_from(RECEIVED.load(Ordering::Acquire)).ok().filter(|signal| *signal != 0)
+}
+
+/// The signals that are turned off, as the bits of `/proc/self/status`.
+fn ignored(status: &str) -> u64 {
+    let mut lines = status.lines();
+    let bits = lines.find_map(|line| line.strip_prefix("SigIgn:"));
+    bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or_default()
+}
+
+fn is_in(bits: u64, signal: Signal) -> bool {
+    bits >> (signal as i32 - 1) & 1 == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_that_are_turned_off_are_known() {
+        let bits = ignored("Name:\tumoci\nSigBlk:\t0000\nSigIgn:\t0000000000001003\nSigCgt:\t4\n");
+        assert!(is_in(bits, Signal::SIGINT) && is_in(bits, Signal::SIGHUP));
+        assert!(!is_in(bits, Signal::SIGTERM));
+        assert_eq!(ignored(""), 0);
+    }
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What could not be set on inodes and is remembered instead: [`Emulated`] for
+//! one inode, [`Ledger`] for all of a tree, [`Census`] for how many there are.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use super::super::Owner;
+use super::super::metadata::{Device, Identity, Kind, Xattr};
+
+/// A device or pipe that an empty file stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Node {
+    /// What it is meant to be.
+    pub kind: Kind,
+    /// Its numbers.
+    pub device: Device,
+    /// Its permission bits.
+    pub mode: u32,
+}
+
+/// What an inode is meant to be, as far as it is not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Emulated {
+    /// Whose it is meant to be.
+    pub owner: Option<Owner>,
+    /// Whose it was when that was noted, where owners can be set at all: when
+    /// that has changed since, somebody has given it away and `owner` is void.
+    pub held_by: Option<Owner>,
+    /// What it stands for.
+    pub node: Option<Node>,
+    /// Extended attributes that it could not take, sorted.
+    pub xattrs: Vec<Xattr>,
+}
+
+impl Emulated {
+    /// Whether there is nothing to remember.
+    pub fn is_empty(&self) -> bool {
+        self.owner.is_none() && self.node.is_none() && self.xattrs.is_empty()
+    }
+}
+
+/// What happens in place of what the system refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Substitute {
+    /// The owner is kept in an attribute.
+    OwnerAttribute,
+    /// The owner is kept in the record.
+    OwnerRecord,
+    /// An empty file stands for a device or pipe.
+    Placeholder,
+    /// The attribute is kept in the record.
+    AttributeRecord,
+    /// A hard link becomes a file of its own.
+    Copy,
+}
+
+/// How often each substitute was needed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Owners that are kept in an attribute of the file.
+    pub owners_in_attributes: u64,
+    /// Owners that are kept in the record.
+    pub owners_in_record: u64,
+    /// Devices and pipes that an empty file stands for.
+    pub placeholders: u64,
+    /// Extended attributes that are kept in the record.
+    pub attributes: u64,
+    /// Hard links that became files of their own.
+    pub copies: u64,
+}
+
+impl Census {
+    pub(super) fn count(&mut self, substitute: Substitute) -> u64 {
+        let counter = match substitute {
+            Substitute::OwnerAttribute => &mut self.owners_in_attributes,
+            Substitute::OwnerRecord => &mut self.owners_in_record,
+            Substitute::Placeholder => &mut self.placeholders,
+            Substitute::AttributeRecord => &mut self.attributes,
+            Substitute::Copy => &mut self.copies,
+        };
+        *counter = counter.saturating_add(1);
+        *counter
+    }
+
+    /// Whether everything could be set as it should be.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for Census {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            (self.owners_in_attributes, "owners in attributes"),
+            (self.owners_in_record, "owners in the record"),
+            (self.placeholders, "devices as empty files"),
+            (self.attributes, "attributes in the record"),
+            (self.copies, "hard links as copies"),
+        ];
+        let parts = parts.iter().filter(|(count, _)| *count > 0);
+        let parts: Vec<_> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+        f.write_str(if parts.is_empty() { "nothing" } else { "" })?;
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// What is remembered of a tree, by inode.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    emulated: HashMap<Identity, Emulated>,
+    /// Inodes whose owner is kept in an attribute.
+    attributed: HashSet<Identity>,
+    census: Census,
+}
+
+impl Ledger {
+    /// Notes what an inode is meant to be, in place of what was noted of an earlier one.
+    pub(super) fn set(&mut self, identity: Identity, emulated: Emulated) {
+        if !emulated.is_empty() {
+            self.emulated.insert(identity, emulated);
+        } else if !self.emulated.is_empty() {
+            self.emulated.remove(&identity);
+        }
+    }
+
+    pub(super) fn set_attributed(&mut self, identity: Identity, attributed: bool) {
+        if attributed {
+            self.attributed.insert(identity);
+        } else if !self.attributed.is_empty() {
+            self.attributed.remove(&identity);
+        }
+    }
+
+    pub(super) fn get(&self, identity: Identity) -> Option<&Emulated> {
+        if self.emulated.is_empty() { None } else { self.emulated.get(&identity) }
+    }
+
+    pub(super) fn is_attributed(&self, identity: Identity) -> bool {
+        !self.attributed.is_empty() && self.attributed.contains(&identity)
+    }
+
+    /// Whether nothing is remembered, so that there is nothing that could be out of date.
+    pub(super) fn is_empty(&self) -> bool {
+        self.emulated.is_empty() && self.attributed.is_empty()
+    }
+
+    pub(super) fn count(&mut self, substitute: Substitute) -> u64 {
+        self.census.count(substitute)
+    }
+
+    pub(super) fn census(&self) -> Census {
+        self.census
+    }
+}

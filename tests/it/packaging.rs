@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is installed beside the program, as those use it who get it: `man`,
+//! the shells, and `make install`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::{Run, Sandbox, peer};
+
+fn repository(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = walkdir::WalkDir::new(directory).sort_by_file_name();
+    let entries = entries.into_iter().map(|entry| entry.unwrap());
+    let files = entries.filter(|entry| !entry.file_type().is_dir());
+    files.map(|entry| entry.path().strip_prefix(directory).unwrap().to_owned()).collect()
+}
+
+/// The manual pages, without those that only lead to another one.
+fn pages() -> Vec<PathBuf> {
+    let all = files(&repository("man")).into_iter().map(|name| repository("man").join(name));
+    let is_page = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "1");
+    let text = |path: &PathBuf| std::fs::read_to_string(path).unwrap();
+    all.filter(|path| is_page(path) && !text(path).starts_with(".so ")).collect()
+}
+
+#[test]
+fn man_shows_every_page_without_a_warning() {
+    let Some(man) = peer("man") else { return };
+    for page in pages() {
+        let mut command = Command::new(&man);
+        command.args(["--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z"]).arg(&page);
+        command.env("LC_ALL", "C.UTF-8").env("MANROFFSEQ", "").env("MANWIDTH", "80");
+        let run = Run::of(&mut command);
+        assert!(run.succeeds().contains("EXAMPLES") || page.ends_with("umoci-raw.1"), "{page:?}");
+        assert_eq!(run.stderr(), "", "{page:?}");
+    }
+}
+
+#[test]
+fn mandoc_finds_nothing_worse_than_style() {
+    let Some(mandoc) = peer("mandoc") else { return };
+    let run = Run::of(Command::new(mandoc).args(["-Tlint", "-Wwarning"]).args(pages()));
+    assert_eq!(run.succeeds(), "");
+}
+
+/// What bash offers for the last of these words.
+fn bash_offers(words: &[&str]) -> Vec<String> {
+    let last = words.len() - 1;
+    let script = r#"source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+        [[ $(complete -p umoci) == *" -F _umoci umoci" ]] || exit 2
+        _umoci umoci "${@: -1}" "${@: -2:1}"; printf '%s\n' "${COMPREPLY[@]}""#;
+    let mut bash = Command::new("bash");
+    bash.args(["--norc", "-c", script, "bash"]).arg(repository("completions/umoci.bash"));
+    let run = Run::of(bash.args(&words[..last]).arg(words[last]));
+    run.succeeds().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_commands_and_flags() {
+    if peer("bash").is_none() {
+        return;
+    }
+    assert_eq!(bash_offers(&["umoci", "un"]), ["unpack"]);
+    assert_eq!(bash_offers(&["umoci", "repack", "--mask"]), ["--mask-path"]);
+    assert_eq!(bash_offers(&["umoci", "config", "--os"]), ["--os"]);
+    assert_eq!(bash_offers(&["umoci", "rm", "--im"]), ["--image"]);
+    let all = bash_offers(&["umoci", "config", "--config."]);
+    assert!(all.contains(&"--config.entrypoint".to_owned()), "{all:?}");
+}
+
+#[test]
+fn zsh_and_fish_take_their_completions() {
+    for (shell, file) in [("zsh", "_umoci"), ("fish", "umoci.fish")] {
+        if let Some(shell) = peer(shell) {
+            let run =
+                Run::of(Command::new(shell).arg("-n").arg(repository("completions").join(file)));
+            assert_eq!((run.succeeds(), run.stderr()), (String::new(), String::new()), "{file}");
+        }
+    }
+}
+
+#[test]
+fn everything_is_installed_and_removed_again() {
+    if peer("make").is_none() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let place = sandbox.path("place");
+    let make = |target: &str| {
+        let mut command = Command::new("make");
+        // The program that is being tested stands for the one that would be built.
+        command.arg("-C").arg(env!("CARGO_MANIFEST_DIR")).args(["-s", "-o", "static", target]);
+        command.arg(format!("STATIC={}", env!("CARGO_BIN_EXE_umoci"))).arg("PREFIX=/usr");
+        command.arg(format!("DESTDIR={}", place.display()));
+        // Of the `make` that may be running this test.
+        command.env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
+        Run::of(&mut command).succeeds();
+    };
+    make("install");
+    let installed = files(&place);
+    for expected in [
+        "usr/bin/umoci",
+        "usr/share/man/man1/umoci.1",
+        "usr/share/man/man1/umoci-rm.1",
+        "usr/share/man/man1/umoci-unpack.1",
+        "usr/share/bash-completion/completions/umoci",
+        "usr/share/zsh/site-functions/_umoci",
+        "usr/share/fish/vendor_completions.d/umoci.fish",
+    ] {
+        assert!(installed.contains(&PathBuf::from(expected)), "{expected} is not in {installed:?}");
+    }
+    let umoci = place.join("usr/bin/umoci");
+    let version = Run::of(Command::new(umoci).arg("--version")).succeeds();
+    assert!(version.starts_with("umoci version "));
+    make("uninstall");
+    assert_eq!(files(&place), Vec::<PathBuf>::new());
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Directories and files that their owner may not get at.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::scene::{self, set_mode};
+use crate::harness::{Sandbox, needs_root};
+
+fn mode(sandbox: &Sandbox, name: &str) -> u32 {
+    sandbox.path(name).symlink_metadata().unwrap().permissions().mode() & 0o7777
+}
+
+/// An image whose second layer changes what the first has closed. Needs root.
+fn second_layer() -> Sandbox {
+    let sandbox = scene::sandbox();
+    let at = |name: &str| sandbox.path("root/rootfs").join(name);
+    std::fs::write(at("locked/inner/secret"), "new\n").unwrap();
+    std::fs::write(at("locked/inner/other"), "other\n").unwrap();
+    std::fs::remove_file(at("sealed/file")).unwrap();
+    std::fs::write(at("sealed/added"), "added\n").unwrap();
+    std::fs::remove_file(at("etc/gshadow")).unwrap();
+    std::fs::write(at("etc/gshadow"), "upper\n").unwrap();
+    sandbox.umoci(&["repack", "--image=img:second", "root"]).succeeds_silently();
+    sandbox.give_to_ordinary_user("img");
+    sandbox
+}
+
+#[test]
+fn a_second_layer_gets_into_closed_directories() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = second_layer();
+    let words = ["unpack", "--rootless", "--image=img:second", "home/b"];
+    sandbox.umoci_as_ordinary_user(&words).succeeds_silently();
+    let read =
+        |name: &str| std::fs::read_to_string(sandbox.path("home/b/rootfs").join(name)).unwrap();
+    assert_eq!(read("locked/inner/secret"), "new\n");
+    assert_eq!(read("locked/inner/other"), "other\n");
+    assert_eq!(read("sealed/added"), "added\n");
+    assert!(!sandbox.path("home/b/rootfs/sealed/file").exists());
+    // The other name of a replaced file keeps what it had.
+    assert_eq!(
+        (read("etc/gshadow"), read("etc/gshadow-")),
+        ("upper\n".into(), "etc/gshadow\n".into())
+    );
+    for name in ["locked", "locked/inner", "locked/inner/secret"] {
+        assert_eq!(mode(&sandbox, &format!("home/b/rootfs/{name}")), 0, "{name}");
+    }
+    assert_eq!(mode(&sandbox, "home/b/rootfs/sealed"), 0o555);
+}
+
+#[test]
+fn a_raw_unpack_goes_over_closed_directories() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = second_layer();
+    for _ in 0..2 {
+        let words = ["raw", "unpack", "--rootless", "--image=img:second", "home/tree"];
+        let run = sandbox.umoci_as_ordinary_user(&words);
+        run.succeeds();
+        assert!(run.stderr().contains("2 devices as empty files"), "{}", run.stderr());
+    }
+    assert_eq!(mode(&sandbox, "home/tree/locked"), 0);
+}
+
+#[test]
+fn a_failed_unpack_leaves_nothing() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = second_layer();
+    // The first layer is fine and leaves closed directories; the second is not what it should be.
+    let layer = scene::last_layer(&sandbox, "second");
+    let blob = sandbox.path("img/blobs/sha256").join(layer.strip_prefix("sha256:").unwrap());
+    let mut bytes = std::fs::read(&blob).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    set_mode(&blob, 0o644);
+    std::fs::write(&blob, bytes).unwrap();
+    for words in [
+        ["unpack", "--rootless", "--image=img:second", "home/b"].as_slice(),
+        &["raw", "unpack", "--rootless", "--image=img:second", "home/b/rootfs"],
+    ] {
+        sandbox.umoci_as_ordinary_user(words).fails();
+        assert!(!sandbox.path("home/b").exists());
+    }
+}
+
+#[test]
+fn a_closed_root_is_no_obstacle() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    set_mode(sandbox.path("root/rootfs"), 0o000);
+    sandbox.umoci(&["repack", "--image=img:closed", "root"]).succeeds_silently();
+    sandbox.give_to_ordinary_user("img");
+    let words = ["unpack", "--rootless", "--image=img:closed", "home/b"];
+    sandbox.umoci_as_ordinary_user(&words).succeeds_silently();
+    assert_eq!(mode(&sandbox, "home/b/rootfs"), 0);
+    std::fs::write(sandbox.path("home/b/rootfs/added"), "").unwrap();
+    let words = ["repack", "--refresh-bundle", "--image=img:new", "home/b"];
+    sandbox.umoci_as_ordinary_user(&words).succeeds_silently();
+    assert_eq!(mode(&sandbox, "home/b/rootfs"), 0);
+    assert!(scene::members(&sandbox, "new").contains(" added\n"));
+    let words = ["raw", "unpack", "--rootless", "--image=img:new", "home/b/rootfs"];
+    sandbox.umoci_as_ordinary_user(&words).succeeds();
+    assert_eq!(mode(&sandbox, "home/b/rootfs"), 0);
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Work without root's privileges, in user namespaces, and where a filesystem
+//! or an interruption gets in the way.
+
+mod access;
+mod filesystem;
+mod interrupt;
+mod namespace;
+mod peers;
+mod round_trip;
+mod scene;

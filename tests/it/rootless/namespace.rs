@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+//! User namespaces, and id maps without one.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Stdio;
+
+use super::scene::{self, CAPABILITY, last_layer, members, touch};
+use crate::harness::{Run, Sandbox, needs_root, peer, skip};
+
+/// Runs the program as root of a new user namespace in which only that root exists.
+fn alone(sandbox: &Sandbox, words: &[&str]) -> Option<Run> {
+    let unshare = peer("unshare")?;
+    let test = Run::of(&mut sandbox.peer_of_ordinary_user(&unshare, &["-r", "true"]));
+    if test.status() != Some(0) {
+        return skip("unprivileged user namespaces");
+    }
+    let program = sandbox.copy_for_others();
+    let words = [&["-r", program.to_str().unwrap()], words].concat();
+    Some(Run::of(&mut sandbox.peer_of_ordinary_user(&unshare, &words)))
+}
+
+/// Runs the program as root of a new user namespace that has the ids from 100000 on.
+fn with_range(sandbox: &Sandbox, words: &[&str]) -> Option<Run> {
+    let (unshare, nsenter) = (peer("unshare")?, peer("nsenter")?);
+    // Holds the namespace until its standard input ends.
+    let mut holder = sandbox.peer_as_root(&unshare, &["-U", "cat"]);
+    let mut holder = holder.stdin(Stdio::piped()).spawn().unwrap();
+    let own = std::fs::read_link("/proc/self/ns/user").unwrap();
+    let proc = format!("/proc/{}", holder.id());
+    while std::fs::read_link(format!("{proc}/ns/user")).unwrap() == own {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    std::fs::write(format!("{proc}/uid_map"), "0 100000 65536\n").unwrap();
+    std::fs::write(format!("{proc}/gid_map"), "0 100000 65536\n").unwrap();
+    let (program, id) = (sandbox.copy_for_others(), holder.id().to_string());
+    let enter = ["-U", "-t", &id, "-S", "0", "-G", "0", program.to_str().unwrap()];
+    let run = sandbox.peer(&nsenter, &[&enter, words].concat());
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    Some(run)
+}
+
+fn assert_same_layers(sandbox: &Sandbox, one: &str, other: &str) {
+    assert_eq!(members(sandbox, one), members(sandbox, other));
+    assert_eq!(last_layer(sandbox, one), last_layer(sandbox, other));
+}
+
+/// The warnings of a run that succeeds.
+fn warnings(run: &Run) -> Vec<String> {
+    run.succeeds();
+    run.stderr().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn root_of_a_namespace_of_one_loses_nothing() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    let Some(run) = alone(&sandbox, &["unpack", "--image=img:full", "home/b"]) else { return };
+    let told = warnings(&run);
+    let summary = told.last().unwrap();
+    let expected = "the system refused some of what was to be set; emulated: 10 owners in the \
+        record, 2 devices as empty files, 1 attributes in the record";
+    assert!(summary.ends_with(expected), "{told:#?}");
+    assert_eq!(told.len(), 4, "one line for each kind, and the summary: {told:#?}");
+    touch(&sandbox.path("home/b/rootfs"));
+    touch(&sandbox.path("root/rootfs"));
+    let words = ["repack", "--compress=none", "--image=img:user", "home/b"];
+    alone(&sandbox, &words).unwrap().succeeds_silently();
+    let words = ["repack", "--compress=none", "--image=img:root", "root"];
+    sandbox.umoci(&words).succeeds_silently();
+    assert_same_layers(&sandbox, "user", "root");
+}
+
+#[test]
+fn root_of_a_namespace_gives_files_away() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    sandbox.give_to("img", 100_000);
+    sandbox.give_to("home", 100_000);
+    let words = ["unpack", "--image=img:full", "home/b"];
+    let Some(run) = with_range(&sandbox, &words) else { return };
+    let told = warnings(&run);
+    assert!(told.last().unwrap().contains("2 devices as empty files"), "{told:#?}");
+    assert!(!told.last().unwrap().contains("owners"), "{told:#?}");
+    let page = sandbox.path("home/b/rootfs/var/www/page").metadata().unwrap();
+    assert_eq!((page.uid(), page.gid()), (100_033, 100_033));
+    touch(&sandbox.path("home/b/rootfs"));
+    touch(&sandbox.path("root/rootfs"));
+    let words = ["repack", "--compress=none", "--image=img:user", "home/b"];
+    with_range(&sandbox, &words).unwrap().succeeds_silently();
+    let words = ["repack", "--compress=none", "--image=img:root", "root"];
+    sandbox.umoci(&words).succeeds_silently();
+    assert_same_layers(&sandbox, "user", "root");
+}
+
+const MAPS: [&str; 4] = [
+    "--uid-map=0:200000:40",
+    "--uid-map=40:300000:65000",
+    "--gid-map=0:200000:7",
+    "--gid-map=7:300000:65000",
+];
+
+#[test]
+fn several_ranges_lead_there_and_back() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    let words = [&["unpack", "--image=img:full", "mapped"], &MAPS[..]].concat();
+    sandbox.umoci(&words).succeeds_silently();
+    let owner = |name: &str| {
+        let metadata = sandbox.path("mapped/rootfs").join(name).symlink_metadata().unwrap();
+        (metadata.uid(), metadata.gid())
+    };
+    assert_eq!(owner("etc/passwd"), (200_000, 200_000));
+    assert_eq!(owner("etc/shadow"), (200_000, 300_035));
+    assert_eq!(owner("locked"), (300_960, 300_993));
+    let ping = sandbox.path("mapped/rootfs/bin/ping");
+    let capability = xattr::get(ping, "security.capability").unwrap().unwrap();
+    let of_namespace = [&CAPABILITY[..3], b"\x03", &CAPABILITY[4..], &200_000_u32.to_le_bytes()];
+    assert_eq!(capability, of_namespace.concat());
+    touch(&sandbox.path("mapped/rootfs"));
+    touch(&sandbox.path("root/rootfs"));
+    for (bundle, image) in [("mapped", "--image=img:user"), ("root", "--image=img:root")] {
+        sandbox.umoci(&["repack", "--compress=none", image, bundle]).succeeds_silently();
+    }
+    assert_same_layers(&sandbox, "user", "root");
+}
+
+#[test]
+fn ids_outside_the_maps_are_told_with_their_path() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    let words = ["unpack", "--image=img:full", "few", "--uid-map=0:200000:10"];
+    let line = sandbox.umoci(&words).fails();
+    assert!(
+        line.contains("container id 1000 cannot be mapped") && line.contains("locked"),
+        "{line}"
+    );
+    assert!(!sandbox.path("few").exists());
+
+    let words = [&["unpack", "--image=img:full", "mapped"], &MAPS[..]].concat();
+    sandbox.umoci(&words).succeeds_silently();
+    std::fs::write(sandbox.path("mapped/rootfs/etc/new"), "").unwrap();
+    let before = sandbox.tree("img");
+    let line = sandbox.umoci(&["repack", "--image=img:new", "mapped"]).fails();
+    assert!(line.contains("etc/new") && line.contains("host id 0 cannot be mapped"), "{line}");
+    assert_eq!(sandbox.tree("img"), before);
+}
+
+#[test]
+fn inserted_files_follow_the_maps() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    let words = [&["unpack", "--image=img:full", "mapped"], &MAPS[..]].concat();
+    sandbox.umoci(&words).succeeds_silently();
+    let words = [
+        &["insert", "--image=img:full", "--tag=ins"],
+        &MAPS[..],
+        &["mapped/rootfs/locked", "/locked"],
+    ];
+    sandbox.umoci(&words.concat()).succeeds_silently();
+    sandbox.umoci(&["unpack", "--image=img:ins", "check"]).succeeds_silently();
+    let metadata = sandbox.path("check/rootfs/locked/inner/secret").metadata().unwrap();
+    assert_eq!((metadata.uid(), metadata.gid()), (1000, 1000));
+    assert!(Path::new(&sandbox.path("check/rootfs/locked/inner")).is_dir());
+}

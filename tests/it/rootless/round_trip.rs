@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What an ordinary user unpacks and repacks loses nothing.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+use super::scene::{self, last_layer, members, set_mode, touch};
+use crate::harness::{Sandbox, needs_root};
+
+/// The words of a repack whose layers are to be compared.
+fn repack<'a>(image: &'a str, bundle: &'a str) -> [&'a str; 4] {
+    ["repack", "--compress=none", image, bundle]
+}
+
+fn unpacked() -> Sandbox {
+    let sandbox = scene::sandbox();
+    let words = ["unpack", "--rootless", "--image=img:full", "home/b"];
+    sandbox.umoci_as_ordinary_user(&words).succeeds_silently();
+    sandbox
+}
+
+#[test]
+fn a_layer_of_everything_is_the_one_that_root_makes() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = unpacked();
+    let unchanged = repack("--image=img:unchanged", "home/b");
+    sandbox.umoci_as_ordinary_user(&unchanged).succeeds_silently();
+    assert_eq!(last_layer(&sandbox, "unchanged"), last_layer(&sandbox, "full"));
+
+    touch(&sandbox.path("home/b/rootfs"));
+    touch(&sandbox.path("root/rootfs"));
+    sandbox.umoci_as_ordinary_user(&repack("--image=img:user", "home/b")).succeeds_silently();
+    sandbox.umoci(&repack("--image=img:root", "root")).succeeds_silently();
+    assert_eq!(members(&sandbox, "user"), members(&sandbox, "root"));
+    assert_eq!(last_layer(&sandbox, "user"), last_layer(&sandbox, "root"));
+}
+
+#[test]
+fn permission_bits_are_those_of_the_image() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = unpacked();
+    for (path, mode) in [
+        ("locked", 0o040_000),
+        ("locked/inner", 0o040_000),
+        ("locked/inner/secret", 0o100_000),
+        ("sealed", 0o040_555),
+        ("bin/su", 0o104_755),
+        ("dev/null", 0o100_000),
+        ("dev/pipe", 0o010_644),
+    ] {
+        let metadata = sandbox.path("home/b/rootfs").join(path).symlink_metadata().unwrap();
+        assert_eq!(metadata.mode(), mode, "{path}");
+        assert_eq!((metadata.uid(), metadata.gid()), (65534, 65534), "{path}");
+    }
+    let modes = || -> Vec<_> {
+        let paths = scene::paths(&sandbox.path("home/b/rootfs"));
+        paths
+            .iter()
+            .map(|path| path.symlink_metadata().unwrap())
+            .map(|of| (of.mode(), of.mtime()))
+            .collect()
+    };
+    let before = modes();
+    let words = ["repack", "--image=img:new", "--rehash", "home/b"];
+    sandbox.umoci_as_ordinary_user(&words).succeeds_silently();
+    assert_eq!(modes(), before);
+}
+
+#[test]
+fn what_a_user_puts_in_the_place_of_something_inherits_nothing() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = unpacked();
+    let at = |name: &str| sandbox.path("home/b/rootfs").join(name);
+    std::fs::remove_file(at("dev/null")).unwrap();
+    std::fs::write(at("dev/null"), "").unwrap();
+    std::fs::remove_file(at("var/www/link")).unwrap();
+    symlink("page", at("var/www/link")).unwrap();
+    std::fs::remove_file(at("bin/ping")).unwrap();
+    std::fs::write(at("bin/ping"), "bin/ping\n").unwrap();
+    set_mode(at("bin/ping"), 0o755);
+    // A device that is only touched stays one, with the bits that it is given.
+    filetime::set_file_mtime(at("dev/disk"), filetime::FileTime::zero()).unwrap();
+    set_mode(at("dev/disk"), 0o640);
+    let words = ["repack", "--compress=none", "--image=img:new", "home/b"];
+    sandbox.umoci_as_ordinary_user(&words).succeeds_silently();
+    sandbox.umoci(&["unpack", "--image=img:new", "check"]).succeeds_silently();
+    let check = |name: &str| sandbox.path("check/rootfs").join(name).symlink_metadata().unwrap();
+    assert!(check("dev/null").is_file());
+    assert_eq!(check("var/www/link").uid(), 0);
+    let ping = sandbox.path("check/rootfs/bin/ping");
+    assert_eq!(xattr::get(ping, "security.capability").unwrap(), None);
+    let disk = check("dev/disk");
+    assert_eq!((disk.mode(), disk.rdev(), disk.gid()), (0o060_640, 8 << 8, 6));
+}
+
+#[test]
+fn a_copy_of_a_bundle_keeps_its_record() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = unpacked();
+    let cp = crate::harness::peer("cp").unwrap();
+    sandbox.peer(&cp, &["-a", "home/b", "home/copy"]).succeeds();
+    std::fs::remove_dir_all(sandbox.path("home/b")).unwrap();
+    touch(&sandbox.path("home/copy/rootfs"));
+    touch(&sandbox.path("root/rootfs"));
+    sandbox.umoci_as_ordinary_user(&repack("--image=img:user", "home/copy")).succeeds_silently();
+    sandbox.umoci(&repack("--image=img:root", "root")).succeeds_silently();
+    assert_eq!(members(&sandbox, "user"), members(&sandbox, "root"));
+    assert_eq!(last_layer(&sandbox, "user"), last_layer(&sandbox, "root"));
+}
+
+#[test]
+fn a_record_is_not_trusted() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = unpacked();
+    touch(&sandbox.path("home/b/rootfs"));
+    let record = sandbox.path("home/b/rootless.jsonl");
+    let head = "{\"umoci_rootless\":1,\"root\":1}\n";
+    let line = |node: &str| {
+        format!("{head}{{\"path\":\"dev/null\",\"kind\":\"file\",\"size\":0,\"inode\":1,{node}}}\n")
+    };
+    for text in [
+        String::new(),
+        "{\"umoci_rootless\":2,\"root\":1}\n".to_owned(),
+        line("\"node\":{\"kind\":\"char\",\"major\":4096,\"minor\":0,\"mode\":0}"),
+        line("\"node\":{\"kind\":\"dir\",\"major\":1,\"minor\":0,\"mode\":0}"),
+        line("\"owner\":[4294967295,0]"),
+        line("\"xattrs\":[[\"\",\"\"]]"),
+        format!("{head}not JSON\n"),
+        format!("{head}{}", "x".repeat(5 << 20)),
+    ] {
+        std::fs::write(&record, &text).unwrap();
+        let words = ["repack", "--image=img:new", "home/b"];
+        let shown = text.get(..100).unwrap_or(&text).to_owned();
+        let line = sandbox.umoci_as_ordinary_user(&words).fails();
+        assert!(line.contains("rootless.jsonl"), "{shown}: {line}");
+    }
+    // Paths that lead elsewhere are those of the tree, or nothing.
+    let text = format!(
+        "{head}{{\"path\":\"../../umoci.json\",\"kind\":\"file\",\"size\":0,\"inode\":1,\"owner\":[1,1]}}\n"
+    );
+    std::fs::write(&record, text).unwrap();
+    let words = ["repack", "--image=img:new", "home/b"];
+    sandbox.umoci_as_ordinary_user(&words).succeeds_silently();
+    std::fs::remove_file(&record).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", &record).unwrap();
+    sandbox.umoci_as_ordinary_user(&words).fails_with("rootless.jsonl");
+}
+
+#[test]
+fn strict_refuses_each_substitute() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    let words = ["unpack", "--rootless", "--strict", "--image=img:full", "home/b"];
+    sandbox.umoci_as_ordinary_user(&words).fails_with("unpack entry: ");
+    assert!(!sandbox.path("home/b/rootfs").exists());
+    // Nothing of it is needed for root.
+    sandbox.umoci(&["unpack", "--strict", "--image=img:full", "strict"]).succeeds_silently();
+}
+
+#[test]
+fn what_was_emulated_is_told_in_one_line() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    let words = ["--log=info", "unpack", "--rootless", "--image=img:full", "home/b"];
+    let run = sandbox.umoci_as_ordinary_user(&words);
+    run.succeeds();
+    let told: Vec<_> =
+        run.stderr().lines().filter(|line| line.contains("emulated")).map(str::to_owned).collect();
+    let expected = "umoci: info: emulated: 4 owners in attributes, 6 owners in the record, \
+        2 devices as empty files, 2 attributes in the record";
+    assert_eq!(told, [expected]);
+    let mode = sandbox.path("home/b").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o700);
+}
