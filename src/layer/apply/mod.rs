@@ -151,26 +151,26 @@ impl Applier<'_, '_> {
         let place = Place { parent, name, path };
         let kind = std::mem::replace(&mut entry.kind, EntryKind::Fifo);
         match kind {
-            EntryKind::File { size } => self.file(place, entry, size, members),
+            EntryKind::File { size } => self.file(&place, entry, size, members),
             EntryKind::Dir => self.directory(&place, entry),
-            EntryKind::Symlink { target } => self.symlink(place, entry, &target),
+            EntryKind::Symlink { target } => self.symlink(&place, entry, &target),
             EntryKind::Hardlink { target } => self.hard_link(place, &target),
-            EntryKind::CharDevice(device) => self.node(place, entry, Kind::CharDevice, device),
-            EntryKind::BlockDevice(device) => self.node(place, entry, Kind::BlockDevice, device),
-            EntryKind::Fifo => self.node(place, entry, Kind::Fifo, Device::default()),
+            EntryKind::CharDevice(device) => self.node(&place, entry, Kind::CharDevice, device),
+            EntryKind::BlockDevice(device) => self.node(&place, entry, Kind::BlockDevice, device),
+            EntryKind::Fifo => self.node(&place, entry, Kind::Fifo, Device::default()),
         }
     }
 
     fn file(
         &mut self,
-        place: Place<'_>,
+        place: &Place<'_>,
         entry: Entry,
         size: u64,
         members: &mut LayerMembers<'_>,
     ) -> Result<()> {
         let fs = self.fs;
         self.ledger.add_holes(size.saturating_sub(members.stored()))?;
-        let file = self.create(&place, |dir, name| fs.create_file(dir, name))?;
+        let file = self.create(place, |dir, name| fs.create_file(dir, name))?;
         let metadata = self.metadata(entry)?;
         let has_xattrs = !metadata.xattrs.is_empty();
         let clear_xattrs = place.parent.inherits_xattrs;
@@ -275,19 +275,19 @@ impl Applier<'_, '_> {
         }
     }
 
-    fn symlink(&mut self, place: Place<'_>, entry: Entry, target: &[u8]) -> Result<()> {
+    fn symlink(&mut self, place: &Place<'_>, entry: Entry, target: &[u8]) -> Result<()> {
         let fs = self.fs;
-        self.create(&place, |dir, name| fs.create_symlink(target, dir, name))?;
+        self.create(place, |dir, name| fs.create_symlink(target, dir, name))?;
         self.finish_node(place, entry, Kind::Symlink)
     }
 
-    fn node(&mut self, place: Place<'_>, entry: Entry, kind: Kind, device: Device) -> Result<()> {
+    fn node(&mut self, place: &Place<'_>, entry: Entry, kind: Kind, device: Device) -> Result<()> {
         let fs = self.fs;
-        self.create(&place, |dir, name| fs.create_node(dir, name, kind, device))?;
+        self.create(place, |dir, name| fs.create_node(dir, name, kind, device))?;
         self.finish_node(place, entry, kind)
     }
 
-    fn finish_node(&mut self, place: Place<'_>, entry: Entry, kind: Kind) -> Result<()> {
+    fn finish_node(&mut self, place: &Place<'_>, entry: Entry, kind: Kind) -> Result<()> {
         let metadata = self.metadata(entry)?;
         let clear_xattrs = place.parent.inherits_xattrs;
         let change = Change { metadata: &metadata, kind, clear_xattrs };
