@@ -77,6 +77,8 @@ const FIRST: &str = r#"
 "#;
 
 const SECOND: &str = "
+    # The time of a directory counts in whole seconds: it has to be another one than before.
+    sleep 1.1
     echo second >second
     rm etc/shells
     echo x >data/sub/more
