@@ -15,6 +15,10 @@ done
 work=$(mktemp -d "${BENCH_DIR:-/dev/shm}/umoci-bench.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 results=$work/results.tsv
+# An ordinary user has to get at the program and the layouts.
+chmod 711 "$work"
+install -m 755 "$ours" "$work/umoci"
+ours=$work/umoci
 
 tools=(ours)
 if peer=$(command -v umoci); then tools+=(peer); fi
@@ -69,6 +73,17 @@ repack_row() {
     measure "$name: repack, $row" "$tool" "$(program "$tool")" repack "$@" --image "$work/$name-$tool:repacked" "$work/bundle-$name-$tool"
 }
 
+# The same unpack by an ordinary user, who sets no owners but keeps a record of them.
+rootless_row() {
+    local user=65534
+    rm -rf "$work/user"
+    install -d -o "$user" -g "$user" "$work/user"
+    for tool in "${tools[@]}"; do
+        measure "$1: unpack --rootless" "$tool" setpriv --reuid "$user" --regid "$user" --clear-groups \
+            "$(program "$tool")" unpack --rootless --image "$work/$1-$tool:image" "$work/user/bundle-$tool"
+    done
+}
+
 touched_rows() {
     for tool in "${tools[@]}"; do
         local bundle=$work/bundle-standard-$tool layout=$work/standard-$tool
@@ -99,6 +114,7 @@ repack_rows() {
 for round in $(seq 0 "$runs"); do
     echo "round $round of $runs" >&2
     unpack_rows standard
+    rootless_row standard
     repack_rows "nothing changed" standard
     for tool in "${tools[@]}"; do echo "$round" >"$work/bundle-standard-$tool/rootfs/etc/bench"; done
     repack_rows "one file changed" standard

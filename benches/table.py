@@ -15,6 +15,9 @@ TO_REACH = {
     "many: repack, nothing changed": (0.03, None),
 }
 
+# How many times as long a row may take as another, both by this program.
+COMPARED = [("standard: unpack --rootless", "standard: unpack", 1.25)]
+
 rows = {}
 for line in sys.stdin:
     row, tool, *values = line.rstrip("\n").split("\t")
@@ -42,3 +45,7 @@ for row, tools in rows.items():
     ours, peer, tar = (tools.get(tool) for tool in ("ours", "peer", "tar"))
     to_peer, to_tar = TO_REACH.get(row, (None, None))
     print(f"| {row} | {cell(ours)} | {cell(peer)} | {ratio(ours, peer, to_peer)} | {cell(tar)} | {ratio(ours, tar, to_tar)} |")
+
+for row, base, limit in COMPARED:
+    ours, others = (rows.get(name, {}).get("ours") for name in (row, base))
+    print(f"\n{row} takes {ratio(ours, others, limit)} times as long as {base}, both by this program.")
