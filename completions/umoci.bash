@@ -540,7 +540,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__raw__subcmd__unpack)
-            opts="-h --keep-dirlinks --uid-map --gid-map --rootless --strict --image --help"
+            opts="-h --keep-dirlinks --uid-map --gid-map --rootless --strict --max-unpacked-size --max-entries --max-path-depth --no-space-check --image --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -551,6 +551,18 @@ _umoci() {
                     return 0
                     ;;
                 --gid-map)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-unpacked-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-entries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-path-depth)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -677,7 +689,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__unpack)
-            opts="-h --keep-dirlinks --uid-map --gid-map --rootless --strict --image --help"
+            opts="-h --keep-dirlinks --uid-map --gid-map --rootless --strict --max-unpacked-size --max-entries --max-path-depth --no-space-check --image --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -688,6 +700,18 @@ _umoci() {
                     return 0
                     ;;
                 --gid-map)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-unpacked-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-entries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-path-depth)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -74,10 +74,14 @@ complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcomm
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from config" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l uid-map -d 'map a range of user ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l gid-map -d 'map a range of group ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l max-unpacked-size -d 'refuse more bytes of decompressed layers (K, M, G, T; none; default: 64G or more, see the manual)' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l max-entries -d 'refuse more files, directories, links and whiteouts (default: 20000000)' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l max-path-depth -d 'refuse paths of more components (default: 1024)' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l keep-dirlinks -d 'keep a symlink to a directory where a layer has a directory'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l strict -d 'fail where an owner, device or attribute cannot be set, instead of recording it'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l no-space-check -d 'do not look beforehand whether there is as much space as the image says it needs'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s f -l manifest -l file -d 'mtree manifest (required)' -r -F
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s p -l path -d 'directory to check (required)' -r -f -a "(__fish_complete_directories)"
@@ -112,10 +116,14 @@ complete -c umoci -n "__fish_umoci_using_subcommand config" -l no-history -d 'do
 complete -c umoci -n "__fish_umoci_using_subcommand config" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l uid-map -d 'map a range of user ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l gid-map -d 'map a range of group ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l max-unpacked-size -d 'refuse more bytes of decompressed layers (K, M, G, T; none; default: 64G or more, see the manual)' -r
+complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l max-entries -d 'refuse more files, directories, links and whiteouts (default: 20000000)' -r
+complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l max-path-depth -d 'refuse paths of more components (default: 1024)' -r
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l keep-dirlinks -d 'keep a symlink to a directory where a layer has a directory'
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l strict -d 'fail where an owner, device or attribute cannot be set, instead of recording it'
+complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l no-space-check -d 'do not look beforehand whether there is as much space as the image says it needs'
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l mask-path -d 'ignore changes to this path and below it; may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l compress -d 'compression of the new layer: auto (as the image\'s other layers), gzip, zstd or none' -r

@@ -41,6 +41,20 @@ pub enum ErrorKind {
     Io,
 }
 
+/// A limit that the caller has set or could have set otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Bound {
+    /// The bytes of an image's layers when they are decompressed.
+    UnpackedSize,
+    /// The members of an image's layers.
+    Entries,
+    /// The components of a member's name.
+    PathDepth,
+    /// The space that the filesystem has, where that is looked at beforehand.
+    FreeSpace,
+}
+
 /// An error of this library. Its `Display` is the whole chain in one line.
 ///
 /// `source` is empty on purpose: everything it could say is in the line.
@@ -51,12 +65,13 @@ struct Repr {
     /// Innermost first.
     messages: Vec<String>,
     io: Option<io::Error>,
+    bound: Option<Bound>,
 }
 
 impl Error {
     /// Makes an error of `kind` that says `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Repr { kind, messages: vec![message.into()], io: None }))
+        Self(Box::new(Repr { kind, messages: vec![message.into()], io: None, bound: None }))
     }
 
     /// Makes an [`ErrorKind::Invalid`] error.
@@ -67,6 +82,18 @@ impl Error {
     /// Makes an [`ErrorKind::Unsupported`] error.
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, message)
+    }
+
+    /// Makes an [`ErrorKind::Limit`] error of a limit that the caller can change.
+    pub fn over(bound: Bound, message: impl Into<String>) -> Self {
+        let mut error = Self::new(ErrorKind::Limit, message);
+        error.0.bound = Some(bound);
+        error
+    }
+
+    /// The limit that was met, if the caller can change it.
+    pub fn bound(&self) -> Option<Bound> {
+        self.0.bound
     }
 
     /// The sort of failure.
@@ -130,7 +157,8 @@ impl From<io::Error> for Error {
         match error.downcast::<Error>() {
             Ok(own) => own,
             Err(io) => {
-                Self(Box::new(Repr { kind: kind_of(&io), messages: Vec::new(), io: Some(io) }))
+                let (kind, messages) = (kind_of(&io), Vec::new());
+                Self(Box::new(Repr { kind, messages, io: Some(io), bound: None }))
             }
         }
     }

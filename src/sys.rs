@@ -14,7 +14,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
-use nix::sys::statvfs::FsFlags;
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC);
@@ -32,6 +32,15 @@ fn open(dir: &File, path: &Path, flags: OFlag, mode: Mode) -> io::Result<File> {
 /// Whether this process has the rights of the system's administrator.
 pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
+}
+
+/// How many bytes this process can still write to the filesystem of an open file; `None` where
+/// the filesystem does not count them.
+pub(crate) fn free_space(file: &File) -> io::Result<Option<u64>> {
+    let usage = fstatvfs(file)?;
+    // Some blocks are kept back for the administrator.
+    let free = if is_root() { usage.blocks_free() } else { usage.blocks_available() };
+    Ok((usage.blocks() > 0).then(|| free.saturating_mul(usage.fragment_size())))
 }
 
 /// Opens a directory as a place to start from; it need not be readable.

@@ -10,6 +10,7 @@ mod renew;
 mod repack;
 mod runtime_config;
 pub mod runtime_spec;
+mod space;
 mod staging;
 mod unpack;
 
@@ -19,6 +20,7 @@ pub use passwd::{Accounts, User};
 pub use repack::{Bundle, Refresh, RepackOptions, Volumes, repack};
 pub use runtime_config::{RuntimeConfigOptions, write_runtime_config};
 pub use runtime_spec::{RuntimeSpec, RuntimeSpecOptions, runtime_spec};
+pub use space::SpaceCheck;
 pub use unpack::{UnpackOptions, unpack, unpack_into};
 
 use crate::oci::Digest;

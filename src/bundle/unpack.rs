@@ -13,12 +13,13 @@ use super::metadata::{self, BundleMetadata, MtreeRecord, Privileges};
 use super::passwd::Accounts;
 use super::record::{self, Remembered};
 use super::runtime_spec::{self, Host, RuntimeSpecOptions, runtime_spec};
+use super::space::SpaceCheck;
 use super::staging::{BundleDir, ROOTFS, Staging};
 use super::{mtree_name, stat_index_name};
 use crate::error::{Context, Result};
 use crate::idmap::IdMaps;
 use crate::image::{Image, unpack_rootfs};
-use crate::layer::{ApplyOptions, DirLinks, FileDigests, Unpacked};
+use crate::layer::{ApplyOptions, DirLinks, FileDigests, Limits, Unpacked};
 use crate::layout::Layout;
 use crate::oci::Digest;
 use crate::progress::Progress;
@@ -44,6 +45,10 @@ pub struct UnpackOptions {
     pub progress: Arc<Progress>,
     /// Whether something else may take the place of what the system refuses.
     pub strictness: Strictness,
+    /// What the image may take.
+    pub limits: Limits,
+    /// Whether it is looked at beforehand that the image fits.
+    pub space: SpaceCheck,
     /// When to stop.
     pub interrupt: Interrupt,
 }
@@ -141,6 +146,7 @@ fn remove_made(rootfs: &Path) -> Result<()> {
 }
 
 fn fill(layout: &Layout, image: &Image, root: File, options: &UnpackOptions) -> Result<()> {
+    options.space.check(image, &root)?;
     let terms = options.terms();
     let fs = terms.open(root, View::Disk)?;
     let apply = apply_options(options);
@@ -154,6 +160,7 @@ fn apply_options(options: &UnpackOptions) -> ApplyOptions {
     ApplyOptions {
         maps: options.terms().maps(&options.maps),
         dir_links: options.dir_links,
+        limits: options.limits.clone(),
         progress: options.progress.clone(),
         ..ApplyOptions::default()
     }
@@ -182,6 +189,7 @@ impl Unpack<'_> {
         let (mtree, index) = (mtree_name(digest), stat_index_name(digest));
         self.bundle.clear_interrupted()?;
         self.bundle.refuse_existing(&[&mtree, &index])?;
+        self.options.space.check(self.image, &self.bundle.dir)?;
         let mut staging = Staging::begin(self.bundle)?;
         let terms = self.options.terms();
         let fs = terms.open(staging.create_rootfs()?, View::Disk)?;

@@ -68,6 +68,23 @@ impl Image {
     pub fn layers(&self) -> impl ExactSizeIterator<Item = (&Descriptor, &Digest)> {
         self.manifest.layers.iter().zip(&self.config.rootfs.diff_ids)
     }
+
+    /// How many bytes the layers have as they are stored.
+    pub fn stored_size(&self) -> u64 {
+        self.layers().map(|(descriptor, _)| descriptor.size).fold(0, u64::saturating_add)
+    }
+
+    /// How many bytes the layers have when they are unpacked, as far as the image says it
+    /// ([`UNCOMPRESSED_SIZE`]). Nothing holds it to the truth; a layer about which it says
+    /// nothing counts as it is stored.
+    pub fn expected_size(&self) -> u64 {
+        let said = |descriptor: &Descriptor| {
+            descriptor.annotations.get(UNCOMPRESSED_SIZE)?.parse::<u64>().ok()
+        };
+        let sizes =
+            self.layers().map(|(descriptor, _)| said(descriptor).unwrap_or(descriptor.size));
+        sizes.fold(0, u64::saturating_add)
+    }
 }
 
 /// Refuses a configuration that does not say what the layers are. Digests beyond the

@@ -30,9 +30,11 @@ pub fn unpack_rootfs(
         compression(descriptor).with_context(|| format!("layer {}", descriptor.digest))?;
     }
     let progress = &options.progress;
-    let sizes = image.layers().map(|(descriptor, _)| descriptor.size);
+    let stored = image.stored_size();
     progress.begin(Stage::Unpacking);
-    progress.expect_layers(sizes.len() as u64, sizes.fold(0, u64::saturating_add));
+    progress.expect_layers(image.layers().len() as u64, stored);
+    let limits = options.limits.for_stored(stored);
+    let options = &ApplyOptions { limits, ..options.clone() };
     let sources =
         image.layers().map(|(descriptor, diff_id)| source(layout, descriptor, diff_id, progress));
     unpack_layers(fs, sources, file_digests, options).map_err(|LayerFailure { layer, error }| {

@@ -6,12 +6,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use super::bodies::BodyId;
-use crate::error::{Error, ErrorKind, Result};
 use crate::rootfs::RootPath;
-
-/// The most bytes that the holes of all sparse files may have: they cost their
-/// author nothing, but have to be hashed like all others.
-const MAX_HOLES: u64 = 64 << 30;
 
 /// The paths that were written since the start, all of them free of symbolic links.
 ///
@@ -23,6 +18,7 @@ pub(crate) struct Ledger {
     marks: HashMap<(u64, u64), Mark>,
     keys: (RandomState, RandomState),
     layer: u32,
+    entries: u64,
     holes: u64,
 }
 
@@ -66,17 +62,17 @@ impl Ledger {
         self.marks.remove(&self.hash(path.as_bytes()));
     }
 
-    /// Counts the holes of a sparse file.
-    ///
-    /// # Errors
-    /// When there are more than any image needs.
-    pub(crate) fn add_holes(&mut self, bytes: u64) -> Result<()> {
+    /// Counts one more member, and tells how many there are.
+    pub(crate) fn count_entry(&mut self) -> u64 {
+        self.entries = self.entries.saturating_add(1);
+        self.entries
+    }
+
+    /// Counts the holes of one more sparse file, and tells how many bytes there are. They cost
+    /// their author nothing, but have to be hashed like all others.
+    pub(crate) fn add_holes(&mut self, bytes: u64) -> u64 {
         self.holes = self.holes.saturating_add(bytes);
-        if self.holes <= MAX_HOLES {
-            return Ok(());
-        }
-        let message = format!("holes of sparse files have more than {MAX_HOLES} bytes");
-        Err(Error::new(ErrorKind::Limit, message))
+        self.holes
     }
 
     /// Whether the path, or something below it, is part of the current layer.
@@ -101,11 +97,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn holes_add_up() {
+    fn members_and_holes_add_up() {
         let mut ledger = Ledger::default();
-        ledger.add_holes(MAX_HOLES).unwrap();
-        assert_eq!(ledger.add_holes(1).unwrap_err().kind(), ErrorKind::Limit);
-        assert!(Ledger::default().add_holes(u64::MAX).is_err());
+        assert_eq!((ledger.count_entry(), ledger.count_entry()), (1, 2));
+        assert_eq!((ledger.add_holes(5), ledger.add_holes(7)), (5, 12));
+        assert_eq!(ledger.add_holes(u64::MAX), u64::MAX);
     }
 
     #[test]

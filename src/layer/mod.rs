@@ -35,6 +35,7 @@ pub mod compress;
 pub mod entry;
 mod format;
 mod ledger;
+mod limits;
 mod pack;
 mod unpack;
 mod whiteout;
@@ -42,8 +43,9 @@ mod write;
 
 pub use apply::{ApplyOptions, DirLinks};
 pub use bodies::FileDigests;
-pub use entry::{Chunk, Entry, EntryKind, Limits, Members};
+pub use entry::{Chunk, Entry, EntryKind, MemberLimits, Members};
 pub use format::DiskFormat;
+pub use limits::Limits;
 pub use pack::{Owners, PackOptions, RootName, TreePacker, pack_tree};
 pub use unpack::{LayerFailure, LayerSource, Unpacked, unpack_layer, unpack_layers};
 pub use whiteout::{OPAQUE_MARKER, WHITEOUT_PREFIX, Whiteout, classify};

@@ -344,3 +344,20 @@ pub(crate) fn strace() -> Option<PathBuf> {
     let traces = Command::new(&strace).args(words).output().is_ok_and(|run| run.status.success());
     if traces { Some(strace) } else { skip("leave to trace") }
 }
+
+/// Whether there is time for the long variants of tests (`UMOCI_TEST_SLOW=1`).
+pub(crate) fn is_slow() -> bool {
+    std::env::var_os("UMOCI_TEST_SLOW").is_some_and(|value| !value.is_empty())
+}
+
+/// As [`is_slow`], for a test that is nothing but long; if not, says that it is skipped.
+pub(crate) fn needs_time() -> bool {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    if !is_slow() {
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: {test} needs UMOCI_TEST_SLOW=1, as it takes long"
+        );
+    }
+    is_slow()
+}

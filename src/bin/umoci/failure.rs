@@ -3,7 +3,7 @@
 
 use std::io;
 
-use umoci::error::{Error, ErrorKind};
+use umoci::error::{Bound, Error, ErrorKind};
 
 use crate::host;
 use crate::output::{self, Label};
@@ -39,6 +39,11 @@ impl Failure {
     /// The sort of failure.
     pub(crate) fn kind(&self) -> ErrorKind {
         self.error.kind()
+    }
+
+    /// The limit that was met, if there is a flag for it.
+    pub(crate) fn bound(&self) -> Option<Bound> {
+        self.error.bound()
     }
 
     /// Whether the reader of standard output went away, which is no failure of ours.

@@ -10,7 +10,7 @@ use umoci::error::{Context, Result};
 use umoci::image::Image;
 use umoci::layer::DirLinks;
 
-use crate::args::{self, IdMapArgs, ImageArg, StrictArg};
+use crate::args::{self, IdMapArgs, ImageArg, LimitArgs, StrictArg};
 use crate::failure::{Failure, Outcome};
 use crate::{host, interrupt, progress};
 
@@ -34,6 +34,9 @@ pub(crate) struct Args {
     strict: StrictArg,
 
     #[command(flatten)]
+    limits: LimitArgs,
+
+    #[command(flatten)]
     image: ImageArg,
 
     /// directory of the bundle
@@ -49,7 +52,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let image = Image::load(&layout, target.resolve(&layout)?).context("invalid --image tag")?;
     log::info!("unpacking bundle {bundle:?}");
     progress::shown(&options.progress, || bundle::unpack(&layout, &image, bundle, &options))
-        .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
+        .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))
+        .map_err(args::suggest_flag)?;
     log::info!("unpacked image bundle: {bundle:?}");
     Ok(())
 }
@@ -62,6 +66,8 @@ impl Args {
             header: host::mtree_header(&bundle.join("rootfs")),
             rootless: self.ids.rootless.then(Host::read).transpose()?,
             strictness: self.strict.strictness(),
+            limits: self.limits.limits()?,
+            space: self.limits.space(),
             interrupt: interrupt::watch(),
             ..UnpackOptions::default()
         })

@@ -22,8 +22,9 @@ use super::buffer::BufferReader;
 use super::entry::{Entry, EntryKind, Members, shown};
 use super::format::{Disk, DiskFormat};
 use super::ledger::Ledger;
+use super::limits::Limits;
 use super::whiteout::{Whiteout, classify};
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Error, Result};
 use crate::idmap::IdMaps;
 use crate::progress::Progress;
 use crate::rootfs::{
@@ -33,9 +34,6 @@ use crate::rootfs::{
 
 /// Up to this size a file is handed over in one piece, in bytes.
 const WHOLE: u64 = 512 << 10;
-/// How deep a path may be; no sane image comes near it.
-const MAX_DEPTH: usize = 1024;
-
 /// What a directory of a layer does to a symbolic link of that name below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DirLinks {
@@ -55,6 +53,8 @@ pub struct ApplyOptions {
     pub dir_links: DirLinks,
     /// The form that the tree has on disk.
     pub format: DiskFormat,
+    /// What the layers may take.
+    pub limits: Limits,
     /// Where layers and members are counted.
     pub progress: Arc<Progress>,
 }
@@ -115,11 +115,10 @@ struct Place<'n> {
 
 impl Applier<'_, '_> {
     fn entry(&mut self, entry: Entry, members: &mut LayerMembers<'_>) -> Result<()> {
+        let limits = &self.options.limits;
+        limits.check_entries(self.ledger.count_entry())?;
         let path = RootPath::clean(&entry.path)?;
-        if path.components().count() > MAX_DEPTH {
-            let message = format!("path is more than {MAX_DEPTH} directories deep");
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
+        limits.check_depth(path.components().count())?;
         let Some((parent, name)) = path.split() else { return self.root_entry(entry) };
         match classify(name)? {
             Whiteout::Removed(hidden) => self.whiteout(&parent, hidden),
@@ -169,7 +168,8 @@ impl Applier<'_, '_> {
         members: &mut LayerMembers<'_>,
     ) -> Result<()> {
         let fs = self.fs;
-        self.ledger.add_holes(size.saturating_sub(members.stored()))?;
+        let holes = self.ledger.add_holes(size.saturating_sub(members.stored()));
+        self.options.limits.check_holes(holes)?;
         let file = self.create(place, |dir, name| fs.create_file(dir, name))?;
         let metadata = self.metadata(entry)?;
         let has_xattrs = !metadata.xattrs.is_empty();

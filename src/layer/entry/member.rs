@@ -4,7 +4,7 @@
 
 use super::header::{Block, invalid, until_nul};
 use super::pax::Pax;
-use super::read::Limits;
+use super::read::MemberLimits;
 use super::sparse::{OldMap, SparseMap};
 use super::{Entry, EntryKind};
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -24,7 +24,7 @@ pub(super) struct Pending {
 
 impl Pending {
     /// Counts one more header with a body of `size` bytes; gives the size if it is within the limits.
-    pub(super) fn count(&mut self, size: i128, limits: &Limits) -> Result<u64> {
+    pub(super) fn count(&mut self, size: i128, limits: &MemberLimits) -> Result<u64> {
         let size = u64::try_from(size).map_err(|_| invalid("size out of range"))?;
         self.headers = self.headers.saturating_add(1);
         self.bytes = self.bytes.saturating_add(size);
@@ -65,7 +65,11 @@ pub(super) enum Sparse {
 }
 
 /// Puts a member together.
-pub(super) fn assemble(block: &Block, pending: Pending, limits: &Limits) -> Result<Assembled> {
+pub(super) fn assemble(
+    block: &Block,
+    pending: Pending,
+    limits: &MemberLimits,
+) -> Result<Assembled> {
     let mut pending = pending;
     let mut path = one_name(pending.pax.path.take(), pending.name.take(), block.name())?;
     if let Some(name) = &pending.pax.sparse.name {
@@ -103,7 +107,7 @@ fn one_name(pax: Option<Vec<u8>>, gnu: Option<Vec<u8>>, plain: Vec<u8>) -> Resul
 struct Assembling<'a> {
     block: &'a Block,
     pending: Pending,
-    limits: &'a Limits,
+    limits: &'a MemberLimits,
     path: Vec<u8>,
 }
 

@@ -14,7 +14,7 @@ use crate::error::{Context, Error, Result};
 
 /// What a single member may ask for.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct MemberLimits {
     /// Bytes of all the extended headers of one member.
     pub metadata: u64,
     /// Extended headers before one member.
@@ -27,7 +27,7 @@ pub struct Limits {
     pub name: usize,
 }
 
-impl Default for Limits {
+impl Default for MemberLimits {
     fn default() -> Self {
         Self {
             metadata: 1 << 20,
@@ -55,7 +55,7 @@ pub struct Chunk<'a> {
 #[derive(Debug)]
 pub struct Members<R> {
     input: R,
-    limits: Limits,
+    limits: MemberLimits,
     /// What is left of the current body, last region first; none is empty.
     regions: Vec<Region>,
     /// The bytes that fill the current body's last block.
@@ -66,13 +66,13 @@ pub struct Members<R> {
 impl<R: BufRead> Members<R> {
     /// Reads from `input`, whose `fill_buf` should give large slices.
     pub fn new(input: R) -> Self {
-        let limits = Limits::default();
+        let limits = MemberLimits::default();
         Self { input, limits, regions: Vec::new(), padding: 0, ended: false }
     }
 
     /// Replaces the default limits.
     #[must_use]
-    pub fn with_limits(mut self, limits: Limits) -> Self {
+    pub fn with_limits(mut self, limits: MemberLimits) -> Self {
         self.limits = limits;
         self
     }

@@ -556,8 +556,8 @@ fn a_member_may_only_ask_for_so_much() {
     limit(&archive(&[pax(&[("SCHILY.xattr.user.x", &value)]), plain("a", b"")]));
     let most = archive(&[pax(&[("SCHILY.xattr.user.x", &value[1..])]), plain("a", b"")]);
     assert_eq!(read(&most).unwrap().len(), 1);
-    let members =
-        Members::new(&most[..]).with_limits(Limits { metadata: 1000, ..Limits::default() });
+    let members = Members::new(&most[..])
+        .with_limits(MemberLimits { metadata: 1000, ..MemberLimits::default() });
     assert_eq!(read_from(members).unwrap_err().kind(), ErrorKind::Limit);
 }
 

@@ -18,6 +18,7 @@ use super::buffer::{BufferPool, BufferReader, SharedBuffer};
 use super::entry::Members;
 use super::format::Disk;
 use super::ledger::Ledger;
+use super::limits::Limits;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::oci::{Digest, Hasher};
 use crate::rootfs::{FsOps, RootPath};
@@ -102,7 +103,9 @@ where
     let digests = std::thread::scope(|scope| {
         let (to_apply, buffers) = mpsc::channel();
         let (to_hash, stream) = mpsc::channel();
-        let decode = start_thread(scope, move || Decode { to_apply, to_hash }.run(layers))?;
+        let limits = options.limits.clone();
+        let decode = Decode { to_apply, to_hash, limits, unpacked: 0 };
+        let decode = start_thread(scope, move || decode.run(layers))?;
         let hash = start_thread(scope, move || hash_layers(&stream))?;
         let mut bodies = Bodies::start(scope, disk.fs(), WORKERS, file_digests)?;
         let applied = apply_layers(&disk, count, &buffers, &mut ledger, &mut bodies, options);
@@ -175,11 +178,14 @@ enum Hashed {
 struct Decode {
     to_apply: Sender<Arc<SharedBuffer>>,
     to_hash: Sender<Hashed>,
+    limits: Limits,
+    /// The bytes of all layers so far.
+    unpacked: u64,
 }
 
 impl Decode {
     fn run<'a>(
-        self,
+        mut self,
         layers: impl Iterator<Item = Result<LayerSource<'a>>>,
     ) -> Result<(), LayerFailure> {
         let pool = BufferPool::new(BUFFERS);
@@ -195,7 +201,7 @@ impl Decode {
         Ok(())
     }
 
-    fn layer(&self, pool: &BufferPool, mut layer: LayerSource<'_>) -> Result<Reader> {
+    fn layer(&mut self, pool: &BufferPool, mut layer: LayerSource<'_>) -> Result<Reader> {
         let begin = Hashed::Begin { name: layer.name, diff_id: layer.diff_id };
         if self.to_hash.send(begin).is_err() {
             return Ok(Reader::Gone);
@@ -203,6 +209,8 @@ impl Decode {
         loop {
             let buffer = Arc::new(pool.fill(&mut layer.stream)?);
             let last = buffer.is_empty();
+            self.unpacked = self.unpacked.saturating_add(buffer.len() as u64);
+            self.limits.check_size(self.unpacked)?;
             let hashed = self.to_hash.send(Hashed::Bytes(buffer.clone()));
             if hashed.is_err() || self.to_apply.send(buffer).is_err() {
                 return Ok(Reader::Gone);

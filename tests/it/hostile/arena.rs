@@ -3,11 +3,12 @@
 //! that has to stay as it is, and limits of time and memory.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Seek};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -204,35 +205,14 @@ impl Arena {
 
     /// Runs the program within limits. It is killed where it would hang.
     #[track_caller]
-    pub(super) fn run_within<S: AsRef<std::ffi::OsStr>>(&self, words: &[S], limits: Limits) -> Run {
-        let started = Instant::now();
-        let allowed = Duration::from_secs(limits.seconds) * PATIENCE;
-        let mut command = self.sandbox.command(words);
-        // Into files, since nobody reads before the end.
-        let (mut stdout, mut stderr) =
-            (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-        command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
-        let mut child = command.spawn().unwrap();
-        let status = format!("/proc/{}/status", child.id());
-        let mut most = 0;
-        while child.try_wait().unwrap().is_none() {
-            most = most.max(peak(&fs::read_to_string(&status).unwrap_or_default()));
-            if started.elapsed() > allowed {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                panic!("{command:?} did not end");
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        assert!(most <= limits.memory, "{command:?} took {} MiB", most >> 20);
-        let read = |file: &mut fs::File| {
-            let mut bytes = Vec::new();
-            file.rewind().unwrap();
-            file.read_to_end(&mut bytes).unwrap();
-            bytes
-        };
-        let (stdout, stderr) = (read(&mut stdout), read(&mut stderr));
-        Run::watched(&command, Output { status: child.wait().unwrap(), stdout, stderr })
+    pub(super) fn run_within<S: AsRef<OsStr>>(&self, words: &[S], limits: Limits) -> Run {
+        watch(self.sandbox.command(words), limits)
+    }
+
+    /// As [`Arena::run_within`], another program, which becomes this one.
+    #[track_caller]
+    pub(super) fn run_program_within(&self, path: &str, words: &[&str], limits: Limits) -> Run {
+        watch(self.sandbox.program(path, words), limits)
     }
 
     /// Asserts what holds after every refusal.
@@ -279,6 +259,37 @@ impl Arena {
         }
         is_unpacked
     }
+}
+
+/// Runs a program within limits.
+#[track_caller]
+fn watch(mut command: Command, limits: Limits) -> Run {
+    let started = Instant::now();
+    let allowed = Duration::from_secs(limits.seconds) * PATIENCE;
+    // Into files, since nobody reads before the end.
+    let (mut stdout, mut stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
+    let mut child = command.spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    while child.try_wait().unwrap().is_none() {
+        most = most.max(peak(&fs::read_to_string(&status).unwrap_or_default()));
+        if started.elapsed() > allowed {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("{command:?} did not end");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(most <= limits.memory, "{command:?} took {} MiB", most >> 20);
+    let read = |file: &mut fs::File| {
+        let mut bytes = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    let (stdout, stderr) = (read(&mut stdout), read(&mut stderr));
+    Run::watched(&command, Output { status: child.wait().unwrap(), stdout, stderr })
 }
 
 /// The most memory that a process had, in bytes, of the text of its `status` in /proc.

@@ -12,6 +12,7 @@ mod configurations;
 mod descriptors;
 mod dialects;
 mod indexes;
+mod limits;
 mod names;
 mod numbers;
 mod races;

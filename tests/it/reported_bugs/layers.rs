@@ -9,7 +9,7 @@ use serde_json::json;
 use tar::{EntryType, Header};
 
 use super::{AGE, Layer, add, edit_manifest, image, put, quietly, refused, unpacked};
-use crate::harness::{Sandbox, needs_root, peer, set_mode, write};
+use crate::harness::{Sandbox, needs_root, needs_time, peer, set_mode, write};
 
 #[test]
 fn case_1_unpacking_twice_gives_the_same_times() {
@@ -348,8 +348,7 @@ fn case_47_bytes_do_not_depend_on_the_number_of_processors() {
 /// Takes long, and more than 4 GiB go through it.
 #[test]
 fn case_48_a_layer_of_more_than_4_gib() {
-    if std::env::var_os("UMOCI_TEST_SLOW").is_none() {
-        println!("skipped: case 48 compresses 4 GiB and needs UMOCI_TEST_SLOW=1");
+    if !needs_time() {
         return;
     }
     let sandbox = Sandbox::with_image();

@@ -5,6 +5,7 @@
 mod compress;
 mod history;
 mod id_map;
+mod limits;
 mod location;
 mod pair;
 mod positional;
@@ -12,6 +13,7 @@ mod positional;
 pub(crate) use compress::CompressArgs;
 pub(crate) use history::{HistoryArgs, HistoryDefaults};
 pub(crate) use id_map::{IdMapArgs, StrictArg};
+pub(crate) use limits::{LimitArgs, suggest_flag};
 pub(crate) use location::{ImageArg, LayoutArg, TagArg, open};
 pub(crate) use pair::{PairName, pairs};
 pub(crate) use positional::{none, one, several};

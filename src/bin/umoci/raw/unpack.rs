@@ -10,7 +10,7 @@ use umoci::error::Context;
 use umoci::image::Image;
 use umoci::layer::DirLinks;
 
-use crate::args::{self, IdMapArgs, ImageArg, StrictArg};
+use crate::args::{self, IdMapArgs, ImageArg, LimitArgs, StrictArg};
 use crate::failure::{Failure, Outcome};
 use crate::{interrupt, progress};
 
@@ -36,6 +36,9 @@ pub(crate) struct Args {
     strict: StrictArg,
 
     #[command(flatten)]
+    limits: LimitArgs,
+
+    #[command(flatten)]
     image: ImageArg,
 
     /// directory of the root filesystem
@@ -51,6 +54,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         dir_links: if args.keep_dirlinks { DirLinks::Keep } else { DirLinks::Replace },
         rootless: args.ids.rootless.then(Host::read).transpose()?,
         strictness: args.strict.strictness(),
+        limits: args.limits.limits()?,
+        space: args.limits.space(),
         interrupt: interrupt::watch(),
         ..UnpackOptions::default()
     };
@@ -59,7 +64,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     log::info!("unpacking rootfs {rootfs:?}");
     progress::shown(&options.progress, || bundle::unpack_into(&layout, &image, rootfs, &options))
         .context("create rootfs")
-        .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
+        .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))
+        .map_err(args::suggest_flag)?;
     log::info!("unpacked image rootfs: {rootfs:?}");
     Ok(())
 }
