@@ -17,9 +17,5 @@ fi
 step $cargo test --locked --no-fail-fast --lib --bins --tests
 step $cargo test --locked --doc
 RUSTDOCFLAGS="-D warnings" step $cargo doc --locked --no-deps
-if $cargo deny --version >/dev/null 2>&1; then
-    step $cargo deny --locked check
-else
-    skip "licences and advisories (cargo install cargo-deny)"
-fi
+CARGO="$cargo" step hack/deny.sh
 printf '\nall checks passed\n'
