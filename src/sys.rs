@@ -160,12 +160,15 @@ pub(crate) fn sync_dir(dir: &File) -> io::Result<()> {
 
 /// Locks what this process makes, for others to see that it lives; does nothing
 /// where files of this sort cannot be locked.
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`] when somebody else was faster.
 pub(crate) fn hold(file: &File) -> io::Result<()> {
     loop {
         match file.try_lock() {
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(TryLockError::Error(error)) if !cannot_lock(&error) => return Err(error),
-            _ => return Ok(()),
+            Err(TryLockError::Error(error)) if cannot_lock(&error) => return Ok(()),
+            held => return Ok(held?),
         }
     }
 }

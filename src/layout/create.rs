@@ -80,14 +80,8 @@ struct Unfinished<'a> {
 
 impl<'a> Unfinished<'a> {
     fn create(parent: &'a File, name: &OsStr) -> io::Result<Self> {
-        let name = temporary_name(name);
-        sys::make_dir(parent, &name, 0o755)?;
-        let unfinished = Self::open(parent, name.clone()).inspect_err(|_| {
-            // What is left of it is garbage.
-            let _ = sys::remove_dir(parent, &name);
-        })?;
-        sys::hold(&unfinished.dir)?;
-        Ok(unfinished)
+        let (name, dir) = store::held_dir(parent, 0o755, || temporary_name(name))?;
+        Ok(Self { parent, name: Some(name), dir })
     }
 
     fn open(parent: &'a File, name: PathBuf) -> io::Result<Self> {

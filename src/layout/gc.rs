@@ -14,6 +14,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::error::{Context, Error, Result};
 use crate::oci::{Algorithm, Digest};
@@ -25,6 +26,9 @@ use super::walk::walk_index;
 use super::{BLOBS, Layout};
 
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512];
+
+/// How long a writer may need from making its private directory to locking it.
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// How garbage is collected.
 #[derive(Debug, Clone, Default)]
@@ -86,6 +90,8 @@ struct BlobDir {
 
 struct Plan {
     dirs: Vec<BlobDir>,
+    /// Private directories that nobody was using.
+    abandoned: Vec<OsString>,
 }
 
 impl Plan {
@@ -95,19 +101,17 @@ impl Plan {
     /// and who put something before that and still has to refer to it either
     /// holds its directory, or has changed the index, when these are looked at.
     fn make(layout: &Layout) -> Result<Option<Self>> {
-        if foreign_writer(layout)? {
-            return Ok(None);
-        }
+        let Some(abandoned) = abandoned(layout)? else { return Ok(None) };
         let mut dirs = list_blobs(layout)?;
         let index = layout.index_bytes()?;
         let reachable = mark(layout, &index)?;
-        if foreign_writer(layout)? || layout.index_bytes()? != index {
+        if self::abandoned(layout)?.is_none() || layout.index_bytes()? != index {
             return Ok(None);
         }
         for dir in &mut dirs {
             dir.garbage.retain(|candidate| !reachable.contains(&candidate.digest));
         }
-        Ok(Some(Self { dirs }))
+        Ok(Some(Self { dirs, abandoned }))
     }
 
     fn carry_out(self, layout: &Layout, lock: &File) -> Result<GcReport> {
@@ -124,7 +128,7 @@ impl Plan {
             }
             sys::sync_dir(&dir).context("sync blobs")?;
         }
-        report.temporary = remove_abandoned(layout)?;
+        report.temporary = remove_abandoned(layout, self.abandoned)?;
         sys::sync_dir(lock).at("sync", layout.path())?;
         Ok(report)
     }
@@ -203,7 +207,9 @@ enum Temp {
     Live,
     /// Nobody holds it; now we do.
     Abandoned(File),
-    /// Something else, or gone meanwhile.
+    /// Removed meanwhile.
+    Gone,
+    /// Something else.
     Other,
 }
 
@@ -222,7 +228,7 @@ fn examine(layout: &Layout, name: &Path) -> Result<Temp> {
         Err(error) => Err(error),
     };
     let file = match file {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Temp::Other),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Temp::Gone),
         opened => opened.at("see whether it is in use: open", &path)?,
     };
     match file.try_lock() {
@@ -232,22 +238,28 @@ fn examine(layout: &Layout, name: &Path) -> Result<Temp> {
     }
 }
 
-fn foreign_writer(layout: &Layout) -> Result<bool> {
-    for name in temp_names(layout)? {
-        if matches!(examine(layout, Path::new(&name))?, Temp::Live) {
-            return Ok(true);
+/// The private directories of writers that are no more; `None` when one of them is at work.
+fn abandoned(layout: &Layout) -> Result<Option<Vec<OsString>>> {
+    let names = temp_names(layout)?;
+    if !names.is_empty() {
+        // Who has just made one is about to lock it, and must not find it locked.
+        std::thread::sleep(MOMENT);
+    }
+    for name in &names {
+        if matches!(examine(layout, Path::new(name))?, Temp::Live) {
+            return Ok(None);
         }
     }
-    Ok(false)
+    Ok(Some(names))
 }
 
 /// Removes what killed writers left; a failure is only worth a warning.
-fn remove_abandoned(layout: &Layout) -> Result<usize> {
+fn remove_abandoned(layout: &Layout, names: Vec<OsString>) -> Result<usize> {
     let mut count = 0;
-    for name in temp_names(layout)? {
+    for name in names {
         let path = Path::new(&name);
         let removed = match examine(layout, path)? {
-            Temp::Live => continue,
+            Temp::Live | Temp::Gone => continue,
             Temp::Abandoned(file) if file.metadata().at("stat", path)?.is_dir() => {
                 remove_flat(&layout.dir, path, &file)
             }
@@ -267,7 +279,6 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;
-    use std::time::Duration;
 
     use super::super::tests::{file_of, name, put_image, put_index, scratch};
     use super::*;

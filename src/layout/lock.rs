@@ -85,9 +85,8 @@ impl Patience {
 
 /// Takes a lock on an open file; it ends when the file is closed.
 ///
-/// Where files cannot be locked at all (some network filesystems) a shared
-/// lock and a lock on the index are gone without, with a warning; only
-/// deletion insists.
+/// Where files cannot be locked at all (some network filesystems) writers go
+/// without, with a warning; only deletion insists.
 pub(super) fn acquire(
     file: &File,
     mode: Mode,
@@ -102,7 +101,7 @@ pub(super) fn acquire(
             })?,
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(TryLockError::Error(error)) if sys::cannot_lock(&error) => {
-                log::warn!("{path:?} cannot be locked: {error}");
+                log::debug!("{path:?} cannot be locked: {error}");
                 return Ok(Held::Impossible);
             }
             Err(TryLockError::Error(error)) => return Err(error).at("lock", path),

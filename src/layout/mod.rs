@@ -263,12 +263,12 @@ impl Layout {
     }
 
     /// Takes the lock of those who change the index; it ends with the file.
-    fn lock_index(&self) -> Result<File> {
+    fn lock_index(&self) -> Result<(File, Held)> {
         let path = self.path.join(LAYOUT_FILE);
         let file = sys::open_regular(&self.dir, Path::new(LAYOUT_FILE)).at("open", &path)?;
         let mut patience = Patience::new(self.lock_limit);
-        lock::acquire(&file, Mode::Exclusive, &path, &mut patience)?;
-        Ok(file)
+        let held = lock::acquire(&file, Mode::Exclusive, &path, &mut patience)?;
+        Ok((file, held))
     }
 }
 

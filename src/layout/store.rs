@@ -7,7 +7,7 @@
 //! Being inside the layout, it is on the same filesystem as the blobs.
 
 use std::ffi::OsStr;
-use std::fs::{File, Metadata, TryLockError};
+use std::fs::{File, Metadata};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::unix::fs::{MetadataExt, fchown};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Result};
 use crate::sys;
 
 /// What the names of private directories start with.
@@ -69,7 +69,6 @@ pub(super) fn ensure_dir(parent: &File, name: &Path, owner: Owner) -> io::Result
     }
     let dir = sys::open_dir(parent, name)?;
     owner.give(&dir)?;
-    sys::sync_dir(&sys::open_dir(parent, Path::new("."))?)?;
     Ok(dir)
 }
 
@@ -86,48 +85,11 @@ pub(super) struct TempDir {
 impl TempDir {
     /// Makes one; `path` is the layout's, for messages.
     pub(super) fn create(layout: Arc<File>, path: &Path, owner: Owner) -> Result<Self> {
-        for _ in 0..ATTEMPTS {
-            let name = PathBuf::from(format!(".umoci-{}", random()));
-            let dir = Self::try_create(&layout, &name, owner)
-                .at("create temporary directory", path.join(&name))?;
-            if let Some(dir) = dir {
-                return Ok(Self { layout, name, dir, owner, files: AtomicU64::new(0) });
-            }
-        }
-        Err(Error::new(
-            ErrorKind::Io,
-            format!("create temporary directory in {path:?}: no free name"),
-        ))
-    }
-
-    fn try_create(layout: &File, name: &Path, owner: Owner) -> io::Result<Option<File>> {
-        match sys::make_dir(layout, name, 0o700) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-            made => made?,
-        }
-        match Self::lock(layout, name, owner) {
-            Ok(dir) => Ok(Some(dir)),
-            // Until it is locked it looks abandoned, and garbage collection may take it.
-            Err(error) if is_taken(&error) => Ok(None),
-            Err(error) => {
-                // What is left of it is garbage.
-                let _ = sys::remove_dir(layout, name);
-                Err(error)
-            }
-        }
-    }
-
-    fn lock(layout: &File, name: &Path, owner: Owner) -> io::Result<File> {
-        let dir = sys::open_dir(layout, name)?;
-        match dir.try_lock() {
-            Err(TryLockError::Error(error)) if sys::cannot_lock(&error) => {}
-            locked => locked?,
-        }
-        owner.give(&dir)?;
-        match dir.metadata()?.nlink() {
-            0 => Err(io::ErrorKind::NotFound.into()),
-            _ => Ok(dir),
-        }
+        let made = held_dir(&layout, 0o700, || PathBuf::from(format!(".umoci-{}", random())));
+        let (name, dir) = made.at("create temporary directory in", path)?;
+        let temp = Self { layout, name, dir, owner, files: AtomicU64::new(0) };
+        owner.give(&temp.dir).at("create temporary directory in", path)?;
+        Ok(temp)
     }
 
     /// Makes a new file in the directory.
@@ -146,6 +108,41 @@ impl Drop for TempDir {
         if let Err(error) = remove_flat(&self.layout, &self.name, &self.dir) {
             log::warn!("cannot remove temporary directory {:?}: {error}", self.name);
         }
+    }
+}
+
+/// Makes a directory under one of these names, and locks it, for others to see that it is in
+/// use. Until it is locked it looks abandoned: if somebody takes it away, another is made.
+pub(super) fn held_dir(
+    parent: &File,
+    mode: u32,
+    name: impl Fn() -> PathBuf,
+) -> io::Result<(PathBuf, File)> {
+    for _ in 0..ATTEMPTS {
+        let name = name();
+        match sys::make_dir(parent, &name, mode) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            made => made?,
+        }
+        match hold_dir(parent, &name) {
+            Ok(dir) => return Ok((name, dir)),
+            Err(error) if is_taken(&error) => {}
+            Err(error) => {
+                // What is left of it is garbage.
+                let _ = sys::remove_dir(parent, &name);
+                return Err(error);
+            }
+        }
+    }
+    Err(io::Error::other("no free name"))
+}
+
+fn hold_dir(parent: &File, name: &Path) -> io::Result<File> {
+    let dir = sys::open_dir(parent, name)?;
+    sys::hold(&dir)?;
+    match dir.metadata()?.nlink() {
+        0 => Err(io::ErrorKind::NotFound.into()),
+        _ => Ok(dir),
     }
 }
 

@@ -10,21 +10,22 @@ use std::fs::{File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::oci::json::{MAX_INDEX_SIZE, to_bytes};
 use crate::oci::{Algorithm, Descriptor, Digest, Document, Hashing, Index, media_type};
 use crate::sys;
 
-use super::lock::{Mode, Patience};
+use super::lock::{Held, Mode, Patience};
 use super::store::{Owner, TempDir, TempFile, ensure_dir};
 use super::{BLOBS, BlobWriter, INDEX_FILE, Layout, REF_NAME, RefName};
 
 /// Adds blobs to a layout and changes its index.
 ///
 /// Until it and all its [`BlobWriter`]s are dropped, garbage collection has to wait,
-/// in this process too.
+/// in this process too. What is to be changed, or named anew, is therefore looked up
+/// when there is a writer already: what was found before that may be gone.
 #[derive(Debug)]
 pub struct LayoutWriter {
     session: Session,
@@ -39,6 +40,7 @@ struct Shared {
     owner: Owner,
     /// Whose directories hold names that are not synced yet.
     unsynced: Mutex<BTreeSet<Algorithm>>,
+    warning: Once,
     /// Open for its lock.
     dir: File,
 }
@@ -48,6 +50,18 @@ struct Shared {
 pub(super) struct Session(Arc<Shared>);
 
 impl Session {
+    /// Tells, once, that nobody else is kept away.
+    fn warn_if_alone(&self, held: Held) {
+        if held == Held::Impossible {
+            self.0.warning.call_once(|| {
+                log::warn!(
+                    "image layout {:?} cannot be locked: let no two commands change it at once",
+                    self.0.layout.path
+                );
+            });
+        }
+    }
+
     /// Gives a finished blob its name.
     pub(super) fn name_blob(&self, file: TempFile, digest: &Digest) -> Result<()> {
         let algorithm = digest.algorithm();
@@ -62,10 +76,15 @@ impl Session {
     /// Opens the directory of blobs of an algorithm, and makes it where it is missing.
     fn blobs(&self, algorithm: Algorithm) -> Result<File> {
         let Shared { layout, owner, .. } = &*self.0;
-        let (blobs, name) = (Path::new(BLOBS), Path::new(algorithm.as_str()));
-        let path = layout.path.join(blobs);
-        let dir = sys::open_dir(&layout.dir, blobs).at("open as a real directory", &path)?;
-        ensure_dir(&dir, name, *owner).at("open as a real directory", path.join(name))
+        let name = algorithm.as_str();
+        ensure_dir(&self.all_blobs()?, Path::new(name), *owner)
+            .at("open as a real directory", layout.path.join(BLOBS).join(name))
+    }
+
+    fn all_blobs(&self) -> Result<File> {
+        let layout = &self.0.layout;
+        sys::open_dir(&layout.dir, Path::new(BLOBS))
+            .at("open as a real directory", layout.path.join(BLOBS))
     }
 
     /// Makes the names of blobs survive a power cut.
@@ -75,13 +94,17 @@ impl Session {
             let dir = self.blobs(*algorithm)?;
             sys::sync_dir(&dir).with_context(|| format!("sync {} blobs", algorithm.as_str()))?;
         }
+        if !unsynced.is_empty() {
+            // Who made the directories may have been killed before they were synced.
+            sys::sync_dir(&self.all_blobs()?).context("sync blobs")?;
+        }
         unsynced.clear();
         Ok(())
     }
 
     /// Replaces `index.json`, whose mode stays.
     fn replace_index(&self, bytes: &[u8]) -> Result<()> {
-        let Shared { layout, temp, dir, .. } = &*self.0;
+        let Shared { layout, temp, .. } = &*self.0;
         let path = layout.path.join(INDEX_FILE);
         let replace = || {
             let old = sys::lstat(&layout.dir, Path::new(INDEX_FILE))?;
@@ -91,17 +114,21 @@ impl Session {
                 new.file().set_permissions(Permissions::from_mode(mode))?;
             }
             new.file().write_all(bytes)?;
-            new.commit(&layout.dir, INDEX_FILE)?;
-            sys::sync_dir(dir)
+            new.commit(&layout.dir, INDEX_FILE)
         };
         replace().at("write", path)
+    }
+
+    /// Makes the index that has its name survive a power cut.
+    fn sync_index(&self) -> Result<()> {
+        sys::sync_dir(&self.0.dir).at("sync", &self.0.layout.path)
     }
 }
 
 impl LayoutWriter {
     pub(super) fn new(layout: &Layout) -> Result<Self> {
         let mut patience = Patience::new(layout.lock_limit);
-        let (dir, _) = layout.lock_blobs(Mode::Shared, &mut patience)?;
+        let (dir, held) = layout.lock_blobs(Mode::Shared, &mut patience)?;
         let owner = Owner::of(&layout.dir).at("stat", &layout.path)?;
         let temp = TempDir::create(Arc::clone(&layout.dir), &layout.path, owner)?;
         let session = Session(Arc::new(Shared {
@@ -109,8 +136,10 @@ impl LayoutWriter {
             layout: layout.clone(),
             owner,
             unsynced: Mutex::default(),
+            warning: Once::new(),
             dir,
         }));
+        session.warn_if_alone(held);
         Ok(Self { session })
     }
 
@@ -154,7 +183,8 @@ impl LayoutWriter {
     pub fn update_index<T>(&self, change: impl FnOnce(&mut Index) -> Result<T>) -> Result<T> {
         let layout = self.layout();
         self.session.sync_blobs()?;
-        let _lock = layout.lock_index()?;
+        let (_lock, held) = layout.lock_index()?;
+        self.session.warn_if_alone(held);
         let old = layout.index_bytes()?;
         let mut index = layout.parse_index(&old)?;
         let value = change(&mut index)?;
@@ -169,6 +199,8 @@ impl LayoutWriter {
         if new != old {
             self.session.replace_index(&new)?;
         }
+        // Even an index that says all this already may be of somebody who was killed before this.
+        self.session.sync_index()?;
         Ok(value)
     }
 

@@ -8,6 +8,7 @@ mod architecture;
 mod bundles;
 mod callers;
 mod command_line;
+mod concurrent;
 mod config;
 mod failures;
 mod harness;

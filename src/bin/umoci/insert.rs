@@ -80,8 +80,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         interrupt: interrupt::watch(),
     };
     until_unchanged(|| {
-        let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
         let writer = layout.writer().context("write image")?;
+        let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
         let mut editor = ImageEditor::new(&writer, image);
         let insert = || umoci::image::insert(&mut editor, &insertion, &place, &options);
         progress::shown(&options.layer.progress, insert)

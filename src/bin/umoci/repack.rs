@@ -64,8 +64,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
     let layout = target.layout()?;
     let bundle = open(path)?;
-    let image = bundle.image(&layout).context("read the image of the bundle")?;
     let writer = layout.writer().context("write image")?;
+    let image = bundle.image(&layout).context("read the image of the bundle")?;
     let options = RepackOptions {
         compression,
         history: history.map(|entry| entry.by(&image.config().author)),

@@ -28,8 +28,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     let new = new_tag(args)?;
     let layout = target.layout()?;
-    let image = target.resolve(&layout)?;
     let writer = layout.writer().context("get writer")?;
+    let image = target.resolve(&layout)?;
     writer.tag(&new, image.target().clone()).context("put reference")?;
     log::info!("created new tag: {new:?} -> {:?}", target.tag);
     Ok(())

@@ -17,4 +17,3 @@ mod names;
 mod numbers;
 mod races;
 mod whiteouts;
-mod writers;

@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use super::points::{CHANGING, inject, points};
+use super::points::{CHANGING, Fault, inject, points};
 use super::scene::{self, Task, copy, tags};
 use crate::harness::{needs_root, strace};
 
@@ -16,13 +16,18 @@ fn killed_anywhere(task: &Task) {
     let before = tags(&scene);
     let points = points(&copy(&scene), &strace, task.words, CHANGING, 10);
     assert!(points.len() > 5, "{points:?}");
+    let mut kills: usize = 0;
     for point in &points {
         let sandbox = copy(&scene);
-        let run = inject(&sandbox, &strace, task.words, point, "signal=KILL");
+        let run = inject(&sandbox, &strace, task.words, point, Fault::Kill);
         let is_killed = run.status().is_none();
         eprintln!("{:?} killed at {point:?}: {is_killed}", task.words);
         task.check(&before, &sandbox, (!is_killed).then_some(&run));
+        kills += usize::from(is_killed);
     }
+    eprintln!("{:?}: {kills} kills at {} calls", task.words, points.len());
+    // Now and then another thread makes a call that was counted for one.
+    assert!(kills * 10 >= points.len() * 9, "{kills} kills at {} calls", points.len());
 }
 
 #[test]
@@ -48,6 +53,16 @@ fn tag() {
 #[test]
 fn remove() {
     killed_anywhere(&scene::REMOVE);
+}
+
+#[test]
+fn insert() {
+    killed_anywhere(&scene::INSERT);
+}
+
+#[test]
+fn add_layer() {
+    killed_anywhere(&scene::ADD_LAYER);
 }
 
 #[test]

@@ -2,6 +2,9 @@
 //! Work that is interrupted or fails half-way: killed at any system call, a
 //! system call that fails, a full disk, blobs that are damaged. Afterwards what
 //! was there is there, what was promised is there, and nothing is half there.
+//!
+//! Kills and errors are tried at some of the calls, spread over the run, and with
+//! `UMOCI_TEST_SLOW=1` at every one.
 
 #![expect(clippy::print_stderr, reason = "a test that fails is to tell where it was")]
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::harness::{Run, Sandbox};
+use crate::harness::{Run, Sandbox, is_slow};
 
 /// System calls that change files.
 pub(super) const CHANGING: &[&str] = &[
@@ -42,12 +42,23 @@ pub(super) const CHANGING: &[&str] = &[
 pub(super) const READING: &[&str] =
     &["openat", "openat2", "read", "getdents64", "newfstatat", "statx", "clone3"];
 
-/// How strace runs: with the threads of the program, quietly, and without stopping at
-/// other calls than those it is to look at.
-const STRACE: [&str; 4] = ["-f", "-qq", "--seccomp-bpf", "-ELD_LIBRARY_PATH"];
+/// How strace runs: with the threads of the program, and quietly.
+const STRACE: [&str; 3] = ["-f", "-qq", "-ELD_LIBRARY_PATH"];
+/// Lets the program run at full speed between the calls that strace is to look at. A signal
+/// that is injected is lost then.
+const FAST: &str = "--seccomp-bpf";
 
-/// The calls of those named `calls` that a command makes once its own code runs: of each
-/// name at most `most`, spread over the run.
+/// What happens instead of a system call.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Fault {
+    /// The program is killed.
+    Kill,
+    /// The call fails with the error of this name.
+    Error(&'static str),
+}
+
+/// The calls of those named `calls` that a command makes once its own code runs: all of them
+/// in a slow run, else of each name at most `most`, spread over the run.
 pub(super) fn points(
     sandbox: &Sandbox,
     strace: &Path,
@@ -58,11 +69,12 @@ pub(super) fn points(
     let log = sandbox.path("trace");
     let filter = format!("trace=poll,{}", calls.join(","));
     let traced = ["-o", log.to_str().unwrap(), "-e", &filter, env!("CARGO_BIN_EXE_umoci")];
-    sandbox.peer(strace, &[&STRACE[..], &traced, words].concat()).succeeds();
+    sandbox.peer(strace, &[&STRACE[..], &[FAST], &traced, words].concat()).succeeds();
     let text = String::from_utf8_lossy(&std::fs::read(&log).unwrap()).into_owned();
     std::fs::remove_file(&log).unwrap();
     let mut points = own_calls(&text);
     points.remove("poll");
+    let most = if is_slow() { usize::MAX } else { most };
     let points = points.into_iter().flat_map(|(name, numbers)| {
         let step = numbers.len().div_ceil(most).max(1);
         numbers.into_iter().step_by(step).map(move |number| (name.to_owned(), number))
@@ -99,16 +111,20 @@ fn own_calls(trace: &str) -> BTreeMap<&str, BTreeSet<u32>> {
     own
 }
 
-/// Runs a command with a fault injected into one of its system calls.
+/// Runs a command with a fault in the place of one of its system calls.
 pub(super) fn inject(
     sandbox: &Sandbox,
     strace: &Path,
     words: &[&str],
     (call, at): &(String, u32),
-    fault: &str,
+    fault: Fault,
 ) -> Run {
     let filter = format!("trace={call}");
+    let (speed, fault) = match fault {
+        Fault::Kill => (&[][..], "signal=KILL".to_owned()),
+        Fault::Error(name) => (&[FAST][..], format!("error={name}")),
+    };
     let fault = format!("inject={call}:{fault}:when={at}");
     let traced = ["-o", "/dev/null", "-e", &filter, "-e", &fault, env!("CARGO_BIN_EXE_umoci")];
-    sandbox.peer(strace, &[&STRACE[..], &traced, words].concat())
+    sandbox.peer(strace, &[&STRACE[..], speed, &traced, words].concat())
 }

@@ -11,6 +11,7 @@ use umoci::image::Image;
 use umoci::layout::Layout;
 
 use crate::harness::{Run, Sandbox};
+use crate::raw::archive;
 
 /// A command and what it promises.
 pub(super) struct Task {
@@ -85,6 +86,18 @@ pub(super) const REFRESH_IN_PLACE: Task = Task {
     promise: |sandbox| layers(sandbox, "two") == Some(2),
     once: false,
 };
+pub(super) const INSERT: Task = Task {
+    words: &["insert", "--image=img:two", "source", "/srv"],
+    tag: Some("two"),
+    promise: |sandbox| sandbox.top_members("img", "two").contains(&"srv/file".to_owned()),
+    once: false,
+};
+pub(super) const ADD_LAYER: Task = Task {
+    words: &["raw", "add-layer", "--image=img:two", "--tag=more", "layer.tar"],
+    tag: Some("more"),
+    promise: |sandbox| layers(sandbox, "more") == Some(3),
+    once: false,
+};
 pub(super) const UNPACK: Task = Task {
     words: &["unpack", "--image=img:two", "fresh"],
     tag: None,
@@ -106,6 +119,8 @@ pub(super) fn scene() -> Sandbox {
     // What the next repack is to find.
     std::fs::write(rootfs.join("etc/hosts"), "127.0.0.1 localhost\n").unwrap();
     std::fs::remove_file(rootfs.join("usr/bin/alias")).unwrap();
+    crate::harness::write(sandbox.path("source/file"), "inserted");
+    crate::harness::write(sandbox.path("layer.tar"), archive(&[("opt/file", "added")]));
     sandbox
 }
 

@@ -52,8 +52,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
     let layout = target.layout()?;
     until_unchanged(|| {
-        let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
         let writer = layout.writer().context("write image")?;
+        let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
         let mut editor = ImageEditor::new(&writer, image);
         edits.apply(editor.config_mut());
         edits.annotate(editor.annotations_mut());

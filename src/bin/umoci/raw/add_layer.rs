@@ -67,10 +67,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let history = args.history.entry(&defaults)?;
 
     let layout = target.layout()?;
+    let writer = layout.writer().context("write image")?;
     let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
     let history = history.map(|entry| entry.by(&image.config().author));
     let mut archive = open(path)?;
-    let writer = layout.writer().context("write image")?;
     let mut editor = ImageEditor::new(&writer, image);
     let options = LayerOptions { history, ..options };
     let add = || add_archive(&mut editor, &mut archive, contents, &options);

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Many processes that change one layout at once, while garbage is collected
+//! and others read.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{ScopedJoinHandle, scope};
+
+use umoci::ErrorKind;
+use umoci::image::Image;
+use umoci::layout::{Layout, REF_NAME, RefName};
+use umoci::oci::Descriptor;
+
+use super::all_is_there;
+use crate::harness::{Sandbox, is_slow, needs_root};
+
+const CHANGERS: usize = 8;
+const REPACKERS: usize = 3;
+/// One tag in so many stays; the others are removed in the next round.
+const KEPT: usize = 3;
+
+fn rounds() -> usize {
+    if is_slow() { 200 } else { 4 }
+}
+
+fn kept() -> impl Iterator<Item = usize> {
+    (0..rounds()).filter(|round| round % KEPT == 0 || round + 1 == rounds())
+}
+
+/// Changes its own image again and again, and gives it a tag of its own each time.
+fn change(sandbox: &Sandbox, writer: usize) {
+    let image = format!("--image=img:w{writer}");
+    sandbox.umoci(&["new", &image]).succeeds_silently();
+    for round in 0..rounds() {
+        let author = format!("--author={writer} {round}");
+        sandbox.umoci(&["config", &image, &author]).succeeds_silently();
+        sandbox.umoci(&["tag", &image, &format!("w{writer}-{round}")]).succeeds_silently();
+        remove_last(sandbox, 'w', writer, round);
+    }
+}
+
+/// Changes its own bundle again and again, and makes an image of it each time.
+fn repack(sandbox: &Sandbox, writer: usize) {
+    let bundle = format!("bundle{writer}");
+    for round in 0..rounds() {
+        let file = sandbox.path(&bundle).join(format!("rootfs/file{}", round % 10));
+        std::fs::write(file, format!("{writer} {round}").repeat(1000)).unwrap();
+        let image = format!("--image=img:r{writer}-{round}");
+        sandbox.umoci(&["repack", "--refresh-bundle", &image, &bundle]).succeeds_silently();
+        remove_last(sandbox, 'r', writer, round);
+    }
+}
+
+fn remove_last(sandbox: &Sandbox, kind: char, writer: usize, round: usize) {
+    let Some(last) = round.checked_sub(1) else { return };
+    if !last.is_multiple_of(KEPT) {
+        sandbox.umoci(&["rm", &format!("--image=img:{kind}{writer}-{last}")]).succeeds_silently();
+    }
+}
+
+/// Whatever the index names is there in whole, unless the index has named it no more since.
+fn read(sandbox: &Sandbox, turn: usize) {
+    let layout = Layout::open(sandbox.path("img")).unwrap();
+    let entries = layout.index().unwrap().manifests;
+    let entry = &entries[turn % entries.len()];
+    if let Err(error) = verify(&layout, entry) {
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        let now = layout.index().unwrap().manifests;
+        let is_named = now.iter().any(|now| now.digest == entry.digest);
+        assert!(!is_named, "{error}, and {} is named", entry.digest);
+    }
+}
+
+fn verify(layout: &Layout, entry: &Descriptor) -> umoci::Result<()> {
+    let name: RefName = entry.annotations[REF_NAME].parse()?;
+    let image = Image::load(layout, layout.resolve(&name)?)?;
+    for (layer, _) in image.layers() {
+        layout.blob(layer)?.verify()?;
+    }
+    Ok(())
+}
+
+fn expected() -> BTreeSet<String> {
+    let mut names = BTreeSet::from(["latest".to_owned()]);
+    for writer in 0..CHANGERS {
+        names.insert(format!("w{writer}"));
+        names.extend(kept().map(|round| format!("w{writer}-{round}")));
+    }
+    for writer in 0..REPACKERS {
+        names.extend(kept().map(|round| format!("r{writer}-{round}")));
+    }
+    names
+}
+
+/// Every tag means what its writer wrote.
+fn check_contents(sandbox: &Sandbox) {
+    for writer in 0..CHANGERS {
+        for round in kept() {
+            let config = sandbox.config(&format!("w{writer}-{round}"));
+            assert_eq!(config["author"], format!("{writer} {round}"));
+            assert_eq!(config["history"].as_array().unwrap().len(), round + 1);
+        }
+    }
+    for writer in 0..REPACKERS {
+        for round in kept() {
+            let (_, manifest) = sandbox.manifest("img", &format!("r{writer}-{round}"));
+            assert_eq!(manifest["layers"].as_array().unwrap().len(), round + 1);
+        }
+    }
+}
+
+#[test]
+fn nobody_loses_anything() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = Sandbox::with_image();
+    for writer in 0..REPACKERS {
+        let bundle = format!("bundle{writer}");
+        sandbox.umoci(&["unpack", "--image=img", &bundle]).succeeds_silently();
+    }
+    let (sandbox, done) = (&sandbox, &AtomicBool::new(false));
+    let until_done = move |work: &dyn Fn(usize)| {
+        let turns = (0..).take_while(|_| !done.load(Ordering::Acquire));
+        turns.inspect(|turn| work(*turn)).count()
+    };
+    scope(|outer| {
+        let collector = outer.spawn(move || {
+            until_done(&|_| sandbox.umoci(&["gc", "--layout=img"]).succeeds_silently())
+        });
+        let programs = outer.spawn(move || {
+            until_done(&|_| {
+                sandbox.umoci(&["ls", "--layout=img"]).succeeds();
+                sandbox.umoci(&["stat", "--image=img"]).succeeds();
+            })
+        });
+        let reader = outer.spawn(move || until_done(&|turn| read(sandbox, turn)));
+        let finished = scope(|inner| {
+            let changers = (0..CHANGERS).map(|writer| inner.spawn(move || change(sandbox, writer)));
+            let changers: Vec<_> = changers.collect();
+            let repackers =
+                (0..REPACKERS).map(|writer| inner.spawn(move || repack(sandbox, writer)));
+            let writers: Vec<_> = changers.into_iter().chain(repackers).collect();
+            writers.into_iter().map(ScopedJoinHandle::join).collect::<Vec<_>>()
+        });
+        done.store(true, Ordering::Release);
+        assert!(finished.iter().all(Result::is_ok), "a writer failed");
+        let turns = [collector, programs, reader].map(|other| other.join().unwrap());
+        println!("{} rounds; collections, runs of readers, reads: {turns:?}", rounds());
+        assert!(turns.iter().all(|turns| *turns > 1), "{turns:?}");
+    });
+    assert_eq!(all_is_there(sandbox), expected());
+    check_contents(sandbox);
+    sandbox.umoci(&["gc", "--layout=img"]).succeeds_silently();
+    assert_eq!(all_is_there(sandbox), expected());
+}

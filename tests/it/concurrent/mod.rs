@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Several processes that work on one layout at once: nobody loses anything,
+//! nobody sees anything half-way, and nobody waits for the dead.
+
+mod crowd;
+mod foreign;
+mod locks;
+mod places;
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdin, Stdio};
+
+use umoci::image::Image;
+use umoci::layout::Layout;
+
+use crate::harness::Sandbox;
+
+/// Every name leads to an image, and all of that image is there.
+#[track_caller]
+fn all_is_there(sandbox: &Sandbox) -> BTreeSet<String> {
+    let layout = Layout::open(sandbox.path("img")).unwrap();
+    let names: BTreeSet<String> = layout.references().unwrap().into_iter().collect();
+    let mut verified = BTreeSet::new();
+    for name in &names {
+        let path = layout.resolve(&name.parse().unwrap()).unwrap();
+        let image = Image::load(&layout, path).unwrap();
+        for (layer, _) in image.layers() {
+            if verified.insert(layer.digest.clone()) {
+                layout.blob(layer).unwrap().verify().unwrap();
+            }
+        }
+    }
+    names
+}
+
+/// A command under way, of which is known why it waits.
+struct Waiting {
+    child: Child,
+    messages: BufReader<std::process::ChildStderr>,
+    /// Its message.
+    why: String,
+}
+
+impl Waiting {
+    /// Starts a command and comes back when it says that it waits.
+    #[track_caller]
+    fn start(sandbox: &Sandbox, words: &[&str]) -> Self {
+        let mut command = sandbox.command(&[&["--verbose"], words].concat());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut messages = BufReader::new(child.stderr.take().unwrap());
+        let mut why = String::new();
+        while !why.contains("waiting for ") {
+            why.clear();
+            assert_ne!(messages.read_line(&mut why).unwrap(), 0, "{words:?} did not wait");
+        }
+        Self { child, messages, why }
+    }
+
+    /// The process that it waits for.
+    #[track_caller]
+    fn holder(&self) -> String {
+        let (_, rest) = self.why.split_once("waiting for process ").unwrap();
+        rest.chars().take_while(char::is_ascii_digit).collect()
+    }
+
+    /// Waits for its end, and gives all that it said since.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        while self.messages.read_line(&mut rest).unwrap() > 0 {}
+        (self.child.wait().unwrap().code(), rest)
+    }
+}
+
+/// A writer in the middle of a blob: it waits for more of its archive.
+struct HalfWritten {
+    child: Child,
+    archive: ChildStdin,
+}
+
+/// The archive that a [`HalfWritten`] gets in two halves.
+fn whole_archive() -> Vec<u8> {
+    crate::raw::archive(&[("half/written", &"some text ".repeat(100_000))])
+}
+
+impl HalfWritten {
+    /// Starts to add a layer with the tag `slow` to `img:latest`.
+    fn start(sandbox: &Sandbox) -> Self {
+        let words = ["raw", "add-layer", "--image=img", "--tag=slow", "--compress=none", "-"];
+        let mut child = sandbox.command(&words).stdin(Stdio::piped()).spawn().unwrap();
+        let mut archive = child.stdin.take().unwrap();
+        let whole = whole_archive();
+        std::io::Write::write_all(&mut archive, &whole[..whole.len() / 2]).unwrap();
+        Self { child, archive }
+    }
+
+    #[track_caller]
+    fn finish(mut self) {
+        let whole = whole_archive();
+        std::io::Write::write_all(&mut self.archive, &whole[whole.len() / 2..]).unwrap();
+        drop(self.archive);
+        assert!(self.child.wait().unwrap().success());
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// Kills a process of a test's own.
+fn kill(process: &str) {
+    assert!(std::process::Command::new("kill").args(["-9", process]).status().unwrap().success());
+}
