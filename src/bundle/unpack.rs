@@ -18,7 +18,7 @@ use super::staging::{BundleDir, ROOTFS, Staging};
 use super::{mtree_name, stat_index_name};
 use crate::error::{Context, Result};
 use crate::idmap::IdMaps;
-use crate::image::{Image, unpack_rootfs};
+use crate::image::{Image, RootfsOptions, unpack_rootfs};
 use crate::layer::{ApplyOptions, DirLinks, FileDigests, Limits, Unpacked};
 use crate::layout::Layout;
 use crate::oci::Digest;
@@ -151,7 +151,8 @@ fn fill(layout: &Layout, image: &Image, root: File, options: &UnpackOptions) -> 
     let fs = terms.open(root, View::Disk)?;
     let apply = apply_options(options);
     prepare_root(&fs, &apply.maps)?;
-    unpack_rootfs(layout, image, &fs, FileDigests::Skip, &apply).context("unpack rootfs")?;
+    let options = RootfsOptions { apply, ..RootfsOptions::default() };
+    unpack_rootfs(layout, image, &fs, &options).context("unpack rootfs")?;
     terms.tell(&fs, Keeping::Nothing);
     Ok(())
 }
@@ -195,8 +196,10 @@ impl Unpack<'_> {
         let fs = terms.open(staging.create_rootfs()?, View::Disk)?;
         let apply = apply_options(self.options);
         prepare_root(&fs, &apply.maps)?;
-        let unpacked = unpack_rootfs(self.layout, self.image, &fs, FileDigests::Sha256, &apply)
-            .context("unpack rootfs")?;
+        let rootfs =
+            RootfsOptions { apply, file_digests: FileDigests::Sha256, ..Default::default() };
+        let unpacked =
+            unpack_rootfs(self.layout, self.image, &fs, &rootfs).context("unpack rootfs")?;
         self.write_config(&staging, &fs)?;
         // Giving the root its place sets its ctime, so the tree is taken down after that.
         fs.with_root(|| staging.publish(Path::new(ROOTFS)))??;

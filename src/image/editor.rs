@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::{Image, put};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layer::compress::{Compression, Encoder, EncoderOptions};
 use crate::layout::{BlobWriter, LayoutWriter};
 use crate::oci::{
@@ -137,27 +137,59 @@ impl<'a> ImageEditor<'a> {
         options: &LayerOptions,
         write: impl FnOnce(&mut dyn Write) -> Result<()>,
     ) -> Result<Descriptor> {
-        let (layers, diff_ids) = (self.manifest.layers.len(), self.config.rootfs.diff_ids.len());
-        if layers != diff_ids {
-            return Err(Error::invalid(format!(
-                "add layer: image has {layers} layers, but {diff_ids} entries in rootfs.diff_ids"
-            )));
-        }
+        self.check_layers()?;
         let compression = self.choose(options.compression);
         options.progress.begin(Stage::Packing);
         let write =
             |output: &mut dyn Write| write(&mut Counted::new(output, options.progress.clone()));
         let stored = StoredLayer::write(self.writer.blob()?, compression, &options.encoder, write)?;
         let descriptor = stored.descriptor(options, compression);
-        self.config.rootfs.diff_ids.push(stored.diff_id);
-        self.manifest.layers.push(descriptor.clone());
-        match &options.history {
-            Some(entry) => {
-                self.config.history.push(History { empty_layer: false, ..entry.clone() });
-            }
+        self.push_layer(descriptor.clone(), stored.diff_id, options.history.clone());
+        Ok(descriptor)
+    }
+
+    /// Adds a layer on top whose blob is in the layout already: one of another image, or one
+    /// that was written with [`LayoutWriter::blob`], compressed in a way of the caller's own.
+    ///
+    /// Its diff id is taken on trust; [`diff_id`](super::diff_id) finds it out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when the layout has no blob of this
+    /// digest and size.
+    pub fn add_existing(
+        &mut self,
+        layer: Descriptor,
+        diff_id: Digest,
+        history: Option<History>,
+    ) -> Result<()> {
+        self.check_layers()?;
+        if !self.writer.layout().contains(&layer)? {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("add layer: no blob {} of {} bytes", layer.digest, layer.size),
+            ));
+        }
+        self.push_layer(layer, diff_id, history);
+        Ok(())
+    }
+
+    fn check_layers(&self) -> Result<()> {
+        let (layers, diff_ids) = (self.manifest.layers.len(), self.config.rootfs.diff_ids.len());
+        if layers == diff_ids {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "add layer: image has {layers} layers, but {diff_ids} entries in rootfs.diff_ids"
+        )))
+    }
+
+    fn push_layer(&mut self, layer: Descriptor, diff_id: Digest, history: Option<History>) {
+        self.config.rootfs.diff_ids.push(diff_id);
+        self.manifest.layers.push(layer);
+        match history {
+            Some(entry) => self.config.history.push(History { empty_layer: false, ..entry }),
             None => log::warn!("new layer has no history entry -- this will confuse many tools!"),
         }
-        Ok(descriptor)
     }
 
     /// Stores the changed image, and every index above it with the change. Gives the

@@ -1,47 +1,110 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From the layers of an image in a layout to a root filesystem.
 
+use std::fmt;
+use std::io::Read;
 use std::sync::Arc;
 
 use super::Image;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layer::compress::{Compression, Decoder};
-use crate::layer::{ApplyOptions, FileDigests, LayerFailure, LayerSource, Unpacked, unpack_layers};
+use crate::layer::{
+    ApplyOptions, FileDigests, LayerFailure, LayerSource, Unpacked, unpack_layers_telling,
+};
 use crate::layout::{BlobReader, Layout};
-use crate::oci::{Descriptor, Digest, media_type};
+use crate::oci::{Algorithm, Descriptor, Digest, Hasher, media_type};
 use crate::progress::{Counted, Progress, Stage};
 use crate::rootfs::FsOps;
 
-/// Unpacks all layers of `image` over what is in `fs`. All digests and sizes
+/// How much is read at once.
+const READ_SIZE: usize = 256 << 10;
+
+/// What of an image is unpacked to a root filesystem, and how.
+#[derive(Clone, Default)]
+pub struct RootfsOptions<'a> {
+    /// How layers are applied.
+    pub apply: ApplyOptions,
+    /// Whether the contents of files are hashed.
+    pub file_digests: FileDigests,
+    /// The blob of the layer to start with: those below it are in the tree already.
+    pub start_from: Option<Digest>,
+    /// Is called after each layer, when it is in the tree and verified and nothing of the next
+    /// one is. An error ends the unpack.
+    pub after_layer: Option<&'a dyn Fn(&UnpackedLayer<'_>) -> Result<()>>,
+}
+
+/// A layer that has just been unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnpackedLayer<'a> {
+    /// Its place in the image, the lowest being 0.
+    pub place: usize,
+    /// Its descriptor in the manifest.
+    pub descriptor: &'a Descriptor,
+    /// The digest of its uncompressed bytes.
+    pub diff_id: &'a Digest,
+}
+
+impl fmt::Debug for RootfsOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RootfsOptions")
+            .field("apply", &self.apply)
+            .field("file_digests", &self.file_digests)
+            .field("start_from", &self.start_from)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Unpacks the layers of `image` over what is in `fs`. All digests and sizes
 /// have been verified when it succeeds.
 ///
 /// # Errors
 /// When a layer is missing, damaged, not understood or hostile, or the disk
-/// fails. What has been written by then is the caller's to remove.
+/// fails. What has been written by then is the caller's to remove. Also
+/// [`ErrorKind::NotFound`] when the image lacks the layer to start with.
 pub fn unpack_rootfs(
     layout: &Layout,
     image: &Image,
     fs: &dyn FsOps,
-    file_digests: FileDigests,
-    options: &ApplyOptions,
+    options: &RootfsOptions<'_>,
 ) -> Result<Unpacked> {
     // What cannot be unpacked is better found before anything is written.
     for descriptor in &image.manifest.layers {
         compression(descriptor).with_context(|| format!("layer {}", descriptor.digest))?;
     }
-    let progress = &options.progress;
-    let stored = image.stored_size();
+    let start = first(image, options.start_from.as_ref())?;
+    let layers: Vec<_> = image.layers().skip(start).collect();
+    let progress = &options.apply.progress;
+    let sizes = layers.iter().map(|(descriptor, _)| descriptor.size);
+    let stored = sizes.fold(0, u64::saturating_add);
     progress.begin(Stage::Unpacking);
-    progress.expect_layers(image.layers().len() as u64, stored);
-    let limits = options.limits.for_stored(stored);
-    let options = &ApplyOptions { limits, ..options.clone() };
+    progress.expect_layers(layers.len() as u64, stored);
+    let limits = options.apply.limits.for_stored(stored);
+    let apply = ApplyOptions { limits, ..options.apply.clone() };
     let sources =
-        image.layers().map(|(descriptor, diff_id)| source(layout, descriptor, diff_id, progress));
-    unpack_layers(fs, sources, file_digests, options).map_err(|LayerFailure { layer, error }| {
-        match layer.and_then(|at| image.manifest.layers.get(at)) {
-            Some(descriptor) => reason(layout, descriptor, error),
-            None => error,
+        layers.iter().map(|(descriptor, diff_id)| source(layout, descriptor, diff_id, progress));
+    let tell = options.after_layer.map(|after| {
+        let layers = &layers;
+        move |at: usize| {
+            let Some((descriptor, diff_id)) = layers.get(at) else { return Ok(()) };
+            after(&UnpackedLayer { place: start + at, descriptor, diff_id })
         }
+    });
+    let tell = tell.as_ref().map(|tell| tell as &dyn Fn(usize) -> Result<()>);
+    unpack_layers_telling(fs, sources, options.file_digests, tell, &apply).map_err(
+        |LayerFailure { layer, error }| match layer.and_then(|at| layers.get(at)) {
+            Some((descriptor, _)) => reason(layout, descriptor, error),
+            None => error,
+        },
+    )
+}
+
+/// The place of the layer to start with.
+fn first(image: &Image, start_from: Option<&Digest>) -> Result<usize> {
+    let Some(digest) = start_from else { return Ok(0) };
+    let place = image.manifest.layers.iter().position(|layer| layer.digest == *digest);
+    place.ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, format!("the image has no layer {digest} to start from"))
     })
 }
 
@@ -66,6 +129,25 @@ fn source<'a>(
 /// compressed in a way that is not known; also when the layout lacks the blob.
 pub fn open_layer(layout: &Layout, descriptor: &Descriptor) -> Result<Decoder<BlobReader>> {
     Decoder::new(layout.blob(descriptor)?, compression(descriptor)?)
+}
+
+/// Finds out the diff id of a tar layer by reading it, and verifies its blob on the way. The
+/// diff id of a layer in another format is the digest of its blob.
+///
+/// # Errors
+/// As [`open_layer`]; also when the blob is damaged.
+pub fn diff_id(layout: &Layout, descriptor: &Descriptor) -> Result<Digest> {
+    let mut stream = open_layer(layout, descriptor)?;
+    let mut hasher = Hasher::new(Algorithm::default());
+    let mut buffer = vec![0; READ_SIZE];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(reason(layout, descriptor, error.into())),
+        }
+    }
 }
 
 /// How a layer's blob is compressed.

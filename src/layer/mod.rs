@@ -47,6 +47,7 @@ pub use entry::{Chunk, Entry, EntryKind, MemberLimits, Members};
 pub use format::DiskFormat;
 pub use limits::Limits;
 pub use pack::{Owners, PackOptions, RootName, TreePacker, pack_tree};
+pub(crate) use unpack::unpack_layers_telling;
 pub use unpack::{LayerFailure, LayerSource, Unpacked, unpack_layer, unpack_layers};
 pub use whiteout::{OPAQUE_MARKER, WHITEOUT_PREFIX, Whiteout, classify};
 pub use write::{LayerOptions, LayerWriter};

@@ -11,6 +11,7 @@ mod create;
 mod gc;
 mod lock;
 mod reference;
+mod referrers;
 mod resolve;
 mod store;
 #[cfg(test)]
@@ -32,8 +33,11 @@ use crate::oci::{Descriptor, Digest, Document, Index, media_type};
 use crate::sys;
 
 pub use blob::{BlobReader, BlobWriter};
-pub use gc::{GcOptions, GcReport, collect_garbage};
+pub use gc::{
+    Effect, GcOptions, GcPolicy, GcReport, KeepSince, StoredBlob, Untagged, collect_garbage,
+};
 pub use reference::{REF_NAME, RefName};
+pub use referrers::{Referrer, referrers};
 pub(crate) use store::random;
 pub use walk::walk;
 pub use writer::LayoutWriter;
@@ -169,6 +173,19 @@ impl Layout {
             .at("open", self.path.join(blob_path(&digest)))
             .context("open blob")?;
         Ok(BlobReader::of_file(file, digest, size))
+    }
+
+    /// Whether the layout has a blob of this digest and size. Its bytes are not looked at.
+    pub fn contains(&self, descriptor: &Descriptor) -> Result<bool> {
+        if let Some(data) = &descriptor.data {
+            return Ok(check_data(data, descriptor).is_ok());
+        }
+        let path = blob_path(&descriptor.digest);
+        match sys::lstat(&self.dir, &path) {
+            Ok(metadata) => Ok(metadata.is_file() && metadata.len() == descriptor.size),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error).at("stat", self.path.join(path)),
+        }
     }
 
     /// Reads a small blob whole, and verifies it before it is handed out.

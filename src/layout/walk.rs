@@ -31,43 +31,81 @@ pub fn walk(
     roots: impl IntoIterator<Item = Descriptor>,
     visit: impl FnMut(&Descriptor) -> Result<()>,
 ) -> Result<()> {
-    walk_from(layout, roots.into_iter().map(|root| (root, Role::Entry)), visit)
+    Walker::new(layout).walk(roots, visit)
 }
 
-/// Calls `visit` for each descriptor that can be reached from an index.
-pub(super) fn walk_index(
-    layout: &Layout,
-    index: Index,
-    visit: impl FnMut(&Descriptor) -> Result<()>,
-) -> Result<()> {
-    walk_from(layout, index_children(index), visit)
+/// A walk that can be continued from other roots: what it has read it does not read again.
+pub(super) struct Walker<'a> {
+    layout: &'a Layout,
+    seen: HashSet<(Digest, Sort)>,
+    damage: Damage,
 }
 
-fn walk_from(
-    layout: &Layout,
-    roots: impl IntoIterator<Item = (Descriptor, Role)>,
-    mut visit: impl FnMut(&Descriptor) -> Result<()>,
-) -> Result<()> {
-    let mut seen = HashSet::new();
-    let mut queue: VecDeque<Edge> =
-        roots.into_iter().map(|(target, role)| Edge { target, role, depth: 0 }).collect();
-    while let Some(edge) = queue.pop_front() {
-        visit(&edge.target)?;
-        let sort = edge.sort();
-        if sort == Sort::Opaque || seen.contains(&(edge.target.digest.clone(), sort)) {
-            continue;
-        }
-        let children = match edge.children(layout, sort) {
-            // An image can be about something that is not here.
-            Err(error) if edge.role == Role::Subject && error.kind() == ErrorKind::NotFound => {
+/// What becomes of a document that is missing, damaged or malformed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Damage {
+    /// It is an error.
+    Fails,
+    /// It is visited like any other, and refers to nothing.
+    Ends,
+}
+
+impl<'a> Walker<'a> {
+    pub(super) fn new(layout: &'a Layout) -> Self {
+        Self { layout, seen: HashSet::new(), damage: Damage::Fails }
+    }
+
+    /// A walk through what may be incomplete.
+    pub(super) fn lenient(layout: &'a Layout) -> Self {
+        Self { damage: Damage::Ends, ..Self::new(layout) }
+    }
+
+    /// See [`walk`].
+    pub(super) fn walk(
+        &mut self,
+        roots: impl IntoIterator<Item = Descriptor>,
+        visit: impl FnMut(&Descriptor) -> Result<()>,
+    ) -> Result<()> {
+        self.walk_from(roots.into_iter().map(|root| (root, Role::Entry)), visit)
+    }
+
+    /// Walks from what an index is about, which need not be there.
+    pub(super) fn walk_subject(
+        &mut self,
+        root: Descriptor,
+        visit: impl FnMut(&Descriptor) -> Result<()>,
+    ) -> Result<()> {
+        self.walk_from([(root, Role::Subject)], visit)
+    }
+
+    fn walk_from(
+        &mut self,
+        roots: impl IntoIterator<Item = (Descriptor, Role)>,
+        mut visit: impl FnMut(&Descriptor) -> Result<()>,
+    ) -> Result<()> {
+        let mut queue: VecDeque<Edge> =
+            roots.into_iter().map(|(target, role)| Edge { target, role, depth: 0 }).collect();
+        while let Some(edge) = queue.pop_front() {
+            visit(&edge.target)?;
+            let sort = edge.sort();
+            if sort == Sort::Opaque || self.seen.contains(&(edge.target.digest.clone(), sort)) {
                 continue;
             }
-            children => children.with_context(|| format!("walk {}", edge.target.digest))?,
-        };
-        seen.insert((edge.target.digest, sort));
-        queue.extend(children);
+            let children = match edge.children(self.layout, sort) {
+                Err(error) if self.forgives(&edge, &error) => continue,
+                children => children.with_context(|| format!("walk {}", edge.target.digest))?,
+            };
+            self.seen.insert((edge.target.digest, sort));
+            queue.extend(children);
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// An image can be about something that is not here.
+    fn forgives(&self, edge: &Edge, error: &Error) -> bool {
+        let absent = edge.role == Role::Subject && error.kind() == ErrorKind::NotFound;
+        absent || self.damage == Damage::Ends
+    }
 }
 
 /// A reference from one blob to another.

@@ -129,6 +129,11 @@ impl LayoutWriter {
     pub(super) fn new(layout: &Layout) -> Result<Self> {
         let mut patience = Patience::new(layout.lock_limit);
         let (dir, held) = layout.lock_blobs(Mode::Shared, &mut patience)?;
+        Self::holding(layout, dir, held)
+    }
+
+    /// Writes under a lock that is held already: the layout's directory, open for it.
+    pub(super) fn holding(layout: &Layout, dir: File, held: Held) -> Result<Self> {
         let owner = Owner::of(&layout.dir).at("stat", &layout.path)?;
         let temp = TempDir::create(Arc::clone(&layout.dir), &layout.path, owner)?;
         let session = Session(Arc::new(Shared {

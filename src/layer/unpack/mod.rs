@@ -97,6 +97,24 @@ pub fn unpack_layers<'a, I>(
 where
     I: ExactSizeIterator<Item = Result<LayerSource<'a>>> + Send,
 {
+    unpack_layers_telling(fs, layers, file_digests, None, options)
+}
+
+/// Who is told of each layer, by its place from 0, when all of it is on disk and verified.
+pub(crate) type AfterLayer<'a> = Option<&'a dyn Fn(usize) -> Result<()>>;
+
+/// As [`unpack_layers`]. Whoever is told of a layer finds nothing of the next one on disk,
+/// which costs time: files of one layer are not written while the next is looked at.
+pub(crate) fn unpack_layers_telling<'a, I>(
+    fs: &dyn FsOps,
+    layers: I,
+    file_digests: FileDigests,
+    after: AfterLayer<'_>,
+    options: &ApplyOptions,
+) -> Result<Unpacked, LayerFailure>
+where
+    I: ExactSizeIterator<Item = Result<LayerSource<'a>>> + Send,
+{
     let count = layers.len();
     let mut ledger = Ledger::default();
     let disk = Disk::new(fs, options.format);
@@ -106,9 +124,12 @@ where
         let limits = options.limits.clone();
         let decode = Decode { to_apply, to_hash, limits, unpacked: 0 };
         let decode = start_thread(scope, move || decode.run(layers))?;
-        let hash = start_thread(scope, move || hash_layers(&stream))?;
+        let (verified, to_tell) = mpsc::channel();
+        let hash = start_thread(scope, move || hash_layers(&stream, &verified))?;
         let mut bodies = Bodies::start(scope, disk.fs(), WORKERS, file_digests)?;
-        let applied = apply_layers(&disk, count, &buffers, &mut ledger, &mut bodies, options);
+        let after = after.map(|tell| After { verified: to_tell, tell });
+        let mut work = Apply { disk: &disk, ledger: &mut ledger, bodies: &mut bodies, options };
+        let applied = work.layers(count, &buffers, after.as_ref());
         drop(buffers);
         let written = bodies.finish();
         let decoded = decode.join().map_err(|_| panicked("decoder"))?;
@@ -143,22 +164,42 @@ fn panicked(stage: &str) -> Error {
     Error::new(ErrorKind::Io, format!("internal error: the {stage} panicked"))
 }
 
-fn apply_layers(
-    disk: &Disk<'_>,
-    count: usize,
-    buffers: &Receiver<Arc<SharedBuffer>>,
-    ledger: &mut Ledger,
-    bodies: &mut Bodies<'_>,
-    options: &ApplyOptions,
-) -> Result<(), LayerFailure> {
-    for layer in 0..count {
-        options.progress.next_layer();
-        let mut members = Members::new(BufferReader::new(buffers));
-        apply_members(disk, &mut members, ledger, bodies, options)
-            .map_err(|error| LayerFailure { layer: Some(layer), error })?;
-        drain(members.into_inner());
+/// The stage that applies members.
+struct Apply<'a, 'scope> {
+    disk: &'a Disk<'a>,
+    ledger: &'a mut Ledger,
+    bodies: &'a mut Bodies<'scope>,
+    options: &'a ApplyOptions,
+}
+
+/// Whoever is told of each layer, and the hasher's word that it is the right one.
+struct After<'a> {
+    verified: Receiver<()>,
+    tell: &'a dyn Fn(usize) -> Result<()>,
+}
+
+impl Apply<'_, '_> {
+    fn layers(
+        &mut self,
+        count: usize,
+        buffers: &Receiver<Arc<SharedBuffer>>,
+        after: Option<&After<'_>>,
+    ) -> Result<(), LayerFailure> {
+        for layer in 0..count {
+            self.options.progress.next_layer();
+            let failed = |error| LayerFailure { layer: Some(layer), error };
+            let mut members = Members::new(BufferReader::new(buffers));
+            apply_members(self.disk, &mut members, self.ledger, self.bodies, self.options)
+                .map_err(failed)?;
+            drain(members.into_inner());
+            let Some(after) = after else { continue };
+            self.bodies.settle().map_err(failed)?;
+            // The stages before have failed and say why themselves.
+            let Ok(()) = after.verified.recv() else { break };
+            (after.tell)(layer).map_err(failed)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// What follows the archive is not looked at, but it belongs to the diff id.
@@ -230,7 +271,7 @@ enum Reader {
 }
 
 /// Compares the digest of each layer's plain stream with what the config says.
-fn hash_layers(stream: &Receiver<Hashed>) -> Result<(), LayerFailure> {
+fn hash_layers(stream: &Receiver<Hashed>, verified: &Sender<()>) -> Result<(), LayerFailure> {
     let mut layers = 0;
     let mut current: Option<(String, Digest, Hasher)> = None;
     for message in stream {
@@ -247,6 +288,8 @@ fn hash_layers(stream: &Receiver<Hashed>) -> Result<(), LayerFailure> {
                         .map_err(|error| LayerFailure { layer: Some(layers), error })?;
                 }
                 layers += 1;
+                // Mostly there is nobody who waits for it.
+                let _ = verified.send(());
             }
             Hashed::Bytes(bytes) => {
                 if let Some((_, _, hasher)) = &mut current {
