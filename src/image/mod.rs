@@ -12,7 +12,7 @@ pub use archive::{Contents, add_archive};
 pub use editor::{CompressionChoice, ImageEditor, LayerOptions, UNCOMPRESSED_SIZE};
 pub use insert::{InsertOptions, Insertion, Lower, Target, insert};
 pub use stat::{HistoryStat, Stat};
-pub use unpack::{RootfsOptions, UnpackedLayer, diff_id, open_layer, unpack_rootfs};
+pub use unpack::{AfterLayer, RootfsOptions, UnpackedLayer, diff_id, open_layer, unpack_rootfs};
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutWriter};

@@ -30,8 +30,11 @@ pub struct RootfsOptions<'a> {
     pub start_from: Option<Digest>,
     /// Is called after each layer, when it is in the tree and verified and nothing of the next
     /// one is. An error ends the unpack.
-    pub after_layer: Option<&'a dyn Fn(&UnpackedLayer<'_>) -> Result<()>>,
+    pub after_layer: Option<AfterLayer<'a>>,
 }
+
+/// Whoever is told of each layer.
+pub type AfterLayer<'a> = &'a dyn Fn(&UnpackedLayer<'_>) -> Result<()>;
 
 /// A layer that has just been unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

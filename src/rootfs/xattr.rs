@@ -3,11 +3,14 @@
 //! them, and what happens where a filesystem has none.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use log::Level;
 use nix::errno::Errno;
 
 use super::metadata::Xattr;
 use super::sys::XattrTarget;
+use crate::error::Error;
 
 /// Whether an attribute is the host's own label of the inode, which no image
 /// sets, removes or carries away.
@@ -40,11 +43,26 @@ pub(super) fn read_all(target: XattrTarget<'_>) -> io::Result<Vec<Xattr>> {
             Ok(Some(value)) => xattrs.push(Xattr { name, value: value.into() }),
             Ok(None) => {}
             Err(error) if is(&error, &[Errno::ENODATA, Errno::EOPNOTSUPP]) => {}
+            Err(error) if is_withheld(&name, &error) => tell_withheld(&name, error),
             Err(error) => return Err(error),
         }
     }
     xattrs.sort_unstable();
     Ok(xattrs)
+}
+
+/// Whether the system keeps an attribute's value to itself. That of a user's attribute is
+/// closed together with the file, which its owner can open.
+fn is_withheld(name: &[u8], error: &io::Error) -> bool {
+    !name.starts_with(b"user.") && is(error, &[Errno::EACCES, Errno::EPERM])
+}
+
+/// Says it aloud once; there may be as many as there are files.
+fn tell_withheld(name: &[u8], error: io::Error) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    let level = if TOLD.swap(true, Ordering::Relaxed) { Level::Debug } else { Level::Warn };
+    let (name, error) = (name.escape_ascii(), Error::from(error));
+    log::log!(level, "extended attribute {name} cannot be read and is left out: {error}");
 }
 
 /// Removes all attributes but the host's labels.

@@ -17,6 +17,7 @@ mod hostile;
 mod insert;
 mod interrupted;
 mod layouts;
+mod library;
 mod packaging;
 mod progress;
 mod raw;

@@ -9,7 +9,7 @@ use serde_json::json;
 use tar::{EntryType, Header};
 
 use super::{AGE, Layer, add, edit_manifest, image, put, quietly, refused, unpacked};
-use crate::harness::{Sandbox, needs_root, needs_time, peer, set_mode, write};
+use crate::harness::{Run, Sandbox, needs_root, needs_time, peer, set_mode, write};
 
 #[test]
 fn case_1_unpacking_twice_gives_the_same_times() {
@@ -45,6 +45,53 @@ fn case_8_and_29_attributes_of_the_host_are_not_the_images() {
         let of_new_files = xattr::get(sandbox.path("img"), "security.selinux");
         assert_eq!(found.ok().flatten(), of_new_files.ok().flatten(), "{name}");
     }
+}
+
+/// Runs the program with system calls that fail. What is not traced would not fail.
+#[track_caller]
+fn with_failing(sandbox: &Sandbox, strace: &Path, calls: &str, fault: &str, words: &[&str]) -> Run {
+    let [trace, inject] = [format!("trace={calls}"), format!("inject={calls}:{fault}")];
+    let traced = ["-f", "-qq", "-o", "calls", "-e", &trace, "-e", &inject];
+    let run = sandbox.peer(strace, &[&traced[..], &[env!("CARGO_BIN_EXE_umoci")], words].concat());
+    let calls = std::fs::read_to_string(sandbox.path("calls")).unwrap();
+    assert!(calls.contains("(INJECTED)"), "nothing failed: {words:?}");
+    run
+}
+
+#[test]
+fn case_29_attributes_that_cannot_be_read_are_left_out() {
+    if !needs_root() {
+        return;
+    }
+    let Some(strace) = crate::harness::strace() else { return };
+    let bundle = super::bundle(|rootfs| write(rootfs.join("lower"), "x"));
+    write(bundle.path("bundle/rootfs/new"), "x");
+    xattr::set(bundle.path("bundle/rootfs/new"), "trusted.some", b"v").unwrap();
+    let list = "listxattr,llistxattr,flistxattr";
+    let get = "getxattr,lgetxattr,fgetxattr";
+    for (calls, error) in
+        [(list, "EOPNOTSUPP"), (get, "EOPNOTSUPP"), (get, "ENODATA"), (get, "EACCES")]
+    {
+        let source = "bundle/rootfs/new";
+        for words in [
+            &["insert", "--image=img", "--tag=inserted", source, "/new"][..],
+            &["repack", "--image=img:repacked", "bundle"],
+        ] {
+            let run = with_failing(&bundle, &strace, calls, &format!("error={error}"), words);
+            run.succeeds();
+            let warnings = usize::from(error == "EACCES");
+            assert_eq!(run.stderr().lines().count(), warnings, "{error}: {}", run.stderr());
+            let tag = if words[0] == "insert" { "inserted" } else { "repacked" };
+            let layer = bundle.layers("img", tag).pop().unwrap();
+            assert!(bundle.top_members("img", tag).contains(&"new".to_owned()));
+            assert!(!layer.windows(12).any(|bytes| bytes == b"trusted.some"), "{error} {words:?}");
+        }
+    }
+    // What its owner can read and we cannot is not left out.
+    write(bundle.path("own"), "x");
+    xattr::set(bundle.path("own"), "user.own", b"v").unwrap();
+    let words = ["insert", "--image=img", "--tag=failed", "own", "/new"];
+    with_failing(&bundle, &strace, get, "error=EACCES", &words).fails_with("permission denied");
 }
 
 #[test]
@@ -213,13 +260,10 @@ fn case_44_a_signal_interrupts_a_call() {
     }
     let Some(strace) = crate::harness::strace() else { return };
     let sandbox = image([Layer::new().file("f", &"x".repeat(1 << 20))]);
-    let program = env!("CARGO_BIN_EXE_umoci");
     for call in ["read", "openat", "write"] {
-        let inject = format!("inject={call}:error=EINTR:when=20+9");
         let place = format!("{call}.tree");
-        let words = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=none", "-e", &inject, program];
         let unpack = ["raw", "unpack", "--image=img", &place];
-        sandbox.peer(&strace, &[&words[..], &unpack].concat()).succeeds();
+        with_failing(&sandbox, &strace, call, "error=EINTR:when=3+5", &unpack).succeeds();
         assert_eq!(sandbox.path(place).join("f").metadata().unwrap().len(), 1 << 20);
     }
 }

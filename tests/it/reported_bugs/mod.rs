@@ -7,6 +7,7 @@ mod documents;
 mod layers;
 mod layouts;
 mod links;
+mod overlay;
 mod whiteouts;
 
 use std::os::unix::fs::MetadataExt;

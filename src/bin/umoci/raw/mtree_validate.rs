@@ -71,6 +71,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     });
     output::result(&lines)?;
     let count = differences.len();
+    // NOTE(compat): 1, not the status of a "no": scripts have known this check for long.
     Err(Error::invalid(format!("validation failed: {count} differences found")).into())
 }
 
