@@ -98,7 +98,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__config)
-            opts="-h --config.user --config.exposedports --config.env --config.entrypoint --config.cmd --config.volume --config.label --config.workingdir --config.stopsignal --created --author --os --platform.os --architecture --platform.arch --platform.variant --manifest.annotation --clear --tag --no-history --history.author --history.comment --history.created --history.created_by --image --help"
+            opts="-h --config.user --config.exposedports --config.env --config.entrypoint --config.cmd --config.volume --config.label --config.workingdir --config.stopsignal --created --author --os --platform.os --architecture --platform.arch --platform.variant --manifest.annotation --clear --tag --no-history --history.author --history.comment --history.created --history.created_by --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -203,6 +203,10 @@ _umoci() {
                     fi
                     return 0
                     ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -253,7 +257,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__insert)
-            opts="-h --whiteout --opaque --compress --tag --no-history --history.author --history.comment --history.created --history.created_by --uid-map --gid-map --rootless --image --help"
+            opts="-h --whiteout --opaque --compress --tag --no-history --history.author --history.comment --history.created --history.created_by --uid-map --gid-map --rootless --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -298,6 +302,10 @@ _umoci() {
                     fi
                     return 0
                     ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -327,7 +335,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__new)
-            opts="-h --image --help"
+            opts="-h --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -338,6 +346,10 @@ _umoci() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -362,7 +374,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__raw__subcmd__add__subcmd__layer)
-            opts="-h --media-type --layer.annotation --compress --tag --no-history --history.author --history.comment --history.created --history.created_by --image --help"
+            opts="-h --media-type --layer.annotation --compress --tag --no-history --history.author --history.comment --history.created --history.created_by --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -405,6 +417,10 @@ _umoci() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -504,7 +520,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__raw__subcmd__runtime__subcmd__config)
-            opts="-h --rootfs --uid-map --gid-map --rootless --image --help"
+            opts="-h --rootfs --uid-map --gid-map --rootless --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -532,6 +548,10 @@ _umoci() {
                     fi
                     return 0
                     ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -540,7 +560,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__raw__subcmd__unpack)
-            opts="-h --keep-dirlinks --uid-map --gid-map --rootless --strict --max-unpacked-size --max-entries --max-path-depth --no-space-check --image --help"
+            opts="-h --keep-dirlinks --uid-map --gid-map --rootless --strict --max-unpacked-size --max-entries --max-path-depth --no-space-check --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -573,6 +593,10 @@ _umoci() {
                     fi
                     return 0
                     ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -602,7 +626,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__repack)
-            opts="-h --mask-path --no-mask-volumes --refresh-bundle --rehash --compress --no-history --history.author --history.comment --history.created --history.created_by --image --help"
+            opts="-h --mask-path --no-mask-volumes --refresh-bundle --rehash --compress --no-history --history.author --history.comment --history.created --history.created_by --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -639,6 +663,10 @@ _umoci() {
                     fi
                     return 0
                     ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -647,7 +675,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__stat)
-            opts="-h --json --image --help"
+            opts="-h --json --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -658,6 +686,10 @@ _umoci() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -668,7 +700,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__tag)
-            opts="-h --image --help"
+            opts="-h --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -681,6 +713,10 @@ _umoci() {
                     fi
                     return 0
                     ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -689,7 +725,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__unpack)
-            opts="-h --keep-dirlinks --uid-map --gid-map --rootless --strict --max-unpacked-size --max-entries --max-path-depth --no-space-check --image --help"
+            opts="-h --keep-dirlinks --uid-map --gid-map --rootless --strict --max-unpacked-size --max-entries --max-path-depth --no-space-check --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -720,6 +756,10 @@ _umoci() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

@@ -58,18 +58,21 @@ complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcomm
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l history.created -d 'time of the history entry (RFC 3339)' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l history.created_by -d 'command that the history entry names as its cause' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l no-history -d 'do not add a history entry'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l rootfs -d 'root filesystem to look up users and groups in' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l uid-map -d 'map a range of user ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l gid-map -d 'map a range of group ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from runtime-config" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from config" -l rootfs -d 'root filesystem to look up users and groups in' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from config" -l uid-map -d 'map a range of user ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from config" -l gid-map -d 'map a range of group ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from config" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from config" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from config" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from config" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l uid-map -d 'map a range of user ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
@@ -78,6 +81,7 @@ complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcomm
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l max-entries -d 'refuse more files, directories, links and whiteouts (default: 20000000)' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l max-path-depth -d 'refuse paths of more components (default: 1024)' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l keep-dirlinks -d 'keep a symlink to a directory where a layer has a directory'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l strict -d 'fail where an owner, device or attribute cannot be set, instead of recording it'
@@ -112,6 +116,7 @@ complete -c umoci -n "__fish_umoci_using_subcommand config" -l history.comment -
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l history.created -d 'time of the history entry (RFC 3339)' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l history.created_by -d 'command that the history entry names as its cause' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l no-history -d 'do not add a history entry'
 complete -c umoci -n "__fish_umoci_using_subcommand config" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l uid-map -d 'map a range of user ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
@@ -120,6 +125,7 @@ complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l max-unpacked-size
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l max-entries -d 'refuse more files, directories, links and whiteouts (default: 20000000)' -r
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l max-path-depth -d 'refuse paths of more components (default: 1024)' -r
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l keep-dirlinks -d 'keep a symlink to a directory where a layer has a directory'
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l strict -d 'fail where an owner, device or attribute cannot be set, instead of recording it'
@@ -132,20 +138,24 @@ complete -c umoci -n "__fish_umoci_using_subcommand repack" -l history.comment -
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l history.created -d 'time of the history entry (RFC 3339)' -r
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l history.created_by -d 'command that the history entry names as its cause' -r
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l no-mask-volumes -d 'do not ignore changes below the image\'s volumes'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l refresh-bundle -d 'let the bundle be one of the new image, so that it can be repacked again'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l rehash -d 'read every file again, whatever its size and times say'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l no-history -d 'do not add a history entry'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand new" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand new" -l platform -d 'platform that the image is for, as \'os/arch[/variant]\'; that of this machine if not given' -r
 complete -c umoci -n "__fish_umoci_using_subcommand new" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand tag" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand tag" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
 complete -c umoci -n "__fish_umoci_using_subcommand tag" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand remove" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand remove" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand rm" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand rm" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand stat" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand stat" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
 complete -c umoci -n "__fish_umoci_using_subcommand stat" -l json -d 'print JSON'
 complete -c umoci -n "__fish_umoci_using_subcommand stat" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l compress -d 'compression of the new layer: auto (as the image\'s other layers), gzip, zstd or none' -r
@@ -157,6 +167,7 @@ complete -c umoci -n "__fish_umoci_using_subcommand insert" -l history.created_b
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l uid-map -d 'map a range of user ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l gid-map -d 'map a range of group ids (CONTAINER:HOST[:SIZE]); may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l whiteout -d 'remove the target instead of inserting something'
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l opaque -d 'hide what the image has in the target directory'
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l no-history -d 'do not add a history entry'

@@ -23,6 +23,8 @@ pub enum ErrorKind {
     AlreadyExists,
     /// A name leads to more than one image.
     Ambiguous,
+    /// None of the images that a name leads to is for the platform that was asked for.
+    Platform,
     /// Input breaks the rules of its format.
     Invalid,
     /// Input is well-formed, but asks for what this library does not do.

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::idmap::{IdMap, IdMaps, IdRange};
 use crate::oci::json::{self, Trailing, nullable};
-use crate::oci::{DescriptorPath, Digest, Members, media_type};
+use crate::oci::media_type::Kind;
+use crate::oci::{DescriptorPath, Digest, Members};
 use crate::quote::{excerpt, quote_if_needed};
 use crate::sys;
 
@@ -126,7 +127,7 @@ impl BundleMetadata {
 
 fn require_manifest(path: &DescriptorPath) -> Result<()> {
     let media_type = &path.target().media_type;
-    if media_type == media_type::IMAGE_MANIFEST {
+    if Kind::of(media_type) == Kind::Manifest {
         return Ok(());
     }
     Err(Error::unsupported(format!(
@@ -203,6 +204,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::oci::media_type;
     use crate::oci::{Algorithm, Descriptor};
 
     const WALK: &str = r#"{"descriptor_walk":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:2212c76866e6efd523a244d9f298a8c051c4c0925af9b1eb1b660091b1c6ce7d","size":249,"annotations":{"org.opencontainers.image.ref.name":"latest"}}]}"#;

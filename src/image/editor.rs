@@ -13,9 +13,10 @@ use super::{Image, put};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layer::compress::{Compression, Encoder, EncoderOptions};
 use crate::layout::{BlobWriter, LayoutWriter};
+use crate::oci::media_type::{Family, split_compression, with_compression};
 use crate::oci::{
     Algorithm, Descriptor, DescriptorPath, Digest, Hashing, History, ImageConfig, Index, Manifest,
-    media_type,
+    Platform,
 };
 use crate::progress::{Counted, Progress, Stage};
 
@@ -51,10 +52,11 @@ impl FromStr for CompressionChoice {
 }
 
 /// How a layer is added.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct LayerOptions {
-    /// The media type, without the part for the compression.
-    pub media_type: String,
+    /// The media type, without the part for the compression. Without one the layer gets that of
+    /// tar archives, in the words of the family that the manifest belongs to.
+    pub media_type: Option<String>,
     /// The compression.
     pub compression: CompressionChoice,
     /// How to compress.
@@ -67,19 +69,6 @@ pub struct LayerOptions {
     pub progress: Arc<Progress>,
 }
 
-impl Default for LayerOptions {
-    fn default() -> Self {
-        Self {
-            media_type: media_type::IMAGE_LAYER.into(),
-            compression: CompressionChoice::default(),
-            encoder: EncoderOptions::default(),
-            history: None,
-            annotations: BTreeMap::new(),
-            progress: Arc::default(),
-        }
-    }
-}
-
 /// An image in the course of being changed.
 #[derive(Debug)]
 pub struct ImageEditor<'a> {
@@ -87,13 +76,16 @@ pub struct ImageEditor<'a> {
     path: DescriptorPath,
     manifest: Manifest,
     config: ImageConfig,
+    /// The platform before any change.
+    platform: Platform,
 }
 
 impl<'a> ImageEditor<'a> {
     /// Starts to change an image of the writer's layout.
     pub fn new(writer: &'a LayoutWriter, image: Image) -> Self {
         let Image { path, manifest, config } = image;
-        Self { writer, path, manifest, config }
+        let platform = Platform::of(&config);
+        Self { writer, path, manifest, config, platform }
     }
 
     /// The way to the image as it was before any change.
@@ -121,10 +113,23 @@ impl<'a> ImageEditor<'a> {
         &mut self.manifest.annotations
     }
 
+    /// The family that the manifest belongs to.
+    pub fn family(&self) -> Family {
+        Family::of(self.media_type()).unwrap_or_default()
+    }
+
+    /// The media type of the manifest, as it says itself or else as its descriptor does.
+    fn media_type(&self) -> &str {
+        match self.manifest.media_type.as_str() {
+            "" => &self.path.target().media_type,
+            stated => stated,
+        }
+    }
+
     /// Records a change without a layer: adds an entry to the history, and lets the
     /// manifest state its media type.
     pub fn record(&mut self, history: Option<History>) {
-        media_type::IMAGE_MANIFEST.clone_into(&mut self.manifest.media_type);
+        self.manifest.media_type = self.media_type().to_owned();
         self.config.history.extend(history.map(|entry| History { empty_layer: true, ..entry }));
     }
 
@@ -138,12 +143,14 @@ impl<'a> ImageEditor<'a> {
         write: impl FnOnce(&mut dyn Write) -> Result<()>,
     ) -> Result<Descriptor> {
         self.check_layers()?;
-        let compression = self.choose(options.compression);
+        let compression = self.choose(options.compression).context("add layer")?;
+        let media_type = options.media_type.as_deref().unwrap_or(self.family().layer());
+        let media_type = with_compression(media_type, compression.suffix());
         options.progress.begin(Stage::Packing);
         let write =
             |output: &mut dyn Write| write(&mut Counted::new(output, options.progress.clone()));
         let stored = StoredLayer::write(self.writer.blob()?, compression, &options.encoder, write)?;
-        let descriptor = stored.descriptor(options, compression);
+        let descriptor = stored.descriptor(media_type, options);
         self.push_layer(descriptor.clone(), stored.diff_id, options.history.clone());
         Ok(descriptor)
     }
@@ -195,12 +202,22 @@ impl<'a> ImageEditor<'a> {
     /// Stores the changed image, and every index above it with the change. Gives the
     /// new path; its root is what a name should point at.
     pub fn commit(mut self) -> Result<DescriptorPath> {
+        let place = self.path.clone();
+        self.commit_at(&place)
+    }
+
+    /// As [`ImageEditor::commit`], with the image in the place of the one that `place` leads to:
+    /// the indexes above that one are those that are changed.
+    ///
+    /// Where the change is one of the platform, the entry of the index states the new one.
+    pub fn commit_at(&mut self, place: &DescriptorPath) -> Result<DescriptorPath> {
         let config = put(self.writer, &self.config).context("put config blob")?;
         self.manifest.config.redirect(config.digest, config.size);
         let manifest = put(self.writer, &self.manifest).context("put manifest blob")?;
-        let mut child = Moved::new(self.path.target(), &manifest);
+        let mut child = Moved::new(place.target(), &manifest);
+        self.restate_platform(&mut child.new);
         let mut walk = vec![child.new.clone()];
-        for parent in self.path.walk().iter().rev().skip(1) {
+        for parent in place.walk().iter().rev().skip(1) {
             child = self.commit_index(parent, &child)?;
             walk.push(child.new.clone());
         }
@@ -208,16 +225,30 @@ impl<'a> ImageEditor<'a> {
         DescriptorPath::new(walk)
     }
 
-    fn choose(&self, choice: CompressionChoice) -> Compression {
+    fn restate_platform(&self, entry: &mut Descriptor) {
+        let Some(stated) = &mut entry.platform else { return };
+        let new = Platform::of(&self.config);
+        if new != self.platform {
+            let other = std::mem::take(&mut stated.other);
+            *stated = Platform { other, ..new };
+        }
+    }
+
+    fn choose(&self, choice: CompressionChoice) -> Result<Compression> {
+        let is_docker = self.family() == Family::Docker;
         match choice {
-            CompressionChoice::Fixed(compression) => compression,
-            CompressionChoice::Auto => (self.manifest.layers.iter().rev())
-                .find_map(|layer| match media_type::split_suffix(&layer.media_type).1 {
+            CompressionChoice::Fixed(Compression::Zstd) if is_docker => {
+                Err(Error::unsupported("Docker's image format has no zstd layers"))
+            }
+            CompressionChoice::Fixed(compression) => Ok(compression),
+            CompressionChoice::Auto if is_docker => Ok(Compression::Gzip),
+            CompressionChoice::Auto => Ok((self.manifest.layers.iter().rev())
+                .find_map(|layer| match split_compression(&layer.media_type).1 {
                     "gzip" => Some(Compression::Gzip),
                     "zstd" => Some(Compression::Zstd),
                     _ => None,
                 })
-                .unwrap_or_default(),
+                .unwrap_or_default()),
         }
     }
 
@@ -225,14 +256,19 @@ impl<'a> ImageEditor<'a> {
     fn commit_index(&self, descriptor: &Descriptor, child: &Moved) -> Result<Moved> {
         let mut index: Index = self.writer.layout().document(descriptor)?;
         let mut found = false;
-        for entry in index.descriptors_mut().filter(|entry| entry.digest == child.old) {
+        // One image can have several entries, for platforms that are changed one by one.
+        for entry in index.manifests.iter_mut().filter(|entry| child.is_from(entry)) {
             entry.redirect(child.new.digest.clone(), child.new.size);
+            entry.platform.clone_from(&child.new.platform);
             found = true;
+        }
+        for subject in index.subject.iter_mut().filter(|it| it.digest == child.old.digest) {
+            subject.redirect(child.new.digest.clone(), child.new.size);
         }
         if !found {
             return Err(Error::invalid(format!(
                 "index {} does not contain {}",
-                descriptor.digest, child.old
+                descriptor.digest, child.old.digest
             )));
         }
         let stored = put(self.writer, &index).context("put index blob")?;
@@ -242,7 +278,7 @@ impl<'a> ImageEditor<'a> {
 
 /// A descriptor whose blob was replaced.
 struct Moved {
-    old: Digest,
+    old: Descriptor,
     new: Descriptor,
 }
 
@@ -250,7 +286,11 @@ impl Moved {
     fn new(descriptor: &Descriptor, stored: &Descriptor) -> Self {
         let mut new = descriptor.clone();
         new.redirect(stored.digest.clone(), stored.size);
-        Self { old: descriptor.digest.clone(), new }
+        Self { old: descriptor.clone(), new }
+    }
+
+    fn is_from(&self, entry: &Descriptor) -> bool {
+        entry.digest == self.old.digest && entry.platform == self.old.platform
     }
 }
 
@@ -280,11 +320,7 @@ impl StoredLayer {
         Ok(Self { digest, size, diff_id, plain_size })
     }
 
-    fn descriptor(&self, options: &LayerOptions, compression: Compression) -> Descriptor {
-        let media_type = match compression.suffix() {
-            "" => options.media_type.clone(),
-            suffix => format!("{}+{suffix}", options.media_type),
-        };
+    fn descriptor(&self, media_type: String, options: &LayerOptions) -> Descriptor {
         let mut descriptor = Descriptor::new(media_type, self.digest.clone(), self.size);
         descriptor.annotations.clone_from(&options.annotations);
         if self.size != self.plain_size {
@@ -299,6 +335,7 @@ impl StoredLayer {
 mod tests {
     use super::*;
     use crate::layout::Layout;
+    use crate::oci::media_type;
     use crate::oci::{Document, Platform, Timestamp};
 
     struct Fixture {

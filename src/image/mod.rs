@@ -16,9 +16,8 @@ pub use unpack::{AfterLayer, RootfsOptions, UnpackedLayer, diff_id, open_layer, 
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutWriter};
-use crate::oci::{
-    Descriptor, DescriptorPath, Digest, Document, ImageConfig, Manifest, RootFs, media_type,
-};
+use crate::oci::media_type::Kind;
+use crate::oci::{Descriptor, DescriptorPath, Digest, Document, ImageConfig, Manifest, RootFs};
 
 /// An image: where it is found, its manifest and its configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,13 +31,12 @@ impl Image {
     /// Reads the manifest at the end of `path` and its configuration.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] when either is of a type that is not of the image
-    /// specification, [`ErrorKind::Invalid`] when there are layers without a diff id.
+    /// [`ErrorKind::Unsupported`] when either is of a type that is not an image's, [`ErrorKind::Invalid`] when there are layers without a diff id.
     pub fn load(layout: &Layout, path: DescriptorPath) -> Result<Self> {
         require_manifest(path.target())?;
         let manifest: Manifest = layout.document(path.target())?;
         let media_type = &manifest.config.media_type;
-        if media_type != ImageConfig::MEDIA_TYPE {
+        if Kind::of(media_type) != Kind::Config {
             return Err(Error::unsupported(format!(
                 "config blob is not correct mediatype {}: {media_type:?}",
                 ImageConfig::MEDIA_TYPE
@@ -112,7 +110,7 @@ pub fn create(writer: &LayoutWriter, config: &ImageConfig) -> Result<Descriptor>
 }
 
 fn require_manifest(descriptor: &Descriptor) -> Result<()> {
-    if descriptor.media_type == media_type::IMAGE_MANIFEST {
+    if Kind::of(&descriptor.media_type) == Kind::Manifest {
         return Ok(());
     }
     Err(Error::unsupported(format!(

@@ -12,7 +12,8 @@ use crate::layer::{
     ApplyOptions, FileDigests, LayerFailure, LayerSource, Unpacked, unpack_layers_telling,
 };
 use crate::layout::{BlobReader, Layout};
-use crate::oci::{Algorithm, Descriptor, Digest, Hasher, media_type};
+use crate::oci::media_type::Kind;
+use crate::oci::{Algorithm, Descriptor, Digest, Hasher};
 use crate::progress::{Counted, Progress, Stage};
 use crate::rootfs::FsOps;
 
@@ -158,8 +159,7 @@ pub fn diff_id(layout: &Layout, descriptor: &Descriptor) -> Result<Digest> {
 /// # Errors
 /// When the media type is not that of a tar layer, or names an unknown compression.
 fn compression(descriptor: &Descriptor) -> Result<Compression> {
-    let (base, _) = media_type::split_suffix(&descriptor.media_type);
-    if !matches!(base, media_type::IMAGE_LAYER | media_type::NONDISTRIBUTABLE_LAYER) {
+    if Kind::of(&descriptor.media_type) != Kind::Layer {
         return Err(Error::unsupported(format!(
             "layer data is an unsupported mediatype: {:?}",
             descriptor.media_type

@@ -13,6 +13,7 @@ mod lock;
 mod reference;
 mod referrers;
 mod resolve;
+mod search;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,8 @@ use serde::Deserialize;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::oci::json::{MAX_DOCUMENT_SIZE, MAX_INDEX_SIZE, Trailing, from_slice};
-use crate::oci::{Descriptor, Digest, Document, Index, media_type};
+use crate::oci::media_type::Kind;
+use crate::oci::{Descriptor, Digest, Document, Index};
 use crate::sys;
 
 pub use blob::{BlobReader, BlobWriter};
@@ -38,6 +40,7 @@ pub use gc::{
 };
 pub use reference::{REF_NAME, RefName};
 pub use referrers::{Referrer, referrers};
+pub use resolve::{ImageRef, PlatformChoice, Selector};
 pub(crate) use store::random;
 pub use walk::walk;
 pub use writer::LayoutWriter;
@@ -201,7 +204,7 @@ impl Layout {
     /// # Errors
     /// [`ErrorKind::Unsupported`] when the descriptor says that it is something else.
     pub fn document<D: Document>(&self, descriptor: &Descriptor) -> Result<D> {
-        if descriptor.media_type != D::MEDIA_TYPE {
+        if Kind::of(&descriptor.media_type) != D::KIND {
             return Err(Error::unsupported(format!(
                 "blob {} is of type {:?}, not {:?}",
                 descriptor.digest,
@@ -322,7 +325,7 @@ fn check_data(data: &[u8], descriptor: &Descriptor) -> Result<()> {
 
 /// Refuses a descriptor of the type of `{}` that points at anything else.
 fn check_empty_json(descriptor: &Descriptor) -> Result<()> {
-    if descriptor.media_type != media_type::EMPTY_JSON {
+    if Kind::of(&descriptor.media_type) != Kind::Empty {
         return Ok(());
     }
     let digest = Digest::of(descriptor.digest.algorithm(), "{}");

@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 use crate::error::{Context, ErrorKind, Result};
 use crate::oci::json::{MAX_DOCUMENT_SIZE, Trailing, from_slice, nullable};
-use crate::oci::{Descriptor, DescriptorPath, Digest, Index, media_type};
+use crate::oci::media_type::Kind;
+use crate::oci::{Descriptor, DescriptorPath, Digest, Index};
 
 use super::{Layout, REF_NAME};
 
@@ -114,7 +115,7 @@ pub(super) fn named_subject(name: &str) -> Option<Digest> {
 pub fn referrers(layout: &Layout, path: &DescriptorPath) -> Result<Vec<Referrer>> {
     let subjects: HashSet<&Digest> = path.walk().iter().map(|step| &step.digest).collect();
     let mut entries = layout.index()?.manifests;
-    for step in path.walk().iter().filter(|step| step.media_type == media_type::IMAGE_INDEX) {
+    for step in path.walk().iter().filter(|step| Kind::of(&step.media_type) == Kind::Index) {
         entries.extend(layout.document::<Index>(step)?.manifests);
     }
     let mut seen = HashSet::new();

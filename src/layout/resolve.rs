@@ -1,111 +1,180 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From a name to the one image that it means.
+//! From what somebody calls an image to the one image that it means.
 
-use std::collections::HashSet;
+use std::fmt;
 
-use crate::error::{Context, Error, ErrorKind, Result};
-use crate::oci::{Descriptor, DescriptorPath, Digest, Index, media_type};
+use crate::error::{Error, ErrorKind, Result};
+use crate::oci::{Descriptor, DescriptorPath, Platform};
 
-use super::walk::MAX_DEPTH;
+use super::search::{Found, Source, Suit, search};
 use super::{Layout, REF_NAME, RefName};
 
+/// How many platforms an error lists.
+const LISTED: usize = 32;
+
+/// What suits if everything does.
+const ANY: Suit = Suit { rank: 0, source: Source::Unstated };
+
+/// How an image of a layout is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageRef {
+    /// Which entry of `index.json`.
+    pub selector: Selector,
+    /// Which of the images that the entry leads to.
+    pub platform: PlatformChoice,
+}
+
+/// What an entry of `index.json` is found by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// Its name.
+    Name(RefName),
+}
+
+/// Which image is meant where an entry leads to several, for different platforms.
+///
+/// The platform of an image is that which its entry in an index states, or else its
+/// configuration. Entries that say that they hold no image (of platform `unknown/unknown`, or
+/// with an annotation `vnd.docker.reference.type`) are never meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum PlatformChoice {
+    /// There must be only one.
+    #[default]
+    Any,
+    /// The best one for this platform. If there is only one image, that one.
+    Prefer(Platform),
+    /// The best one for this platform, and no other.
+    Require(Platform),
+}
+
+impl From<RefName> for ImageRef {
+    fn from(name: RefName) -> Self {
+        Self { selector: Selector::Name(name), platform: PlatformChoice::Any }
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
 impl Layout {
-    /// Finds the image that a name in `index.json` means, through nested
-    /// indexes. The manifest itself is not read.
+    /// Finds the only image that a name in `index.json` means, through nested indexes. The
+    /// manifest itself is not read.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Ambiguous`]
     /// when there are several ways to an image.
     pub fn resolve(&self, name: &RefName) -> Result<DescriptorPath> {
-        let mut search = Search { layout: self, barren: HashSet::new(), found: Found::None };
-        for entry in self.index()?.manifests {
-            if entry.annotations.get(REF_NAME).is_some_and(|found| found == name.as_str()) {
-                let root = entry.digest.clone();
-                search
-                    .descend(&mut vec![entry])
-                    .with_context(|| format!("get descriptor: walk {root}"))?;
+        self.find(&ImageRef::from(name.clone()))
+    }
+
+    /// Finds the image that is meant, through nested indexes. Manifests and configurations are
+    /// read only where an index does not state the platforms that a choice depends on.
+    ///
+    /// Of the images in an index that suit a platform equally well the first one is taken, as
+    /// the image specification has it. Among several entries of the same name there is no order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Ambiguous`] when the choice of
+    /// the platform leaves several, [`ErrorKind::Platform`] when it leaves none.
+    pub fn find(&self, image: &ImageRef) -> Result<DescriptorPath> {
+        let selector = &image.selector;
+        let entries = self.entries(selector)?;
+        let found = search(self, entries.clone(), &mut |_| Ok(Some(ANY)))?;
+        let wanted = match (found, &image.platform) {
+            (Found::None, _) => return Err(not_found(selector)),
+            (Found::One(path), PlatformChoice::Any | PlatformChoice::Prefer(_)) => {
+                return DescriptorPath::new(path);
             }
-            if matches!(search.found, Found::Several) {
-                break;
-            }
-        }
-        match search.found {
+            (Found::Several, PlatformChoice::Any) => return Err(ambiguous(selector)),
+            (_, PlatformChoice::Prefer(wanted) | PlatformChoice::Require(wanted)) => wanted,
+        };
+        let mut offers = Offers::default();
+        match search(self, entries, &mut |image| offers.weigh(self, image, wanted))? {
             Found::One(path) => DescriptorPath::new(path),
-            Found::None => Err(Error::new(ErrorKind::NotFound, format!("tag not found: {name}"))),
-            Found::Several => {
-                Err(Error::new(ErrorKind::Ambiguous, format!("tag is ambiguous: {name}")))
-            }
-        }
-    }
-}
-
-enum Found {
-    None,
-    One(Vec<Descriptor>),
-    Several,
-}
-
-/// A search for targets that ends with the second one.
-///
-/// An index can be reached in very many ways. It is searched once: if there
-/// was a target below it, the second way to it is the second target.
-struct Search<'a> {
-    layout: &'a Layout,
-    /// Indexes without a target below them.
-    barren: HashSet<Digest>,
-    found: Found,
-}
-
-impl Search<'_> {
-    /// Searches below the last descriptor of `path`.
-    fn descend(&mut self, path: &mut Vec<Descriptor>) -> Result<()> {
-        let Some(last) = path.last() else { return Ok(()) };
-        match last.media_type.as_str() {
-            media_type::IMAGE_INDEX => self.descend_index(path),
-            // These have no image below them and are none.
-            media_type::IMAGE_CONFIG | media_type::DESCRIPTOR | media_type::EMPTY_JSON => Ok(()),
-            _ => {
-                self.found = match self.found {
-                    Found::None => Found::One(path.clone()),
-                    _ => Found::Several,
-                };
-                Ok(())
-            }
+            Found::Several => Err(ambiguous(selector)),
+            Found::None if offers.several_unknown() => Err(ambiguous(selector)),
+            Found::None => Err(Error::new(
+                ErrorKind::Platform,
+                format!("no image for {wanted} in {selector}: there is {offers}"),
+            )),
         }
     }
 
-    fn descend_index(&mut self, path: &mut Vec<Descriptor>) -> Result<()> {
-        let Some(last) = path.last() else { return Ok(()) };
-        if self.barren.contains(&last.digest) {
-            return Ok(());
+    /// Finds the one entry of `index.json` that is meant, whatever it leads to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Ambiguous`] when there are several.
+    pub fn entry(&self, selector: &Selector) -> Result<Descriptor> {
+        let mut entries = self.entries(selector)?.into_iter();
+        match (entries.next(), entries.next()) {
+            (Some(entry), None) => Ok(entry),
+            (None, _) => Err(not_found(selector)),
+            (Some(_), Some(_)) => Err(ambiguous(selector)),
         }
-        if path.len() > MAX_DEPTH {
-            return Err(Error::new(
-                ErrorKind::Limit,
-                format!("indexes are nested more than {MAX_DEPTH} deep"),
-            ));
-        }
-        let digest = last.digest.clone();
-        let before = self.count();
-        for entry in self.layout.document::<Index>(last)?.manifests {
-            path.push(entry);
-            self.descend(path)?;
-            path.pop();
-            if matches!(self.found, Found::Several) {
-                return Ok(());
-            }
-        }
-        if self.count() == before {
-            self.barren.insert(digest);
-        }
-        Ok(())
     }
 
-    fn count(&self) -> usize {
-        match self.found {
-            Found::None => 0,
-            Found::One(_) => 1,
-            Found::Several => 2,
+    /// The entries of `index.json` that are meant, in their order.
+    pub fn entries(&self, selector: &Selector) -> Result<Vec<Descriptor>> {
+        let is_meant = |entry: &Descriptor| match selector {
+            Selector::Name(name) => {
+                entry.annotations.get(REF_NAME).is_some_and(|found| found == name.as_str())
+            }
+        };
+        Ok(self.index()?.manifests.into_iter().filter(is_meant).collect())
+    }
+}
+
+fn not_found(selector: &Selector) -> Error {
+    Error::new(ErrorKind::NotFound, format!("tag not found: {selector}"))
+}
+
+fn ambiguous(selector: &Selector) -> Error {
+    Error::new(ErrorKind::Ambiguous, format!("tag is ambiguous: {selector}"))
+}
+
+/// The platforms of the images that were looked at.
+#[derive(Debug, Default)]
+struct Offers {
+    platforms: Vec<String>,
+    unknown: usize,
+}
+
+impl Offers {
+    fn weigh(
+        &mut self,
+        layout: &Layout,
+        image: &Descriptor,
+        wanted: &Platform,
+    ) -> Result<Option<Suit>> {
+        let Some((platform, source)) = layout.platform(image)? else {
+            self.unknown += 1;
+            return Ok(None);
+        };
+        let name = platform.to_string();
+        if self.platforms.len() <= LISTED && !self.platforms.contains(&name) {
+            self.platforms.push(name);
+        }
+        Ok(wanted.rank(&platform).map(|rank| Suit { rank, source }))
+    }
+
+    /// Whether there are several images and nothing that could tell them apart.
+    fn several_unknown(&self) -> bool {
+        self.platforms.is_empty() && self.unknown > 1
+    }
+}
+
+impl fmt::Display for Offers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (listed, more) = self.platforms.split_at(self.platforms.len().min(LISTED));
+        match (listed, more) {
+            ([], _) => f.write_str("one whose platform is not known"),
+            (listed, []) => f.write_str(&listed.join(", ")),
+            (listed, _) => write!(f, "{} and others", listed.join(", ")),
         }
     }
 }
@@ -114,6 +183,7 @@ impl Search<'_> {
 mod tests {
     use super::super::tests::{file_of, name, put_image, put_index, scratch};
     use super::*;
+    use crate::oci::{Algorithm, Digest, ImageConfig, Manifest, media_type};
 
     #[test]
     fn finds_an_image_through_nested_indexes() {
@@ -184,6 +254,134 @@ mod tests {
             ("none-deep", ErrorKind::Limit),
         ] {
             assert_eq!(layout.resolve(&name(tag)).unwrap_err().kind(), kind, "{tag}");
+        }
+    }
+
+    /// Which of some images is found: its number, or the error.
+    fn find(layout: &Layout, images: &[Descriptor], wanted: PlatformChoice) -> String {
+        let image = ImageRef { selector: Selector::Name(name("t")), platform: wanted };
+        match layout.find(&image) {
+            Ok(path) => {
+                let is_found = |image: &Descriptor| image.digest == path.target().digest;
+                images.iter().position(is_found).unwrap().to_string()
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn stated(mut image: Descriptor, platform: &str) -> Descriptor {
+        image.platform = Some(platform.parse().unwrap());
+        image
+    }
+
+    #[test]
+    fn chooses_by_what_the_index_states() {
+        use PlatformChoice::{Any, Prefer, Require};
+        let (_dir, layout) = scratch();
+        let writer = layout.writer().unwrap();
+        let platforms = [
+            "linux/arm/v5",
+            "linux/arm/v7",
+            "linux/arm64/v8",
+            "linux/amd64",
+            "linux/amd64",
+            "unknown/unknown",
+        ];
+        let make = |(at, platform): (usize, &&str)| {
+            stated(put_image(&writer, format!("{at}").as_bytes()), platform)
+        };
+        let mut images: Vec<_> = platforms.iter().enumerate().map(make).collect();
+        let mut attestation = put_image(&writer, b"about 3");
+        attestation.annotations.insert("vnd.docker.reference.type".into(), "x".into());
+        images.push(attestation);
+        let inner = put_index(&writer, images[2..].to_vec());
+        let top =
+            put_index(&writer, vec![images[0].clone(), images[1].clone(), inner.clone(), inner]);
+        writer.tag(&name("t"), top).unwrap();
+        // None of them is read.
+        for image in &images {
+            std::fs::remove_file(file_of(&layout, &image.digest)).unwrap();
+        }
+        for (wanted, found) in [
+            ("linux/arm", "1"),
+            ("linux/arm/v8", "1"),
+            ("linux/arm/v6", "0"),
+            ("linux/arm64", "2"),
+            ("linux/amd64", "3"),
+            ("linux/amd64/v2", "3"),
+        ] {
+            for choice in [Prefer, Require] {
+                assert_eq!(
+                    find(&layout, &images, choice(wanted.parse().unwrap())),
+                    found,
+                    "{wanted}"
+                );
+            }
+        }
+        let none = "no image for linux/s390x in t: \
+                    there is linux/arm/v5, linux/arm/v7, linux/arm64/v8, linux/amd64";
+        assert_eq!(find(&layout, &images, Prefer("linux/s390x".parse().unwrap())), none);
+        assert_eq!(find(&layout, &images, Any), "tag is ambiguous: t");
+    }
+
+    #[test]
+    fn a_single_image_is_meant_unless_another_one_is_required() {
+        use PlatformChoice::{Any, Prefer, Require};
+        let (_dir, layout) = scratch();
+        let writer = layout.writer().unwrap();
+        let image = put_image(&writer, b"a");
+        let about = stated(put_image(&writer, b"b"), "unknown/unknown");
+        let images = [image.clone()];
+        for top in [image.clone(), put_index(&writer, vec![about, image])] {
+            writer.tag(&name("t"), top).unwrap();
+            let arm = || "linux/arm64".parse().unwrap();
+            assert_eq!(find(&layout, &images, Any), "0");
+            assert_eq!(find(&layout, &images, Prefer(arm())), "0");
+            assert_eq!(find(&layout, &images, Require("linux/amd64".parse().unwrap())), "0");
+            let refusal = "no image for linux/arm64 in t: there is linux/amd64";
+            assert_eq!(find(&layout, &images, Require(arm())), refusal);
+        }
+    }
+
+    #[test]
+    fn what_is_not_stated_is_in_the_configurations() {
+        let (_dir, layout) = scratch();
+        let writer = layout.writer().unwrap();
+        let put = |config: ImageConfig| {
+            let manifest = Manifest::new(writer.put_document(&config).unwrap());
+            writer.put_document(&manifest).unwrap()
+        };
+        let arm = put(ImageConfig::new("arm64", "linux"));
+        let amd = put(ImageConfig::new("amd64", "linux"));
+        let silent = put(ImageConfig::default());
+        let other = put_image(&writer, b"other for amd64");
+        let lost = Descriptor { digest: Digest::of(Algorithm::Sha256, "lost"), ..amd.clone() };
+        let images = [arm.clone(), amd.clone(), other.clone(), silent.clone()];
+        for (entries, found) in [
+            (vec![arm.clone(), amd.clone(), silent.clone(), lost.clone()], "1"),
+            (vec![amd.clone(), other.clone()], "tag is ambiguous: t"),
+            (vec![amd.clone(), stated(other.clone(), "linux/amd64")], "2"),
+            (vec![silent.clone(), lost.clone()], "tag is ambiguous: t"),
+            (
+                vec![arm.clone(), silent, lost],
+                "no image for linux/amd64 in t: there is linux/arm64",
+            ),
+        ] {
+            let wanted = || PlatformChoice::Prefer("linux/amd64".parse().unwrap());
+            writer.tag(&name("t"), put_index(&writer, entries.clone())).unwrap();
+            assert_eq!(find(&layout, &images, wanted()), found, "nested");
+            writer
+                .update_index(|index| {
+                    index.manifests = entries;
+                    for entry in &mut index.manifests {
+                        entry.annotations.insert(REF_NAME.into(), "t".into());
+                    }
+                    Ok(())
+                })
+                .unwrap();
+            // There is no order among entries of the same name.
+            let found = if found == "2" { "tag is ambiguous: t" } else { found };
+            assert_eq!(find(&layout, &images, wanted()), found, "of the same name");
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use proptest::prelude::*;
 
 use super::*;
+use crate::oci::media_type;
 use crate::oci::{Algorithm, ImageConfig, Manifest};
 
 /// A new layout and the directory to keep while it is used.

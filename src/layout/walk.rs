@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::oci::json::{MAX_DOCUMENT_SIZE, Members, Trailing, from_slice};
-use crate::oci::{Descriptor, Digest, Index, Manifest, media_type};
+use crate::oci::media_type::Kind;
+use crate::oci::{Descriptor, Digest, Index, Manifest};
 
 use super::Layout;
 
@@ -141,14 +142,14 @@ enum Sort {
 
 impl Edge {
     fn sort(&self) -> Sort {
-        match self.target.media_type.as_str() {
-            media_type::IMAGE_INDEX => Sort::Index,
-            media_type::IMAGE_MANIFEST => Sort::Manifest,
-            media_type::IMAGE_CONFIG => Sort::Config,
-            media_type::DESCRIPTOR => Sort::Descriptor,
-            media_type::EMPTY_JSON => Sort::Opaque,
-            _ if self.role == Role::Part => Sort::Opaque,
-            _ => Sort::Foreign,
+        match Kind::of(&self.target.media_type) {
+            Kind::Index => Sort::Index,
+            Kind::Manifest => Sort::Manifest,
+            Kind::Config => Sort::Config,
+            Kind::Descriptor => Sort::Descriptor,
+            Kind::Empty => Sort::Opaque,
+            Kind::Layer | Kind::Other if self.role == Role::Part => Sort::Opaque,
+            Kind::Layer | Kind::Other => Sort::Foreign,
         }
     }
 

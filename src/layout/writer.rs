@@ -225,7 +225,8 @@ impl LayoutWriter {
         Ok(replaced)
     }
 
-    /// Lets `name` mean `descriptor`, provided that it still means `expected`.
+    /// Lets `name` mean `descriptor`, provided that it still means `expected`. Where several
+    /// entries have the name, for different platforms, the others stay, and so does the order.
     ///
     /// # Errors
     /// [`ErrorKind::Changed`] when others have changed or removed the name meanwhile.
@@ -237,10 +238,21 @@ impl LayoutWriter {
     ) -> Result<()> {
         descriptor.annotations.insert(REF_NAME.to_owned(), name.as_str().to_owned());
         self.update_index(|index| {
-            let replaced = take(index, name);
-            if replaced.iter().any(|entry| entry.digest == expected.digest) {
-                index.manifests.push(descriptor);
-                return Ok(());
+            let mut entries = index.manifests.iter_mut().filter(|entry| is_named(entry, name));
+            match (entries.next(), entries.next()) {
+                (Some(entry), None) if entry.digest == expected.digest => {
+                    take(index, name);
+                    index.manifests.push(descriptor);
+                    return Ok(());
+                }
+                (Some(first), Some(second)) => {
+                    let mut all = [first, second].into_iter().chain(entries);
+                    if let Some(entry) = all.find(|entry| is_same(entry, expected)) {
+                        *entry = descriptor;
+                        return Ok(());
+                    }
+                }
+                _ => {}
             }
             let message = format!("tag {name} was changed by another process meanwhile");
             Err(Error::new(ErrorKind::Changed, message))
@@ -256,10 +268,15 @@ impl LayoutWriter {
 }
 
 fn take(index: &mut Index, name: &RefName) -> Vec<Descriptor> {
-    let named = |entry: &mut Descriptor| {
-        entry.annotations.get(REF_NAME).is_some_and(|found| found == name.as_str())
-    };
-    index.manifests.extract_if(.., named).collect()
+    index.manifests.extract_if(.., |entry| is_named(entry, name)).collect()
+}
+
+fn is_named(entry: &Descriptor, name: &RefName) -> bool {
+    entry.annotations.get(REF_NAME).is_some_and(|found| found == name.as_str())
+}
+
+fn is_same(entry: &Descriptor, expected: &Descriptor) -> bool {
+    entry.digest == expected.digest && entry.platform == expected.platform
 }
 
 fn warn_of_several(name: &RefName, count: usize, what: &str) {

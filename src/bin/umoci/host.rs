@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use jiff::Zoned;
+use umoci::oci::Platform;
 use umoci::rootfs::Owner;
 use umoci::snapshot::MtreeHeader;
 
@@ -51,6 +52,11 @@ impl Host {
         };
         let variant = variant(architecture, &cpu_info);
         Self { os: std::env::consts::OS, architecture, variant }
+    }
+
+    /// As an image names it.
+    pub(crate) fn platform(&self) -> Platform {
+        Platform::new(self.os, self.architecture, self.variant)
     }
 }
 

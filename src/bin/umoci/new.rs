@@ -5,22 +5,27 @@ use std::ffi::OsString;
 
 use umoci::error::Context;
 use umoci::image;
-use umoci::oci::ImageConfig;
+use umoci::oci::{ImageConfig, Platform};
 
-use crate::args::{self, ImageArg};
+use crate::args::{self, EntryArg};
 use crate::clock::Clock;
 use crate::failure::Outcome;
 use crate::host::Host;
 
 /// create a blank image
 ///
-/// The image gets the tag "<tag>" (default "latest") in an existing layout, has no layers, and
-/// is for the platform of this machine. A tag of that name is replaced.
+/// The image gets the tag "<tag>" (default "latest") in an existing layout and has no layers. A
+/// tag of that name is replaced. With --platform the image is for that platform, which
+/// umoci-config(1) can change later.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "umoci new [command options] --image <image-path>[:<tag>]")]
 pub(crate) struct Args {
     #[command(flatten)]
-    image: ImageArg,
+    image: EntryArg,
+
+    /// platform that the image is for, as 'os/arch[/variant]'; that of this machine if not given
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<String>,
 
     #[arg(hide = true)]
     words: Vec<OsString>,
@@ -29,7 +34,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     args::none(&args.words)?;
-    let config = blank_config(&Host::read(), &Clock::read()?);
+    let platform =
+        args::platform(args.platform.as_deref())?.unwrap_or_else(|| Host::read().platform());
+    let config = blank_config(platform, &Clock::read()?);
     let layout = target.layout()?;
     // An index that cannot be changed is better found before there are blobs to throw away.
     layout.index().context("create new image")?;
@@ -41,9 +48,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(())
 }
 
-fn blank_config(host: &Host, clock: &Clock) -> ImageConfig {
-    let mut config = ImageConfig::new(host.architecture, host.os);
+fn blank_config(platform: Platform, clock: &Clock) -> ImageConfig {
+    let mut config = ImageConfig::new(platform.architecture, platform.os);
     config.created = Some(clock.now);
-    host.variant.clone_into(&mut config.variant);
+    config.variant = platform.variant;
     config
 }

@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use umoci::bundle::{self, Bundle, Refresh, RepackOptions, Volumes};
-use umoci::error::{Context, ErrorKind};
+use umoci::error::{Context, Error, ErrorKind, Result};
+use umoci::image::Image;
+use umoci::oci::Platform;
 use umoci::snapshot::Trust;
 
 use crate::args::{self, CompressArgs, HistoryArgs, HistoryDefaults, ImageArg};
@@ -66,6 +68,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let bundle = open(path)?;
     let writer = layout.writer().context("write image")?;
     let image = bundle.image(&layout).context("read the image of the bundle")?;
+    args.check_platform(&image)?;
     let options = RepackOptions {
         compression,
         history: history.map(|entry| entry.by(&image.config().author)),
@@ -90,6 +93,17 @@ fn open(path: &Path) -> Outcome<Bundle> {
 }
 
 impl Args {
+    /// The bundle has its platform. If one is given, it must be that.
+    fn check_platform(&self, image: &Image) -> Result<()> {
+        let found = Platform::of(image.config());
+        match self.image.platform()? {
+            Some(wanted) if wanted.rank(&found).is_none() => {
+                Err(Error::invalid(format!("the bundle is for {found}, not for {wanted}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What the flags alone say.
     fn options(&self, bundle: &Path) -> RepackOptions {
         RepackOptions {

@@ -12,7 +12,8 @@ use crate::failure::Outcome;
 /// create a new tag for an image
 ///
 /// "<tag>" names the image (default "latest"), "<new-tag>" is what it shall be called as well.
-/// A tag of that name is replaced.
+/// A tag of that name is replaced. If "<tag>" has several images, for different platforms, so has
+/// "<new-tag>"; with --platform it is one of them.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "umoci tag [command options] --image <image-path>[:<tag>] <new-tag>")]
 pub(crate) struct Args {
@@ -25,12 +26,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let target = args.image.target()?;
+    let target = args.image.entry().target()?;
     let new = new_tag(args)?;
     let layout = target.layout()?;
     let writer = layout.writer().context("get writer")?;
-    let image = target.resolve(&layout)?;
-    writer.tag(&new, image.target().clone()).context("put reference")?;
+    let image = match args.image.platform()? {
+        Some(_) => args.image.target()?.resolve(&layout)?.target().clone(),
+        None => target.resolve(&layout)?,
+    };
+    writer.tag(&new, image).context("put reference")?;
     log::info!("created new tag: {new:?} -> {:?}", target.tag);
     Ok(())
 }

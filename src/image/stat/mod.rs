@@ -10,9 +10,8 @@ use serde_json::value::RawValue;
 
 use crate::error::{Context, Error, Result};
 use crate::layout::Layout;
-use crate::oci::{
-    Descriptor, Digest, Document, History, ImageConfig, Index, Manifest, json, media_type,
-};
+use crate::oci::media_type::Kind;
+use crate::oci::{Descriptor, Digest, Document, History, ImageConfig, Index, Manifest, json};
 
 /// An image's manifest, configuration and history.
 #[derive(Debug, Clone)]
@@ -110,14 +109,14 @@ impl Stat {
 impl StoredConfig {
     fn new(manifest: &Manifest, blob: Vec<u8>) -> Result<Self> {
         let descriptor = &manifest.config;
-        match descriptor.media_type.as_str() {
-            media_type::IMAGE_CONFIG => {
+        match Kind::of(&descriptor.media_type) {
+            Kind::Config => {
                 let image = Some(ImageStat::new(manifest, ImageConfig::parse(&blob)?)?);
                 return Ok(Self { blob, image });
             }
-            media_type::IMAGE_INDEX => drop(Index::parse(&blob)?),
-            media_type::IMAGE_MANIFEST => drop(Manifest::parse(&blob)?),
-            media_type::DESCRIPTOR => {
+            Kind::Index => drop(Index::parse(&blob)?),
+            Kind::Manifest => drop(Manifest::parse(&blob)?),
+            Kind::Descriptor => {
                 drop(json::from_slice::<Descriptor>(&blob, json::Trailing::Ignore)?);
             }
             _ if blob != b"{}" => {
@@ -159,14 +158,7 @@ fn too_few_layers(manifest: &Manifest, config: &ImageConfig) -> Error {
 
 /// Whether blobs of this type are read, and not only passed on.
 fn has_parser(media_type: &str) -> bool {
-    matches!(
-        media_type,
-        media_type::IMAGE_CONFIG
-            | media_type::IMAGE_INDEX
-            | media_type::IMAGE_MANIFEST
-            | media_type::DESCRIPTOR
-            | media_type::EMPTY_JSON
-    )
+    !matches!(Kind::of(media_type), Kind::Layer | Kind::Other)
 }
 
 #[expect(clippy::ref_option, reason = "serde calls it with this type")]

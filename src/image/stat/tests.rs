@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use super::*;
+use crate::oci::media_type;
 
 const CONFIG_DIGEST: &str =
     "sha256:d34401f8503ee218bab7b98d3de2599801516a3a2d4a09d105c87b4c76f99b57";

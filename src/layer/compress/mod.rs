@@ -18,6 +18,7 @@ use gzip::GzipEncoder;
 use zstandard::ZstdEncoder;
 
 use crate::error::{Error, Result};
+use crate::oci::media_type::split_compression;
 
 /// How many threads are started at most unless the caller says otherwise: it
 /// is they who decide how much memory an encoder takes.
@@ -36,22 +37,22 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// The compression that a layer's media type names, after its first `+`.
+    /// The compression that a layer's media type names.
     ///
     /// # Errors
     /// For a compression that is not known.
     pub fn from_media_type(media_type: &str) -> Result<Self> {
-        match media_type.split_once('+') {
-            None => Ok(Self::None),
-            Some((_, "gzip")) => Ok(Self::Gzip),
-            Some((_, "zstd")) => Ok(Self::Zstd),
-            Some((_, method)) => Err(Error::unsupported(format!(
+        match split_compression(media_type).1 {
+            "" if !media_type.ends_with('+') => Ok(Self::None),
+            "gzip" => Ok(Self::Gzip),
+            "zstd" => Ok(Self::Zstd),
+            method => Err(Error::unsupported(format!(
                 "unsupported layer media type {media_type:?}: compression method {method:?} unsupported"
             ))),
         }
     }
 
-    /// What is put behind the `+` of a media type; empty for none.
+    /// What media types call it; empty for none.
     pub fn suffix(self) -> &'static str {
         match self {
             Self::None => "",

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::*;
 use crate::ErrorKind;
 use crate::layout::tests::{file_of, name, put_image, put_index, scratch};
+use crate::oci::json::to_bytes;
 use crate::oci::{Algorithm, Descriptor, Manifest, media_type};
 
 fn collect(layout: &Layout) -> Result<GcReport> {
@@ -135,7 +136,7 @@ fn keeps_what_images_of_other_types_refer_to() {
     let writer = layout.writer().unwrap();
     let config = writer.put(b"config", "c").unwrap().digest;
     let layer = writer.put(b"layer", "l").unwrap().digest;
-    let docker = "application/vnd.docker.distribution.manifest.v2+json";
+    let docker = "application/vnd.docker.distribution.manifest.v1+prettyjws";
     let text = format!(
         "{{\"config\":{{\"mediaType\":\"c\",\"size\":6,\"digest\":\"{config}\"}},\
          \"fsLayers\":[{{\"blobSum\":\"{layer}\"}}]}}"
@@ -151,6 +152,28 @@ fn keeps_what_images_of_other_types_refer_to() {
     writer.tag(&name("docker"), list).unwrap();
     let opaque = writer.put(b"not JSON", "x/y").unwrap();
     writer.tag(&name("opaque"), opaque).unwrap();
+    drop(writer);
+    assert!(collect(&layout).unwrap().removed.is_empty());
+    fs::remove_file(file_of(&layout, &manifest.digest)).unwrap();
+    assert!(collect(&layout).is_err(), "a lost Docker image goes unnoticed");
+}
+
+#[test]
+fn reads_the_documents_of_docker() {
+    let (_dir, layout) = scratch();
+    let writer = layout.writer().unwrap();
+    let mut manifest = Manifest::new(writer.put(b"{}", media_type::DOCKER_CONFIG).unwrap());
+    manifest.media_type = media_type::DOCKER_MANIFEST.into();
+    manifest.layers.push(writer.put(b"layer", media_type::DOCKER_LAYER).unwrap());
+    let bytes = to_bytes(&manifest).unwrap();
+    let manifest = writer.put(&bytes, media_type::DOCKER_MANIFEST).unwrap();
+    let list = Index {
+        media_type: media_type::DOCKER_MANIFEST_LIST.into(),
+        manifests: vec![manifest.clone()],
+        ..Index::default()
+    };
+    let list = writer.put(&to_bytes(&list).unwrap(), media_type::DOCKER_MANIFEST_LIST).unwrap();
+    writer.tag(&name("docker"), list).unwrap();
     drop(writer);
     assert!(collect(&layout).unwrap().removed.is_empty());
     fs::remove_file(file_of(&layout, &manifest.digest)).unwrap();

@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::Document;
 use crate::error::{Context, Result};
 use crate::oci::json::{MAX_CONFIG_SIZE, Members, Trailing, from_slice, is_false, nullable};
-use crate::oci::{Digest, Timestamp, media_type};
+use crate::oci::media_type::{self, Kind};
+use crate::oci::{Digest, Timestamp};
 
 /// What an image is for, how to run it, and where it comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +67,7 @@ impl ImageConfig {
 }
 
 impl Document for ImageConfig {
+    const KIND: Kind = Kind::Config;
     const MEDIA_TYPE: &'static str = media_type::IMAGE_CONFIG;
     const MAX_SIZE: u64 = MAX_CONFIG_SIZE;
 

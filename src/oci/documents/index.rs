@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Document;
 use crate::error::{Context, Error, Result};
+use crate::oci::Descriptor;
 use crate::oci::json::{
     MAX_DOCUMENT_SIZE, Members, Trailing, from_slice, nullable, refuse_case_variants,
 };
-use crate::oci::{Descriptor, media_type};
+use crate::oci::media_type::{self, Kind};
 
 /// A list of manifests, or of further indexes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +86,7 @@ impl Index {
 
     fn refuse_confusion(&self) -> Result<()> {
         let media_type = self.media_type.as_str();
-        if !matches!(media_type, "" | media_type::IMAGE_INDEX) {
+        if !media_type.is_empty() && Kind::of(media_type) != Self::KIND {
             return Err(Error::invalid(format!(
                 "malicious image detected: index contained incorrect mediaType: {}",
                 media_type.escape_debug()
@@ -101,6 +102,7 @@ impl Index {
 }
 
 impl Document for Index {
+    const KIND: Kind = Kind::Index;
     const MEDIA_TYPE: &'static str = media_type::IMAGE_INDEX;
     const MAX_SIZE: u64 = MAX_DOCUMENT_SIZE;
 

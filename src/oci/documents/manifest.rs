@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Document;
 use crate::error::{Context, Error, Result};
+use crate::oci::Descriptor;
 use crate::oci::json::{
     MAX_DOCUMENT_SIZE, Members, Trailing, from_slice, nullable, refuse_case_variants,
 };
-use crate::oci::{Descriptor, media_type};
+use crate::oci::media_type::{self, Kind};
 
 /// One image: its configuration and its layers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +83,7 @@ impl Manifest {
 
     fn refuse_confusion(&self) -> Result<()> {
         let media_type = self.media_type.as_str();
-        if !matches!(media_type, "" | media_type::IMAGE_MANIFEST) {
+        if !media_type.is_empty() && Kind::of(media_type) != Self::KIND {
             return Err(Error::invalid(format!(
                 "malicious manifest detected: manifest contained incorrect mediaType: {}",
                 media_type.escape_debug()
@@ -98,6 +99,7 @@ impl Manifest {
 }
 
 impl Document for Manifest {
+    const KIND: Kind = Kind::Manifest;
     const MEDIA_TYPE: &'static str = media_type::IMAGE_MANIFEST;
     const MAX_SIZE: u64 = MAX_DOCUMENT_SIZE;
 

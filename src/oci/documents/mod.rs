@@ -15,11 +15,14 @@ pub use manifest::Manifest;
 use serde::Serialize;
 
 use super::json;
+use super::media_type::Kind;
 use crate::error::Result;
 
 /// A document that is stored as a blob of its own media type.
 pub trait Document: Serialize + Sized {
-    /// The media type of descriptors that point at such a blob.
+    /// What descriptors that point at such a blob say that it is.
+    const KIND: Kind;
+    /// The media type of a new blob.
     const MEDIA_TYPE: &'static str;
     /// The most bytes that such a blob may have.
     const MAX_SIZE: u64;

@@ -170,6 +170,7 @@ fn case_77_several_writers_at_once() {
 #[test]
 fn case_78_what_is_still_needed_is_kept() {
     let sandbox = image([Layer::new().file("a", "x")]);
+    let config = sandbox.config("latest");
     let entry = sandbox.json("img/index.json")["manifests"][0].clone();
     // A nested index, and a blob that is a layer there and a configuration elsewhere.
     let nested = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
@@ -182,8 +183,14 @@ fn case_78_what_is_still_needed_is_kept() {
     let after = sandbox.tree("img/blobs");
     assert!(after.len() < before.len(), "the images before this one");
     sandbox.umoci(&["stat", "--image=img:nested"]).succeeds();
-    quietly(&sandbox, &["tag", "--image=img:nested", "flat"]);
+    let platform = ["os", "architecture"].map(|name| config[name].as_str().unwrap()).join("/");
+    quietly(&sandbox, &["tag", "--image=img:nested", "again"]);
     quietly(&sandbox, &["rm", "--image=img:nested"]);
+    quietly(&sandbox, &["gc", "--layout=img"]);
+    assert_eq!(sandbox.tree("img/blobs"), after, "a tag is all that it leads to");
+    let flag = format!("--platform={platform}");
+    quietly(&sandbox, &["tag", "--image=img:again", &flag, "flat"]);
+    quietly(&sandbox, &["rm", "--image=img:again"]);
     quietly(&sandbox, &["gc", "--layout=img"]);
     assert_eq!(sandbox.tree("img/blobs").len(), after.len() - 2);
     assert_eq!(sandbox.top_members("img", "flat"), ["a"]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Where a command finds its image or layout: `--image`, `--layout`, `--tag`.
+//! Where a command finds its image or layout: `--image`, `--platform`, `--layout`, `--tag`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -7,22 +7,23 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 use umoci::error::{Context, Error, ErrorKind, Result};
-use umoci::layout::{Layout, RefName};
-use umoci::oci::DescriptorPath;
+use umoci::layout::{ImageRef, Layout, PlatformChoice, RefName, Selector};
+use umoci::oci::{Descriptor, DescriptorPath, Platform};
 
 use crate::failure::{Failure, Outcome};
+use crate::host::Host;
 
-/// The flag of commands that work on one image.
+/// The flag of commands that work on what a tag names, whatever it is.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct ImageArg {
+pub(crate) struct EntryArg {
     /// image in a layout, as 'path[:tag]'; the tag is "latest" if not given
     #[arg(long, value_name = "PATH[:TAG]", value_hint = ValueHint::DirPath)]
     image: Option<OsString>,
 }
 
-impl ImageArg {
+impl EntryArg {
     /// Takes the value apart at its first colon.
-    pub(crate) fn target(&self) -> Result<ImageTarget> {
+    pub(crate) fn target(&self) -> Result<EntryTarget> {
         let Some(image) = &self.image else { return Err(missing("--image")) };
         let mut parts = image.as_bytes().splitn(2, |byte| *byte == b':');
         let path = OsStr::from_bytes(parts.next().unwrap_or_default());
@@ -30,15 +31,75 @@ impl ImageArg {
             return Err(Error::invalid("invalid --image: path is empty"));
         }
         let tag = reference(OsStr::from_bytes(parts.next().unwrap_or(b"latest")));
-        Ok(ImageTarget { path: path.into(), tag: tag.context("invalid --image")? })
+        Ok(EntryTarget { path: path.into(), tag: tag.context("invalid --image")? })
     }
 }
 
-/// An image's place: a layout and a tag there, which need not exist.
+/// The place of an entry: a layout and a tag there, which need not exist.
+#[derive(Debug, Clone)]
+pub(crate) struct EntryTarget {
+    pub(crate) path: PathBuf,
+    pub(crate) tag: RefName,
+}
+
+impl EntryTarget {
+    /// Opens the layout.
+    pub(crate) fn layout(&self) -> Outcome<Layout> {
+        open(&self.path)
+    }
+
+    /// Finds the one entry that the tag names.
+    pub(crate) fn resolve(&self, layout: &Layout) -> Outcome<Descriptor> {
+        let found = layout.entry(&Selector::Name(self.tag.clone()));
+        found.map_err(|error| explain(error, &self.path))
+    }
+}
+
+/// The flags of commands that work on one image.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ImageArg {
+    #[command(flatten)]
+    entry: EntryArg,
+
+    /// which image of a tag that has several, as 'os/arch[/variant]'; that for this machine if not given
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<String>,
+}
+
+impl ImageArg {
+    /// What was asked for.
+    pub(crate) fn target(&self) -> Result<ImageTarget> {
+        let EntryTarget { path, tag } = self.entry.target()?;
+        let platform = match self.platform()? {
+            Some(platform) => PlatformChoice::Require(platform),
+            None => PlatformChoice::Prefer(Host::read().platform()),
+        };
+        Ok(ImageTarget { path, tag, platform })
+    }
+
+    /// The flag about entries alone.
+    pub(crate) fn entry(&self) -> &EntryArg {
+        &self.entry
+    }
+
+    /// The platform that was given.
+    pub(crate) fn platform(&self) -> Result<Option<Platform>> {
+        platform(self.platform.as_deref())
+    }
+}
+
+/// Reads a platform, if one is given.
+pub(crate) fn platform(text: Option<&str>) -> Result<Option<Platform>> {
+    text.map(str::parse).transpose().context("invalid --platform")
+}
+
+/// An image's place: a layout and a tag there, which need not exist, and which of the tag's
+/// images it is.
 #[derive(Debug, Clone)]
 pub(crate) struct ImageTarget {
     pub(crate) path: PathBuf,
     pub(crate) tag: RefName,
+    pub(crate) platform: PlatformChoice,
 }
 
 impl ImageTarget {
@@ -47,19 +108,29 @@ impl ImageTarget {
         open(&self.path)
     }
 
-    /// Finds the image that the tag names.
+    /// Finds the image.
     pub(crate) fn resolve(&self, layout: &Layout) -> Outcome<DescriptorPath> {
-        layout.resolve(&self.tag).map_err(|error| {
-            // A blob that is missing on the way there is "not found" too.
-            let tag_is_missing = error.kind() == ErrorKind::NotFound && error.io_error().is_none();
-            let failure = Failure::from(error);
-            if !tag_is_missing {
-                return failure;
+        let selector = Selector::Name(self.tag.clone());
+        let image = ImageRef { selector, platform: self.platform.clone() };
+        layout.find(&image).map_err(|error| match (error.kind(), &self.platform) {
+            (ErrorKind::Platform, PlatformChoice::Prefer(_)) => {
+                Failure::from(error).hint("--platform chooses one of them.")
             }
-            let path = shell_word(&self.path);
-            failure.hint(format!("`umoci ls --layout {path}` lists the tags that there are."))
+            _ => explain(error, &self.path),
         })
     }
+}
+
+/// Says where to look for tags if one is missing.
+fn explain(error: Error, layout: &Path) -> Failure {
+    // A blob that is missing on the way there is "not found" too.
+    let tag_is_missing = error.kind() == ErrorKind::NotFound && error.io_error().is_none();
+    let failure = Failure::from(error);
+    if !tag_is_missing {
+        return failure;
+    }
+    let path = shell_word(layout);
+    failure.hint(format!("`umoci ls --layout {path}` lists the tags that there are."))
 }
 
 /// The flag of commands that work on a whole layout.
@@ -145,8 +216,8 @@ fn reference(tag: &OsStr) -> Result<RefName> {
 mod tests {
     use super::*;
 
-    fn image(value: &str) -> Result<ImageTarget> {
-        ImageArg { image: Some(value.into()) }.target()
+    fn image(value: &str) -> Result<EntryTarget> {
+        EntryArg { image: Some(value.into()) }.target()
     }
 
     #[test]
@@ -171,7 +242,7 @@ mod tests {
         ] {
             assert_eq!(image(value).unwrap_err().to_string(), message);
         }
-        let missing = ImageArg { image: None }.target().unwrap_err();
+        let missing = EntryArg { image: None }.target().unwrap_err();
         assert_eq!(missing.to_string(), "missing mandatory argument: --image");
     }
 

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use umoci::error::{Context, Error, Result};
 use umoci::image::{CompressionChoice, Contents, Image, ImageEditor, LayerOptions, add_archive};
 use umoci::layer::compress::Compression;
-use umoci::oci::media_type;
+use umoci::oci::media_type::{Kind, is_layer, split_compression};
 
 use crate::args::{
     self, CompressArgs, HistoryArgs, HistoryDefaults, ImageArg, PairName, TagArg, pairs,
@@ -107,8 +107,8 @@ impl Args {
         };
         let Some(media_type) = &self.media_type else { return Ok((Contents::Tar, options)) };
         check_media_type(media_type).context("invalid --media-type")?;
-        let options = LayerOptions { media_type: media_type.clone(), ..options };
-        if is_tar(media_type) {
+        let options = LayerOptions { media_type: Some(media_type.clone()), ..options };
+        if is_layer(media_type) {
             return Ok((Contents::Tar, options));
         }
         if !matches!(
@@ -120,10 +120,6 @@ impl Args {
         }
         Ok((Contents::Opaque, options))
     }
-}
-
-fn is_tar(media_type: &str) -> bool {
-    matches!(media_type, media_type::IMAGE_LAYER | media_type::NONDISTRIBUTABLE_LAYER)
 }
 
 /// Refuses what is no media type, and what would be taken for something other than the bytes
@@ -138,22 +134,14 @@ fn check_media_type(text: &str) -> Result<()> {
     if !text.split_once('/').is_some_and(|(kind, subtype)| is_part(kind) && is_part(subtype)) {
         return Err(Error::invalid(format!("{text:?} is not a media type")));
     }
-    let (base, suffix) = media_type::split_suffix(text);
-    if !suffix.is_empty() && is_tar(base) || text.ends_with(".tar.gzip") {
-        let message = format!("{text}: tar archives are compressed here, see --compress");
-        return Err(Error::invalid(message));
+    match Kind::of(text) {
+        Kind::Layer if !split_compression(text).1.is_empty() => {
+            let message = format!("{text}: tar archives are compressed here, see --compress");
+            Err(Error::invalid(message))
+        }
+        Kind::Layer | Kind::Other => Ok(()),
+        _ => Err(Error::invalid(format!("{text}: not the type of a layer"))),
     }
-    let documents = [
-        media_type::IMAGE_INDEX,
-        media_type::IMAGE_MANIFEST,
-        media_type::IMAGE_CONFIG,
-        media_type::DESCRIPTOR,
-        media_type::EMPTY_JSON,
-    ];
-    if documents.contains(&text) {
-        return Err(Error::invalid(format!("{text}: not the type of a layer")));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The search below entries of `index.json` for the one image that is meant.
+//!
+//! An index can be reached in very many ways. It is searched once: the second
+//! way to it leads to what has been found already.
+
+use std::collections::HashMap;
+
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::oci::media_type::Kind;
+use crate::oci::{Descriptor, Digest, ImageConfig, Index, Manifest, Platform};
+
+use super::Layout;
+use super::walk::MAX_DEPTH;
+
+/// The annotation of entries that hold something about an image, as Docker makes them.
+const DOCKER_REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+
+/// What a search found.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Nothing.
+    None,
+    /// This one, with the descriptors that lead to it.
+    One(Vec<Descriptor>),
+    /// Several, none of them better than the others.
+    Several,
+}
+
+/// How well an image suits; the least one is best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Suit {
+    /// As [`Platform::rank`] has it.
+    pub(super) rank: usize,
+    /// Where it comes from.
+    pub(super) source: Source,
+}
+
+/// Where a platform is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    /// In an index. Of several of the same platform the first one is meant.
+    Stated,
+    /// Nowhere but in the configuration. There is no order among such images.
+    Unstated,
+}
+
+/// Whether an entry of an index holds something about an image, instead of an image.
+fn is_about_image(entry: &Descriptor) -> bool {
+    entry.annotations.contains_key(DOCKER_REFERENCE_TYPE)
+        || entry.platform.as_ref().is_some_and(Platform::is_unknown)
+}
+
+impl Layout {
+    /// The platform that an image is for, and where that is said. `None` if nothing says it,
+    /// or what would is not in the layout.
+    pub(super) fn platform(&self, image: &Descriptor) -> Result<Option<(Platform, Source)>> {
+        if let Some(stated) = image.platform.as_ref().filter(|platform| platform.is_stated()) {
+            return Ok(Some((stated.clone(), Source::Stated)));
+        }
+        match self.config_of(image) {
+            Ok(config) => Ok(Some(Platform::of(&config))
+                .filter(Platform::is_stated)
+                .map(|platform| (platform, Source::Unstated))),
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound | ErrorKind::Unsupported => Ok(None),
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn config_of(&self, image: &Descriptor) -> Result<ImageConfig> {
+        let manifest: Manifest = self.document(image)?;
+        self.document(&manifest.config)
+    }
+}
+
+/// Searches entries of `index.json` and all below them for the image that suits best.
+/// `weigh` tells how well one does, or `None`.
+pub(super) fn search(
+    layout: &Layout,
+    entries: Vec<Descriptor>,
+    weigh: &mut dyn FnMut(&Descriptor) -> Result<Option<Suit>>,
+) -> Result<Found> {
+    let mut search = Search { layout, weigh, seen: HashMap::new(), best: None, entry: 0 };
+    for entry in entries {
+        let root = entry.digest.clone();
+        search.descend(&mut vec![entry]).with_context(|| format!("get descriptor: walk {root}"))?;
+        search.entry += 1;
+    }
+    Ok(match search.best {
+        None => Found::None,
+        Some(best) if best.tied => Found::Several,
+        Some(best) => Found::One(best.path),
+    })
+}
+
+struct Search<'a> {
+    layout: &'a Layout,
+    weigh: &'a mut dyn FnMut(&Descriptor) -> Result<Option<Suit>>,
+    /// The indexes that were searched, and how well the best image below suits.
+    seen: HashMap<Digest, Option<Suit>>,
+    best: Option<Best>,
+    /// The number of the entry of `index.json` that is being searched.
+    entry: usize,
+}
+
+/// The best image so far.
+struct Best {
+    path: Vec<Descriptor>,
+    suit: Suit,
+    entry: usize,
+    /// Whether there is another one that is just as good.
+    tied: bool,
+}
+
+impl Search<'_> {
+    /// Searches below the last descriptor of `path`.
+    fn descend(&mut self, path: &mut Vec<Descriptor>) -> Result<Option<Suit>> {
+        let Some(last) = path.last() else { return Ok(None) };
+        match Kind::of(&last.media_type) {
+            Kind::Index => return self.descend_index(path),
+            // These have no image below them and are none.
+            Kind::Config | Kind::Descriptor | Kind::Empty => return Ok(None),
+            _ if path.len() > 1 && is_about_image(last) => return Ok(None),
+            _ => {}
+        }
+        let suit = (self.weigh)(last)?;
+        self.offer(path, suit);
+        Ok(suit)
+    }
+
+    fn descend_index(&mut self, path: &mut Vec<Descriptor>) -> Result<Option<Suit>> {
+        let Some(last) = path.last() else { return Ok(None) };
+        if let Some(known) = self.seen.get(&last.digest).copied() {
+            self.offer(path, known);
+            return Ok(known);
+        }
+        if path.len() > MAX_DEPTH {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("indexes are nested more than {MAX_DEPTH} deep"),
+            ));
+        }
+        let digest = last.digest.clone();
+        let mut best = None;
+        for entry in self.layout.document::<Index>(last)?.manifests {
+            path.push(entry);
+            let suit = self.descend(path)?;
+            path.pop();
+            best = best.into_iter().chain(suit).min();
+        }
+        self.seen.insert(digest, best);
+        Ok(best)
+    }
+
+    /// Compares an image with the best one so far. Whatever is met again is never better.
+    fn offer(&mut self, path: &[Descriptor], suit: Option<Suit>) {
+        let Some(suit) = suit else { return };
+        let entry = self.entry;
+        match &mut self.best {
+            Some(best) if best.entry != entry && suit.rank == best.suit.rank => best.tied = true,
+            Some(best) if suit == best.suit => best.tied |= suit.source == Source::Unstated,
+            Some(best) if suit > best.suit => {}
+            _ => self.best = Some(Best { path: path.to_vec(), suit, entry, tied: false }),
+        }
+    }
+}
