@@ -27,7 +27,7 @@ use crate::rootfs::{
     Change, FileTime, FsOps, Interrupt, Kind, Metadata, Native, Owner, RootPath, Rootless, Stat,
     View, open_own_dir,
 };
-use crate::snapshot::{CaptureOptions, Known, MtreeHeader, XattrHint, capture};
+use crate::snapshot::{CaptureOptions, Known, KnownEntry, MtreeHeader, XattrHint, capture};
 use crate::sys;
 
 /// How an image is unpacked.
@@ -317,19 +317,15 @@ struct Written<'a> {
 }
 
 impl Known for Written<'_> {
-    fn digest_of(&mut self, path: &RootPath, stat: &Stat) -> Option<[u8; 32]> {
+    fn entry(&mut self, path: &RootPath, stat: &Stat) -> KnownEntry {
+        let written = self.unpacked.get(path);
         // What stands for a device is nobody's to read.
         let empty = (stat.size == 0).then_some(sha256_of_nothing());
-        self.unpacked.digest_of(path).or(empty)
-    }
-
-    fn xattrs_of(&mut self, path: &RootPath, stat: &Stat) -> XattrHint {
-        match self.unpacked.has_xattrs(path) {
-            Some(false) if !self.labelled && !self.fs.has_owner_attribute(stat.identity) => {
-                XattrHint::None
-            }
-            _ => XattrHint::Ask,
-        }
+        let has_none = written.has_xattrs == Some(false)
+            && !self.labelled
+            && !self.fs.has_owner_attribute(stat.identity);
+        let xattrs = if has_none { XattrHint::None } else { XattrHint::Ask };
+        KnownEntry { digest: written.digest.or(empty), xattrs }
     }
 
     fn seen(&mut self, path: &RootPath, stat: &Stat) {

@@ -17,8 +17,12 @@ use super::entry::shown;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::rootfs::{Change, FsOps, Kind, Metadata, RootPath};
 
-/// How many files wait at most; each holds an open handle.
-const QUEUE: usize = 128;
+/// How many files go to a worker together: waking one for each takes longer than most files.
+const BATCH: usize = 16;
+/// With so many bytes a batch goes, however few its files are.
+const BATCH_BYTES: u64 = 256 << 10;
+/// How many batches wait at most; each of their files is an open handle.
+const QUEUE: usize = 8;
 /// Zeros to hash in place of a hole.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
@@ -78,9 +82,14 @@ struct Job {
     body: Body,
 }
 
+type Batch = Vec<Job>;
+
 /// The hand-over to the workers.
 pub(crate) struct Bodies<'scope> {
-    queue: SyncSender<Job>,
+    queue: SyncSender<Batch>,
+    /// What is to go to a worker next.
+    batch: Batch,
+    batch_bytes: u64,
     workers: Vec<ScopedJoinHandle<'scope, Sums>>,
     failure: Arc<Failure>,
     pending: Arc<Pending>,
@@ -95,13 +104,13 @@ struct Pending {
 }
 
 impl Pending {
-    fn add(&self) {
-        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    fn add(&self, files: usize) {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += files;
     }
 
-    fn done(&self) {
+    fn done(&self, files: usize) {
         let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
-        *count = count.saturating_sub(1);
+        *count = count.saturating_sub(files);
         if *count == 0 {
             self.none.notify_all();
         }
@@ -148,12 +157,12 @@ impl<'scope> Bodies<'scope> {
         workers: usize,
         digests: FileDigests,
     ) -> Result<Self> {
-        let (queue, jobs) = mpsc::sync_channel(QUEUE);
-        let jobs = Arc::new(Mutex::new(jobs));
+        let (queue, batches) = mpsc::sync_channel(QUEUE);
+        let batches = Arc::new(Mutex::new(batches));
         let failure = Arc::new(Failure::default());
         let pending = Arc::new(Pending::default());
         let worker = || Worker {
-            jobs: jobs.clone(),
+            batches: batches.clone(),
             fs,
             digests,
             failure: failure.clone(),
@@ -162,32 +171,52 @@ impl<'scope> Bodies<'scope> {
         let workers = (0..workers).map(|_| worker());
         let workers = workers.map(|worker| start_thread(scope, || worker.run()));
         let workers = workers.collect::<Result<_>>()?;
-        Ok(Self { queue, workers, failure: failure.clone(), pending: pending.clone(), next: 0 })
+        let (failure, pending) = (failure.clone(), pending.clone());
+        Ok(Self { queue, batch: Batch::new(), batch_bytes: 0, workers, failure, pending, next: 0 })
     }
 
-    /// Hands a file over and gives the number under which its digest will be found.
-    pub(crate) fn write(&mut self, new: NewFile, body: Body) -> Result<BodyId> {
+    /// The number that the next file will have.
+    pub(crate) fn next_id(&self) -> BodyId {
+        self.next
+    }
+
+    /// Hands a file over; its digest will be found under [`Bodies::next_id`] as it was before.
+    pub(crate) fn write(&mut self, new: NewFile, body: Body) -> Result<()> {
         self.failure.check()?;
         let id = self.next;
         self.next = id.checked_add(1).ok_or_else(|| Error::invalid("too many files"))?;
-        self.pending.add();
-        if self.queue.send(Job { id, new, body }).is_err() {
-            return Err(Error::new(
-                ErrorKind::Io,
-                "internal error: the writers of files have ended",
-            ));
+        self.batch_bytes = self.batch_bytes.saturating_add(new.size);
+        self.batch.push(Job { id, new, body });
+        if self.batch.len() >= BATCH || self.batch_bytes >= BATCH_BYTES {
+            self.send()?;
         }
-        Ok(id)
+        Ok(())
     }
 
     /// As [`Bodies::write`], with the pieces to follow.
-    pub(crate) fn stream(&mut self, new: NewFile) -> Result<(BodyId, Sender<Piece>)> {
+    pub(crate) fn stream(&mut self, new: NewFile) -> Result<Sender<Piece>> {
         let (pieces, body) = mpsc::channel();
-        Ok((self.write(new, Body::Stream(body))?, pieces))
+        self.write(new, Body::Stream(body))?;
+        // The pieces are as many as they are: somebody has to take them.
+        self.send()?;
+        Ok(pieces)
+    }
+
+    fn send(&mut self) -> Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.batch_bytes = 0;
+        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
+        self.pending.add(batch.len());
+        self.queue.send(batch).map_err(|_| {
+            Error::new(ErrorKind::Io, "internal error: the writers of files have ended")
+        })
     }
 
     /// Waits until all files that have been handed over are finished.
-    pub(crate) fn settle(&self) -> Result<()> {
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        self.send()?;
         self.pending.wait();
         self.failure.check()
     }
@@ -198,7 +227,8 @@ impl<'scope> Bodies<'scope> {
     }
 
     /// Waits for all files and gives the digests by number (zeros where none was asked for).
-    pub(crate) fn finish(self) -> Result<Vec<[u8; 32]>> {
+    pub(crate) fn finish(mut self) -> Result<Vec<[u8; 32]>> {
+        let sent = self.send();
         drop(self.queue);
         let mut digests = vec![[0; 32]; self.next as usize];
         for worker in self.workers {
@@ -209,12 +239,12 @@ impl<'scope> Bodies<'scope> {
                 digests[id as usize] = sum;
             }
         }
-        self.failure.take().map_or(Ok(digests), Err)
+        self.failure.take().map_or(sent, Err).map(|()| digests)
     }
 }
 
 struct Worker<'env> {
-    jobs: Arc<Mutex<Receiver<Job>>>,
+    batches: Arc<Mutex<Receiver<Batch>>>,
     fs: &'env dyn FsOps,
     digests: FileDigests,
     failure: Arc<Failure>,
@@ -225,48 +255,48 @@ impl Worker<'_> {
     /// Works until the queue is closed. After a failure it only empties it, so that nobody blocks.
     fn run(self) -> Sums {
         let mut sums = Vec::new();
-        while let Some(job) = self.next() {
-            if !self.failure.failed.load(Ordering::Acquire) {
-                let path = job.new.path.clone();
-                match self.fill(job) {
-                    Ok(Some(sum)) => sums.push(sum),
-                    Ok(None) => {}
+        while let Some(batch) = self.next() {
+            let files = batch.len();
+            for Job { id, new, body } in batch {
+                if self.failure.failed.load(Ordering::Acquire) {
+                    continue;
+                }
+                match self.fill(&new, body) {
+                    Ok(sum) => sums.extend(sum.map(|sum| (id, sum))),
                     Err(error) => {
-                        let path = shown(path.as_bytes());
+                        let path = shown(new.path.as_bytes());
                         self.failure.set(error.context(format!("unpack entry: {path}")));
                     }
                 }
             }
-            self.pending.done();
+            self.pending.done(files);
         }
         sums
     }
 
-    fn next(&self) -> Option<Job> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+    fn next(&self) -> Option<Batch> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
     }
 
-    fn fill(&self, job: Job) -> Result<Option<(BodyId, [u8; 32])>> {
+    fn fill(&self, new: &NewFile, body: Body) -> Result<Option<[u8; 32]>> {
         let mut target = Target {
-            file: &job.new.file,
+            file: &new.file,
             hash: (self.digests == FileDigests::Sha256).then(Sha256::new),
             ends_in_hole: false,
         };
-        match job.body {
+        match body {
             Body::Whole(pieces) => pieces.into_iter().try_for_each(|piece| target.put(&piece)),
             Body::Stream(pieces) => pieces.into_iter().try_for_each(|piece| target.put(&piece)),
         }
         .context("write file")?;
-        let ends_in_hole = target.ends_in_hole;
-        let sum = target.hash.map(|hash| (job.id, hash.finalize().into()));
-        let new = &job.new;
+        let Target { hash, ends_in_hole, .. } = target;
         if ends_in_hole {
             new.file.set_len(new.size).context("set file size")?;
         }
         let change =
             Change { metadata: &new.metadata, kind: Kind::File, clear_xattrs: new.clear_xattrs };
         self.fs.set_file_metadata(&new.file, &change).context("apply metadata")?;
-        Ok(sum)
+        Ok(hash.map(|hash| hash.finalize().into()))
     }
 }
 

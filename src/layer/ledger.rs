@@ -3,7 +3,7 @@
 //! applied (whiteouts must spare them) and which body a regular file got.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 
 use super::bodies::BodyId;
 use crate::rootfs::RootPath;
@@ -15,11 +15,41 @@ use crate::rootfs::RootPath;
 /// nobody can make two paths meet.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    marks: HashMap<(u64, u64), Mark>,
+    marks: HashMap<PathHash, Mark, BuildHasherDefault<AsItIs>>,
     keys: (RandomState, RandomState),
+    /// The directory that was noted last for the current layer: most members come next to others.
+    directory: Option<Box<[u8]>>,
     layer: u32,
     entries: u64,
     holes: u64,
+}
+
+/// 128 bits in the place of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct PathHash(u64, u64);
+
+impl Hash for PathHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
+
+/// Takes the hash that a [`PathHash`] is already.
+#[derive(Debug, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 /// What is known of one path.
@@ -36,11 +66,21 @@ impl Ledger {
     /// What follows belongs to the next layer.
     pub(crate) fn next_layer(&mut self) {
         self.layer += 1;
+        self.directory = None;
     }
 
     /// Notes a path and the directories above it as part of the current layer.
     pub(crate) fn insert(&mut self, path: &RootPath, body: Option<BodyId>, has_xattrs: bool) {
-        let mut above = parent(path.as_bytes());
+        let directory = parent(path.as_bytes());
+        if directory.is_some() && directory != self.directory.as_deref() {
+            self.note_directories(directory);
+            self.directory = directory.map(Into::into);
+        }
+        let mark = Mark { layer: self.layer, body, has_xattrs };
+        self.marks.insert(self.hash(path.as_bytes()), mark);
+    }
+
+    fn note_directories(&mut self, mut above: Option<&[u8]>) {
         while let Some(directory) = above {
             let mark = self.marks.entry(self.hash(directory)).or_default();
             if mark.layer == self.layer {
@@ -49,17 +89,16 @@ impl Ledger {
             mark.layer = self.layer;
             above = parent(directory);
         }
-        let mark = Mark { layer: self.layer, body, has_xattrs };
-        self.marks.insert(self.hash(path.as_bytes()), mark);
     }
 
-    fn hash(&self, path: &[u8]) -> (u64, u64) {
-        (self.keys.0.hash_one(path), self.keys.1.hash_one(path))
+    fn hash(&self, path: &[u8]) -> PathHash {
+        PathHash(self.keys.0.hash_one(path), self.keys.1.hash_one(path))
     }
 
     /// The path is no part of the current layer any more.
     pub(crate) fn forget(&mut self, path: &RootPath) {
         self.marks.remove(&self.hash(path.as_bytes()));
+        self.directory = None;
     }
 
     /// Counts one more member, and tells how many there are.

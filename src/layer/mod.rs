@@ -48,6 +48,6 @@ pub use format::DiskFormat;
 pub use limits::Limits;
 pub use pack::{Owners, PackOptions, RootName, TreePacker, pack_tree};
 pub(crate) use unpack::unpack_layers_telling;
-pub use unpack::{LayerFailure, LayerSource, Unpacked, unpack_layer, unpack_layers};
+pub use unpack::{LayerFailure, LayerSource, Unpacked, Written, unpack_layer, unpack_layers};
 pub use whiteout::{OPAQUE_MARKER, WHITEOUT_PREFIX, Whiteout, classify};
 pub use write::{LayerOptions, LayerWriter};

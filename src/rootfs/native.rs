@@ -157,8 +157,8 @@ impl FsOps for Native {
         }
     }
 
-    fn create_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<File> {
-        Ok(sys::open_at(dir, name.as_os_str(), Open::Create(0o600))?.into())
+    fn create_file(&self, dir: &Dir, name: Name<'_>, mode: u32) -> io::Result<File> {
+        Ok(sys::open_at(dir, name.as_os_str(), Open::Create(mode & 0o777))?.into())
     }
 
     fn create_dir(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
@@ -193,8 +193,16 @@ impl FsOps for Native {
 
     fn set_file_metadata(&self, file: &File, change: &Change<'_>) -> io::Result<()> {
         let metadata = change.metadata;
-        sys::chown_fd(file, metadata.owner)?;
-        sys::chmod_fd(file, metadata.mode)?;
+        // One look costs less than setting what is right already, which most new files are.
+        let stat = sys::stat_fd(file)?;
+        let has_other_owner = stat.owner != metadata.owner;
+        if has_other_owner {
+            sys::chown_fd(file, metadata.owner)?;
+        }
+        // A new owner costs a file its setuid and setgid bits.
+        if stat.mode != metadata.mode || (has_other_owner && metadata.mode & 0o6000 != 0) {
+            sys::chmod_fd(file, metadata.mode)?;
+        }
         set_xattrs(XattrTarget::Open(file), change)?;
         sys::set_times_fd(file, metadata.atime, metadata.mtime)
     }
@@ -277,7 +285,7 @@ mod tests {
             deep = deep.join(name(&long));
         }
         let dir = fs.open_dir(&deep).unwrap();
-        fs.create_file(&dir, name("f")).unwrap();
+        fs.create_file(&dir, name("f"), 0o600).unwrap();
         assert_eq!(fs.read_dir(&dir).unwrap().len(), 1);
     }
 

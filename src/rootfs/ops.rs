@@ -77,8 +77,9 @@ pub trait FsOps: fmt::Debug + Send + Sync {
     /// Opens a regular file for reading; never blocks on anything else.
     fn open_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<File>;
 
-    /// Makes a new regular file, open for writing, mode 0600.
-    fn create_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<File>;
+    /// Makes a new regular file, open for writing, with the permission bits `mode` less the
+    /// umask: setting the metadata afterwards takes least when they are the right ones already.
+    fn create_file(&self, dir: &Dir, name: Name<'_>, mode: u32) -> io::Result<File>;
 
     /// Makes a new directory, mode 0700.
     fn create_dir(&self, dir: &Dir, name: Name<'_>) -> io::Result<()>;

@@ -117,7 +117,7 @@ impl<'a> Overlay<'a> {
         match self.inner.create_whiteout(dir, name) {
             Ok(()) => self.inner.set_node_metadata(dir, name, &change(Kind::CharDevice)),
             Err(error) if is_refusal(&error) => {
-                let file = self.inner.create_file(dir, name)?;
+                let file = self.inner.create_file(dir, name, 0o600)?;
                 self.mark_whiteout(dir, &file).inspect_err(|_| {
                     // Better nothing than a file that no layer has; what failed is told.
                     let _ = self.inner.remove_file(dir, name);
@@ -210,8 +210,8 @@ impl FsOps for Overlay<'_> {
         self.inner.open_file(dir, name)
     }
 
-    fn create_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<File> {
-        self.inner.create_file(dir, name)
+    fn create_file(&self, dir: &Dir, name: Name<'_>, mode: u32) -> io::Result<File> {
+        self.inner.create_file(dir, name, mode)
     }
 
     fn create_dir(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {

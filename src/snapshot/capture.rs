@@ -26,14 +26,20 @@ pub enum XattrHint {
     None,
 }
 
+/// What is known of a regular file or directory before it is captured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KnownEntry {
+    /// The SHA-256 of a regular file; `None` to have it read.
+    pub digest: Option<[u8; 32]>,
+    /// Whether it may have attributes. What a system adds by itself (labels, inherited
+    /// ACLs) counts too.
+    pub xattrs: XattrHint,
+}
+
 /// What is known of a tree before it is captured.
 pub trait Known {
-    /// The SHA-256 of a regular file as `stat` describes it; `None` to have it read.
-    fn digest_of(&mut self, path: &RootPath, stat: &Stat) -> Option<[u8; 32]>;
-
-    /// Whether a regular file or directory may have attributes. What a system
-    /// adds by itself (labels, inherited ACLs) counts too.
-    fn xattrs_of(&mut self, path: &RootPath, stat: &Stat) -> XattrHint;
+    /// What is known of a regular file or directory as `stat` describes it.
+    fn entry(&mut self, path: &RootPath, stat: &Stat) -> KnownEntry;
 
     /// Called once for every name of the tree, the root among them.
     fn seen(&mut self, _path: &RootPath, _stat: &Stat) {}
@@ -44,12 +50,8 @@ pub trait Known {
 pub struct NothingKnown;
 
 impl Known for NothingKnown {
-    fn digest_of(&mut self, _: &RootPath, _: &Stat) -> Option<[u8; 32]> {
-        None
-    }
-
-    fn xattrs_of(&mut self, _: &RootPath, _: &Stat) -> XattrHint {
-        XattrHint::Ask
+    fn entry(&mut self, _: &RootPath, _: &Stat) -> KnownEntry {
+        KnownEntry::default()
     }
 }
 
@@ -81,12 +83,10 @@ impl<'a> Unchanged<'a> {
 }
 
 impl Known for Unchanged<'_> {
-    fn digest_of(&mut self, path: &RootPath, stat: &Stat) -> Option<[u8; 32]> {
-        if self.vouches_for(path, stat) { self.snapshot.get(path)?.digest } else { None }
-    }
-
-    fn xattrs_of(&mut self, _: &RootPath, _: &Stat) -> XattrHint {
-        XattrHint::Ask
+    fn entry(&mut self, path: &RootPath, stat: &Stat) -> KnownEntry {
+        let known = stat.kind == Kind::File && self.vouches_for(path, stat);
+        let entry = if known { self.snapshot.get(path) } else { None };
+        KnownEntry { digest: entry.and_then(|entry| entry.digest), xattrs: XattrHint::Ask }
     }
 }
 
@@ -206,7 +206,7 @@ impl<M: Write, I: Write> Capture<'_, M, I> {
     fn dir_xattrs(&mut self, listing: &Listing) -> Result<Box<[Xattr]>> {
         let Listing { path, dir, stat, .. } = listing;
         // The root's are in the index too, which has no other way to vouch for it.
-        if !path.is_root() && self.known.xattrs_of(path, stat) == XattrHint::None {
+        if !path.is_root() && self.known.entry(path, stat).xattrs == XattrHint::None {
             return Ok(Box::default());
         }
         Ok(self.fs.dir_xattrs(dir).with_context(|| at("read attributes of", path))?.into())
@@ -232,12 +232,12 @@ impl<M: Write, I: Write> Capture<'_, M, I> {
                 entry.target = Some(target.with_context(|| at("read link", path))?.into());
             }
             Kind::File => {
-                let digest = self.known.digest_of(path, stat);
-                entry.digest = Some(match digest {
+                let known = self.known.entry(path, stat);
+                entry.digest = Some(match known.digest {
                     Some(digest) => digest,
                     None => self.hasher.hash(self.fs, dir, name, path)?,
                 });
-                if self.known.xattrs_of(path, stat) == XattrHint::Ask {
+                if known.xattrs == XattrHint::Ask {
                     let xattrs = self.fs.xattrs(dir, name);
                     entry.xattrs = xattrs.with_context(|| at("read attributes of", path))?.into();
                 }

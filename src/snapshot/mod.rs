@@ -17,7 +17,9 @@ mod validate;
 pub(crate) mod vis;
 mod walk;
 
-pub use capture::{CaptureOptions, Captured, Known, NothingKnown, Unchanged, XattrHint, capture};
+pub use capture::{
+    CaptureOptions, Captured, Known, KnownEntry, NothingKnown, Unchanged, XattrHint, capture,
+};
 pub use diff::{Change, DiffEntry, DiffOptions, Trust, diff};
 pub use entry::{Snapshot, SnapshotEntry};
 pub use mask::Masks;

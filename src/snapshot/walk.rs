@@ -1,16 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The walk that capture and diff share: every directory once, what it holds
-//! with one `stat` per name, then the directories in it, in order of bytes.
+//! with one `stat` per name, then the directories in it, in order of bytes. It
+//! looks ahead, on a thread of its own, while what it has found is dealt with.
 
-use crate::error::{Context, Result};
+use std::sync::Arc;
+use std::sync::mpsc::{self, SyncSender};
+
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::rootfs::{Dir, FsOps, Kind, Name, RootPath, Stat};
 
 /// How many directories of the current path are kept open. Further up they are
 /// opened again when the walk comes back, so that depth costs no handles.
 const OPEN_DIRS: usize = 24;
+/// How many names are handed over together, or how many directories if these
+/// are more: each is an open handle.
+const BATCH_NAMES: usize = 512;
+const BATCH_DIRS: usize = 16;
+/// How many batches the walk is ahead at most.
+const AHEAD: usize = 2;
 
 /// A name in a directory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Child {
     pub(super) name: Box<[u8]>,
     pub(super) stat: Stat,
@@ -26,7 +36,7 @@ impl Child {
 #[derive(Debug)]
 pub(super) struct Listing {
     pub(super) path: RootPath,
-    pub(super) dir: Dir,
+    pub(super) dir: Arc<Dir>,
     pub(super) stat: Stat,
     pub(super) children: Vec<Child>,
 }
@@ -42,44 +52,121 @@ pub(super) trait Visitor {
 
 /// Shows a whole tree to a visitor.
 pub(super) fn walk(fs: &dyn FsOps, visitor: &mut dyn Visitor) -> Result<()> {
-    let root = RootPath::root();
-    let dir = fs.open_dir(&root).context("open the root of the tree")?;
-    let stat = fs.stat_dir(&dir).context("stat the root of the tree")?;
-    let mut walk = Walk { fs, visitor, frames: Vec::new() };
-    walk.enter(root, dir, stat)?;
-    while let Some(frame) = walk.frames.last_mut() {
-        if let Some(child) = frame.rest.next() {
-            walk.descend(&child)?;
-        } else {
-            walk.frames.pop();
-            walk.visitor.leave()?;
+    std::thread::scope(|scope| {
+        let (batches, found) = mpsc::sync_channel(AHEAD);
+        let walk = Walk { fs, frames: Vec::new(), batch: Batch::default(), batches };
+        let walker = std::thread::Builder::new().spawn_scoped(scope, || walk.run());
+        let walker = walker.context("start a thread")?;
+        let visited = show(found, visitor);
+        let walked = walker.join().unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Io, "internal error: the walk over the tree panicked"))
+        });
+        visited.and(walked)
+    })
+}
+
+fn show(found: mpsc::Receiver<Vec<Step>>, visitor: &mut dyn Visitor) -> Result<()> {
+    for step in found.into_iter().flatten() {
+        match step {
+            Step::Enter(listing) => visitor.enter(&listing)?,
+            Step::Leave => visitor.leave()?,
         }
     }
     Ok(())
 }
 
+/// What is shown to the visitor.
+enum Step {
+    Enter(Listing),
+    Leave,
+}
+
+/// Steps that are handed over together.
+#[derive(Default)]
+struct Batch {
+    steps: Vec<Step>,
+    names: usize,
+    dirs: usize,
+}
+
+impl Batch {
+    fn push(&mut self, step: Step) {
+        if let Step::Enter(listing) = &step {
+            self.names += listing.children.len();
+            self.dirs += 1;
+        }
+        self.steps.push(step);
+    }
+
+    fn is_full(&self) -> bool {
+        self.names >= BATCH_NAMES || self.dirs >= BATCH_DIRS
+    }
+}
+
+/// Whether there is anybody to show more to. Who has left says why.
+#[derive(Debug, PartialEq, Eq)]
+enum Visit {
+    Goes,
+    Over,
+}
+
 struct Walk<'a> {
     fs: &'a dyn FsOps,
-    visitor: &'a mut dyn Visitor,
     frames: Vec<Frame>,
+    batch: Batch,
+    batches: SyncSender<Vec<Step>>,
 }
 
 /// A directory that has been entered.
 struct Frame {
     path: RootPath,
     /// `None` when it was closed to save handles.
-    dir: Option<Dir>,
+    dir: Option<Arc<Dir>>,
     /// The directories in it that are still to come.
     rest: std::vec::IntoIter<Child>,
 }
 
 impl Walk<'_> {
+    fn run(mut self) -> Result<()> {
+        let walked = self.all();
+        // What was found before an error comes before it.
+        self.hand_over();
+        walked
+    }
+
+    fn all(&mut self) -> Result<()> {
+        let root = RootPath::root();
+        let dir = self.fs.open_dir(&root).context("open the root of the tree")?;
+        let stat = self.fs.stat_dir(&dir).context("stat the root of the tree")?;
+        self.enter(root, dir, stat)?;
+        while let Some(frame) = self.frames.last_mut() {
+            if let Some(child) = frame.rest.next() {
+                self.descend(&child)?;
+            } else {
+                self.frames.pop();
+                self.batch.push(Step::Leave);
+            }
+            if self.batch.is_full() && self.hand_over() == Visit::Over {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self) -> Visit {
+        let batch = std::mem::take(&mut self.batch);
+        if self.batches.send(batch.steps).is_ok() { Visit::Goes } else { Visit::Over }
+    }
+
     fn descend(&mut self, child: &Child) -> Result<()> {
         let Some(frame) = self.frames.last_mut() else { return Ok(()) };
         let path = frame.path.join(child.name()?);
         let parent = match frame.dir.take() {
             Some(dir) => dir,
-            None => self.fs.open_dir(&frame.path).with_context(|| at("open", &frame.path))?,
+            None => {
+                let dir = self.fs.open_dir(&frame.path);
+                dir.with_context(|| at("open", &frame.path))?.into()
+            }
         };
         let dir = self.fs.open_child(&parent, child.name()?);
         frame.dir = Some(parent);
@@ -89,15 +176,16 @@ impl Walk<'_> {
 
     fn enter(&mut self, path: RootPath, dir: Dir, stat: Stat) -> Result<()> {
         let children = self.list(&path, &dir)?;
-        let mut listing = Listing { path, dir, stat, children };
-        self.visitor.enter(&listing)?;
-        listing.children.retain(|child| child.stat.kind == Kind::Dir);
-        let Listing { path, dir, children, .. } = listing;
         let far = self.frames.len().checked_sub(OPEN_DIRS);
         if let Some(frame) = far.and_then(|far| self.frames.get_mut(far)) {
             frame.dir = None;
         }
-        self.frames.push(Frame { path, dir: Some(dir), rest: children.into_iter() });
+        let is_dir = |child: &&Child| child.stat.kind == Kind::Dir;
+        let dirs: Vec<_> = children.iter().filter(is_dir).cloned().collect();
+        let dir = Arc::new(dir);
+        let frame = Frame { path: path.clone(), dir: Some(dir.clone()), rest: dirs.into_iter() };
+        self.frames.push(frame);
+        self.batch.push(Step::Enter(Listing { path, dir, stat, children }));
         Ok(())
     }
 

@@ -112,7 +112,7 @@ impl Applier<'_, '_> {
         match kind {
             Kind::File => {
                 let mut source = self.fs.open_file(from, target.name)?;
-                let mut file = self.fs.create_file(dir, place.name)?;
+                let mut file = self.fs.create_file(dir, place.name, 0o600)?;
                 io::copy(&mut source, &mut file)?;
                 return Ok(self.fs.set_file_metadata(&file, &change)?);
             }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use self::links::Deferred;
 use self::parents::{Parent, Parents};
 use self::whiteouts::Gone;
-use super::bodies::{Bodies, Body, BodyId, NewFile, Piece};
+use super::bodies::{Bodies, Body, NewFile, Piece};
 use super::buffer::BufferReader;
 use super::entry::{Entry, EntryKind, Members, shown};
 use super::format::{Disk, DiskFormat};
@@ -81,10 +81,12 @@ pub(crate) fn apply_members(
         gone: BTreeMap::new(),
         opaque_links: Vec::new(),
     };
-    while let Some(entry) = members.next_member()? {
+    while let Some(mut entry) = members.next_member()? {
         options.progress.add_entries(1);
-        let shown = shown(&entry.path);
-        applier.entry(entry, members).with_context(|| format!("unpack entry: {shown}"))?;
+        let path = std::mem::take(&mut entry.path);
+        applier
+            .entry(&path, entry, members)
+            .with_context(|| format!("unpack entry: {}", shown(&path)))?;
     }
     applier.finish()
 }
@@ -114,10 +116,11 @@ struct Place<'n> {
 }
 
 impl Applier<'_, '_> {
-    fn entry(&mut self, entry: Entry, members: &mut LayerMembers<'_>) -> Result<()> {
+    /// Applies a member whose path is `path`.
+    fn entry(&mut self, path: &[u8], entry: Entry, members: &mut LayerMembers<'_>) -> Result<()> {
         let limits = &self.options.limits;
         limits.check_entries(self.ledger.count_entry())?;
-        let path = RootPath::clean(&entry.path)?;
+        let path = RootPath::clean(path)?;
         limits.check_depth(path.components().count())?;
         let Some((parent, name)) = path.split() else { return self.root_entry(entry) };
         match classify(name)? {
@@ -150,7 +153,7 @@ impl Applier<'_, '_> {
         let place = Place { parent, name, path };
         let kind = std::mem::replace(&mut entry.kind, EntryKind::Fifo);
         match kind {
-            EntryKind::File { size } => self.file(&place, entry, size, members),
+            EntryKind::File { size } => self.file(place, entry, size, members),
             EntryKind::Dir => self.directory(&place, entry),
             EntryKind::Symlink { target } => self.symlink(&place, entry, &target),
             EntryKind::Hardlink { target } => self.hard_link(place, &target),
@@ -162,7 +165,7 @@ impl Applier<'_, '_> {
 
     fn file(
         &mut self,
-        place: &Place<'_>,
+        place: Place<'_>,
         entry: Entry,
         size: u64,
         members: &mut LayerMembers<'_>,
@@ -170,24 +173,18 @@ impl Applier<'_, '_> {
         let fs = self.fs;
         let holes = self.ledger.add_holes(size.saturating_sub(members.stored()));
         self.options.limits.check_holes(holes)?;
-        let file = self.create(place, |dir, name| fs.create_file(dir, name))?;
         let metadata = self.metadata(entry)?;
-        let has_xattrs = !metadata.xattrs.is_empty();
+        let mode = private_until_owned(metadata.mode);
+        let file = self.create(&place, |dir, name| fs.create_file(dir, name, mode))?;
+        let body = self.bodies.next_id();
+        self.ledger.insert(&place.path, Some(body), !metadata.xattrs.is_empty());
         let clear_xattrs = place.parent.inherits_xattrs;
-        let path = place.path.clone();
-        let new = NewFile { file, path, metadata, clear_xattrs, size };
-        let body = self.hand_over(new, size, members)?;
-        self.ledger.insert(&place.path, Some(body), has_xattrs);
-        Ok(())
+        self.hand_over(NewFile { file, path: place.path, metadata, clear_xattrs, size }, members)
     }
 
     /// Gives the file and its bytes to a worker without copying them.
-    fn hand_over(
-        &mut self,
-        new: NewFile,
-        size: u64,
-        members: &mut LayerMembers<'_>,
-    ) -> Result<BodyId> {
+    fn hand_over(&mut self, new: NewFile, members: &mut LayerMembers<'_>) -> Result<()> {
+        let size = new.size;
         if size <= WHOLE {
             let mut pieces = Vec::new();
             self.each_piece(members, size, |_, piece| {
@@ -196,13 +193,12 @@ impl Applier<'_, '_> {
             })?;
             return self.bodies.write(new, Body::Whole(pieces));
         }
-        let (body, sender) = self.bodies.stream(new)?;
+        let sender = self.bodies.stream(new)?;
         self.each_piece(members, size, |bodies, piece| match sender.send(piece) {
             Ok(()) => Ok(()),
             // The worker hung up: it has said why.
             Err(_) => bodies.check(),
-        })?;
-        Ok(body)
+        })
     }
 
     /// Gives the pieces of the current member's body, holes included.
@@ -342,6 +338,14 @@ impl Applier<'_, '_> {
         self.finish_whiteouts()?;
         self.parents.finish()
     }
+}
+
+/// The permission bits for a file that belongs to whoever makes it until it is
+/// given its owner: those it is to have, but to the group nothing that not
+/// everybody gets, since it may be another group's in the end. Most files need
+/// no other bits afterwards.
+fn private_until_owned(mode: u32) -> u32 {
+    mode & (0o707 | (mode & 0o7) << 3)
 }
 
 /// Leaves out what only the host decides, and makes capabilities those of the container's root.

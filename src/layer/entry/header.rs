@@ -26,6 +26,10 @@ pub(super) fn until_nul(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
+fn sum(bytes: &[u8], value: impl Fn(u8) -> i32) -> i64 {
+    bytes.iter().map(|byte| value(*byte)).sum::<i32>().into()
+}
+
 /// One header block whose checksum is right.
 pub(super) struct Block(Header);
 
@@ -40,16 +44,14 @@ impl Block {
     pub(super) fn new(bytes: &[u8; BLOCK]) -> Result<Self> {
         let mut header = Header::new_old();
         *header.as_mut_bytes() = *bytes;
-        let stated = number::field(&header.as_old().cksum);
-        let sum = |value: fn(u8) -> i128| -> i128 {
-            let all: i128 = bytes.iter().map(|byte| value(*byte)).sum();
-            let own: i128 = header.as_old().cksum.iter().map(|byte| value(*byte)).sum();
-            all - own + 8 * i128::from(b' ')
-        };
+        let field = &header.as_old().cksum;
+        let blanks = i64::from(b' ') * 8;
         // Some old programs took bytes as signed.
-        let unsigned = sum(i128::from);
-        let signed = sum(|byte| i128::from(byte.cast_signed()));
-        if stated != Some(unsigned) && stated != Some(signed) {
+        let unsigned = sum(bytes, u8::into) - sum(field, u8::into) + blanks;
+        let as_signed = |byte: u8| byte.cast_signed().into();
+        let signed = || sum(bytes, as_signed) - sum(field, as_signed) + blanks;
+        let stated = number::field(field);
+        if stated != Some(unsigned.into()) && stated != Some(signed().into()) {
             return Err(invalid("wrong checksum"));
         }
         if header.as_mut_bytes()[257..].starts_with(b"ustar\0") {

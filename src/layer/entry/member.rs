@@ -75,8 +75,10 @@ pub(super) fn assemble(
     if let Some(name) = &pending.pax.sparse.name {
         path.clone_from(name);
     }
-    let name = shown(&path);
-    Assembling { block, pending, limits, path }.finish().context(name)
+    let mut assembling = Assembling { block, pending, limits, path };
+    let assembled = assembling.finish();
+    // The path is gone only when nothing has failed.
+    assembled.with_context(|| shown(&assembling.path))
 }
 
 /// A member's name as errors show it.
@@ -112,7 +114,7 @@ struct Assembling<'a> {
 }
 
 impl Assembling<'_> {
-    fn finish(mut self) -> Result<Assembled> {
+    fn finish(&mut self) -> Result<Assembled> {
         self.check_length(&self.path)?;
         let (kind, stored, sparse) = self.kind()?;
         let entry = Entry {
@@ -122,7 +124,7 @@ impl Assembling<'_> {
             mtime: self.mtime()?,
             atime: self.atime(),
             xattrs: self.pending.pax.take_xattrs(),
-            path: self.path,
+            path: std::mem::take(&mut self.path),
         };
         Ok(Assembled { entry, stored, sparse })
     }

@@ -18,10 +18,12 @@ pub(super) fn field(bytes: &[u8]) -> Option<i128> {
 fn octal(bytes: &[u8]) -> Option<i128> {
     let start = bytes.iter().position(|byte| !matches!(byte, b' ' | 0)).unwrap_or(bytes.len());
     let digits = bytes.get(start..)?.split(|byte| *byte == 0).next()?.trim_ascii_end();
-    digits.iter().try_fold(0_i128, |value, digit| match digit {
-        b'0'..=b'7' => value.checked_mul(8)?.checked_add(i128::from(digit - b'0')),
+    // No field has as many digits as 64 bits have.
+    let value = digits.iter().try_fold(0_u64, |value, digit| match digit {
+        b'0'..=b'7' => value.checked_mul(8)?.checked_add(u64::from(digit - b'0')),
         _ => None,
-    })
+    });
+    value.map(i128::from)
 }
 
 /// Two's complement, whose first bit is the mark and not part of the value.

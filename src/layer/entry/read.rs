@@ -222,6 +222,11 @@ impl<R: BufRead> Members<R> {
 
     /// Reads one block; `None` when the input has ended.
     fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
+        if let Some(block) = fill(&mut self.input)?.first_chunk().copied() {
+            self.input.consume(BLOCK);
+            return Ok(Some(block));
+        }
+        // The block is in two pieces, or it is none.
         let mut block = [0; BLOCK];
         let mut filled = 0;
         while filled < BLOCK {

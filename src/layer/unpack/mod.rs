@@ -67,19 +67,23 @@ pub struct Unpacked {
     file_digests: FileDigests,
 }
 
-impl Unpacked {
+/// What is known of a path that an unpack wrote.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
     /// The SHA-256 of a regular file's contents, if it was written and hashed here.
-    pub fn digest_of(&self, path: &RootPath) -> Option<[u8; 32]> {
-        if self.file_digests == FileDigests::Skip {
-            return None;
-        }
-        let body = self.ledger.get(path)?.body?;
-        self.digests.get(usize::try_from(body).ok()?).copied()
-    }
+    pub digest: Option<[u8; 32]>,
+    /// Whether a layer gave it extended attributes; `None` if no layer has the path.
+    pub has_xattrs: Option<bool>,
+}
 
-    /// Whether a layer gave the path extended attributes; `None` if no layer has it.
-    pub fn has_xattrs(&self, path: &RootPath) -> Option<bool> {
-        self.ledger.get(path).map(|mark| mark.has_xattrs)
+impl Unpacked {
+    /// What is known of a path.
+    pub fn get(&self, path: &RootPath) -> Written {
+        let Some(mark) = self.ledger.get(path) else { return Written::default() };
+        let body = mark.body.filter(|_| self.file_digests == FileDigests::Sha256);
+        let body = body.and_then(|body| usize::try_from(body).ok());
+        let digest = body.and_then(|body| self.digests.get(body).copied());
+        Written { digest, has_xattrs: Some(mark.has_xattrs) }
     }
 }
 

@@ -231,7 +231,7 @@ impl<F: FsOps> Rootless<F> {
             let Device { major, minor } = node.device;
             format!("{name:?}: an empty file stands for the device {major}:{minor}")
         };
-        let file = self.in_dir(dir, || self.inner.create_file(dir, name))?;
+        let file = self.in_dir(dir, || self.inner.create_file(dir, name, 0o600))?;
         self.substitute(Substitute::Placeholder, what)?;
         let identity = sys::stat_fd(&file)?.identity;
         self.remember(identity, Emulated { node: Some(node), ..Emulated::default() });
@@ -288,8 +288,8 @@ impl<F: FsOps> FsOps for Rootless<F> {
         self.at(dir, name, || self.inner.open_file(dir, name))
     }
 
-    fn create_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<File> {
-        self.in_dir(dir, || self.inner.create_file(dir, name))
+    fn create_file(&self, dir: &Dir, name: Name<'_>, mode: u32) -> io::Result<File> {
+        self.in_dir(dir, || self.inner.create_file(dir, name, mode))
     }
 
     fn create_dir(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {

@@ -25,7 +25,7 @@ fn mode(path: &std::path::Path) -> u32 {
 /// Makes a file, gives it metadata, and gives the directory that it is in.
 fn file(fs: &Rootless<Native>, metadata: &Metadata) -> Dir {
     let dir = fs.open_dir(&RootPath::root()).unwrap();
-    let file = fs.create_file(&dir, name("f")).unwrap();
+    let file = fs.create_file(&dir, name("f"), 0o600).unwrap();
     let change = Change { metadata, kind: Kind::File, clear_xattrs: false };
     fs.set_file_metadata(&file, &change).unwrap();
     dir
@@ -146,7 +146,7 @@ fn permission_bits_step_aside_and_come_back() {
     assert_eq!(contents, "contents");
     assert_eq!(fs.stat(&dir, name("f")).unwrap().mode, 0);
     assert_eq!(fs.stat_dir(&dir).unwrap().mode, 0);
-    fs.create_file(&dir, name("g")).unwrap();
+    fs.create_file(&dir, name("g"), 0o600).unwrap();
     let above = fs.open_dir(&path("a")).unwrap();
     assert!(fs.create_dir(&above, name("b")).is_err());
     assert_eq!(mode(&root.path().join("a")), 0);

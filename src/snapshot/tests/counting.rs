@@ -10,7 +10,7 @@ use crate::rootfs::{
     Change as MetadataChange, Device, Dir, DirEntry, FsOps, Kind, Metadata, Name, RootPath, Stat,
     Xattr,
 };
-use crate::snapshot::Unchanged;
+use crate::snapshot::{KnownEntry, Unchanged, XattrHint};
 
 /// A filesystem that counts the calls that read.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl FsOps for Counting {
         count(&self.xattrs);
         self.inner.dir_xattrs(dir)
     }
-    fn create_file(&self, _: &Dir, _: Name<'_>) -> io::Result<File> {
+    fn create_file(&self, _: &Dir, _: Name<'_>, _: u32) -> io::Result<File> {
         read_only()
     }
     fn create_dir(&self, _: &Dir, _: Name<'_>) -> io::Result<()> {
@@ -153,11 +153,9 @@ fn one_change_costs_little_more() {
 fn what_is_known_is_not_read_again() {
     struct AllKnown(Snapshot);
     impl Known for AllKnown {
-        fn digest_of(&mut self, path: &RootPath, _: &Stat) -> Option<[u8; 32]> {
-            self.0.get(path)?.digest
-        }
-        fn xattrs_of(&mut self, _: &RootPath, _: &Stat) -> crate::snapshot::XattrHint {
-            crate::snapshot::XattrHint::None
+        fn entry(&mut self, path: &RootPath, _: &Stat) -> KnownEntry {
+            let digest = self.0.get(path).and_then(|entry| entry.digest);
+            KnownEntry { digest, xattrs: XattrHint::None }
         }
     }
     let tree = tree();
