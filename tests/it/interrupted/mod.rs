@@ -4,7 +4,7 @@
 //! was there is there, what was promised is there, and nothing is half there.
 //!
 //! Kills and errors are tried at some of the calls, spread over the run, and with
-//! `UMOCI_TEST_SLOW=1` at every one.
+//! `UMOCI_TEST_SLOW=1` at every one. So are cuts of the power.
 
 #![expect(clippy::print_stderr, reason = "a test that fails is to tell where it was")]
 
@@ -13,4 +13,5 @@ mod disk;
 mod fail;
 mod kill;
 mod points;
+mod power_cut;
 mod scene;

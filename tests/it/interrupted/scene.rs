@@ -7,8 +7,10 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use umoci::bundle::BundleMetadata;
 use umoci::image::Image;
 use umoci::layout::Layout;
+use umoci::oci::{Algorithm, Digest};
 
 use crate::harness::{Run, Sandbox};
 use crate::raw::archive;
@@ -18,15 +20,18 @@ pub(super) struct Task {
     pub(super) words: &'static [&'static str],
     /// The tag that it makes, changes or removes.
     tag: Option<&'static str>,
-    promise: fn(&Sandbox) -> bool,
+    pub(super) promise: fn(&Sandbox) -> bool,
     /// Whether it may find its own work done already, and says so.
-    once: bool,
+    pub(super) once: bool,
 }
 
 pub(super) const INIT: Task = Task {
     words: &["init", "--layout=new"],
     tag: None,
-    promise: |sandbox| Layout::open(sandbox.path("new")).is_ok_and(|new| new.index().is_ok()),
+    promise: |sandbox| {
+        Layout::open(sandbox.path("new")).is_ok_and(|new| new.index().is_ok())
+            && sandbox.path("new/blobs/sha256").exists()
+    },
     once: true,
 };
 pub(super) const NEW: Task = Task {
@@ -68,7 +73,10 @@ pub(super) const REPACK: Task = Task {
 pub(super) const REFRESH: Task = Task {
     words: &["repack", "--refresh-bundle", "--image=img:two", "bundle"],
     tag: Some("two"),
-    promise: |sandbox| layers(sandbox, "two") == Some(3),
+    promise: |sandbox| {
+        layers(sandbox, "two") == Some(3)
+            && record_of_bundle(sandbox).is_some_and(|of| Some(&of) == tags(sandbox).get("two"))
+    },
     once: false,
 };
 /// Nothing changes but the bundle's own files, all of which keep their names.
@@ -83,7 +91,10 @@ pub(super) const REFRESH_IN_PLACE: Task = Task {
         "bundle",
     ],
     tag: Some("two"),
-    promise: |sandbox| layers(sandbox, "two") == Some(2),
+    promise: |sandbox| {
+        layers(sandbox, "two") == Some(2)
+            && record_of_bundle(sandbox).is_some_and(|of| Some(&of) == tags(sandbox).get("two"))
+    },
     once: false,
 };
 pub(super) const INSERT: Task = Task {
@@ -169,19 +180,21 @@ pub(super) fn copy_into(scene: &Sandbox, sandbox: &Sandbox) {
 /// All tags with the digests of what they mean, each verified to its last layer.
 #[track_caller]
 pub(super) fn tags(sandbox: &Sandbox) -> BTreeMap<String, String> {
-    let layout = Layout::open(sandbox.path("img")).unwrap();
-    let names = layout.references().unwrap().into_iter();
-    names
-        .map(|name| {
-            let path = layout.resolve(&name.parse().unwrap()).unwrap();
-            let digest = path.root().digest.to_string();
-            let image = Image::load(&layout, path).unwrap();
-            for (layer, _) in image.layers() {
-                layout.blob(layer).unwrap().verify().unwrap();
-            }
-            (name, digest)
-        })
-        .collect()
+    verified_tags(sandbox).unwrap()
+}
+
+fn verified_tags(sandbox: &Sandbox) -> umoci::Result<BTreeMap<String, String>> {
+    let layout = Layout::open(sandbox.path("img"))?;
+    let verified = |name: String| {
+        let path = layout.resolve(&name.parse()?)?;
+        let digest = path.root().digest.to_string();
+        let image = Image::load(&layout, path)?;
+        for (layer, _) in image.layers() {
+            layout.blob(layer)?.verify()?;
+        }
+        Ok((name, digest))
+    };
+    layout.references()?.into_iter().map(verified).collect()
 }
 
 fn layers(sandbox: &Sandbox, tag: &str) -> Option<usize> {
@@ -189,6 +202,17 @@ fn layers(sandbox: &Sandbox, tag: &str) -> Option<usize> {
         return None;
     }
     sandbox.manifest("img", tag).1["layers"].as_array().map(Vec::len)
+}
+
+/// The image that a bundle is one of, if the record of the tree is the one that belongs to it.
+fn record_of_bundle(sandbox: &Sandbox) -> Option<String> {
+    let metadata = std::fs::read(sandbox.path("bundle/umoci.json")).ok()?;
+    let metadata = BundleMetadata::parse(&metadata).ok()?;
+    let image = &metadata.from.target().digest;
+    let name = format!("bundle/sha256_{}.mtree", image.hex());
+    let mtree = Digest::of(Algorithm::Sha256, std::fs::read(sandbox.path(name)).ok()?);
+    let is_own = metadata.mtree.is_none_or(|record| record.digest == mtree);
+    is_own.then(|| image.to_string())
 }
 
 fn blobs(sandbox: &Sandbox) -> BTreeSet<String> {
@@ -252,23 +276,39 @@ impl Task {
 
     #[track_caller]
     fn check_tags(&self, before: &BTreeMap<String, String>, sandbox: &Sandbox) {
-        let now = tags(sandbox);
-        for (name, digest) in before {
-            if Some(name.as_str()) != self.tag {
-                assert_eq!(now.get(name), Some(digest), "{name}");
-            }
+        assert_eq!(self.loss(before, sandbox), None, "{:?}", self.words);
+    }
+
+    /// What is lost of the images that there were, or is there half; the command may have been
+    /// interrupted anywhere.
+    pub(super) fn loss(
+        &self,
+        before: &BTreeMap<String, String>,
+        sandbox: &Sandbox,
+    ) -> Option<String> {
+        let now = match verified_tags(sandbox) {
+            Ok(now) => now,
+            Err(error) => return Some(error.to_string()),
+        };
+        let is_own = |name: &&String| Some(name.as_str()) == self.tag;
+        let others = |tags: &BTreeMap<String, String>| {
+            let others = tags.iter().filter(|(name, _)| !is_own(name));
+            others.map(|(name, digest)| format!("{name}={digest}")).collect::<Vec<_>>()
+        };
+        if others(before) != others(&now) {
+            return Some(format!("there were {before:?}, there are {now:?}"));
         }
-        for name in now.keys() {
-            assert!(before.contains_key(name) || Some(name.as_str()) == self.tag, "{name}");
+        if record_of_bundle(sandbox).is_none() {
+            return Some("the bundle's record is lost".to_owned());
         }
+        let half = sandbox.path("new").exists() && !(INIT.promise)(sandbox);
+        half.then(|| "half a layout".to_owned())
     }
 
     /// After a failure of which the command could tell, it has cleaned up.
     #[track_caller]
     fn nothing_half_there(&self, sandbox: &Sandbox) {
         assert_eq!(names(sandbox, "fresh"), BTreeSet::new(), "{:?}", self.words);
-        // What was renamed to its place in whole stays, though its directory could not be synced.
-        assert!(!sandbox.path("new").exists() || (INIT.promise)(sandbox));
         self.nothing_temporary(sandbox);
     }
 
