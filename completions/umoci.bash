@@ -58,6 +58,9 @@ _umoci() {
             umoci,unpack)
                 cmd="umoci__subcmd__unpack"
                 ;;
+            umoci,validate)
+                cmd="umoci__subcmd__validate"
+                ;;
             umoci__subcmd__raw,add-layer)
                 cmd="umoci__subcmd__raw__subcmd__add__subcmd__layer"
                 ;;
@@ -80,7 +83,7 @@ _umoci() {
 
     case "${cmd}" in
         umoci)
-            opts="-v -h --quiet --verbose --log --version --help raw config unpack repack new tag remove rm stat insert gc init list ls"
+            opts="-v -h --quiet --verbose --log --version --help raw config unpack repack new tag remove rm stat insert gc init list ls validate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -760,6 +763,34 @@ _umoci() {
                     ;;
                 --platform)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__validate)
+            opts="-h --image --layout --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --image)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --layout)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 *)

@@ -43,6 +43,7 @@ complete -c umoci -n "__fish_umoci_needs_command" -f -a "gc" -d 'delete the blob
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "init" -d 'create a new, empty image layout'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "list" -d 'list the tags in a layout'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "ls" -d 'list the tags in a layout'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "validate" -d 'check a layout, or an image in it, against the specification'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and not __fish_seen_subcommand_from add-layer runtime-config config unpack mtree-validate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and not __fish_seen_subcommand_from add-layer runtime-config config unpack mtree-validate" -f -a "add-layer" -d 'add a layer archive verbatim to an image'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and not __fish_seen_subcommand_from add-layer runtime-config config unpack mtree-validate" -f -a "runtime-config" -d 'generate the runtime configuration of an image'
@@ -181,3 +182,7 @@ complete -c umoci -n "__fish_umoci_using_subcommand list" -l layout -d 'path to 
 complete -c umoci -n "__fish_umoci_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand ls" -l layout -d 'path to an image layout' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand validate" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand validate" -l layout -d 'path to an image layout' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand validate" -l json -d 'print JSON'
+complete -c umoci -n "__fish_umoci_using_subcommand validate" -s h -l help -d 'Print help (see more with \'--help\')'

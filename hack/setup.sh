@@ -9,6 +9,7 @@ gcc        gcc             nothing builds (zstd is C)
 make       make            nothing is checked
 umoci      umoci           comparisons with the other implementation
 skopeo     skopeo          copying to and from other image formats
+buildah    buildah         validating what it makes
 runc       runc            running an image
 mmdebstrap mmdebstrap      tests and benchmarks on a real root filesystem
 bsdtar     libarchive-tools reading layers with libarchive

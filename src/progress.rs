@@ -23,11 +23,19 @@ pub enum Stage {
     Packing,
     /// The record of a tree is written. Bytes are those that had to be read.
     Recording,
+    /// Blobs are checked. Bytes are theirs.
+    Validating,
 }
 
 impl Stage {
-    const ALL: [Self; 5] =
-        [Self::Waiting, Self::Unpacking, Self::Comparing, Self::Packing, Self::Recording];
+    const ALL: [Self; 6] = [
+        Self::Waiting,
+        Self::Unpacking,
+        Self::Comparing,
+        Self::Packing,
+        Self::Recording,
+        Self::Validating,
+    ];
 }
 
 /// Counters of one piece of work, shared between those who do it and those who show it.

@@ -7,6 +7,7 @@ mod editor;
 mod insert;
 mod stat;
 mod unpack;
+pub mod validate;
 
 pub use archive::{Contents, add_archive};
 pub use editor::{CompressionChoice, ImageEditor, LayerOptions, UNCOMPRESSED_SIZE};

@@ -8,6 +8,7 @@
 
 mod blob;
 mod create;
+mod files;
 mod gc;
 mod lock;
 mod reference;
@@ -35,6 +36,7 @@ use crate::oci::{Descriptor, Digest, Document, Index};
 use crate::sys;
 
 pub use blob::{BlobReader, BlobWriter};
+pub(crate) use files::LayoutFiles;
 pub use gc::{
     Effect, GcOptions, GcPolicy, GcReport, KeepSince, StoredBlob, Untagged, collect_garbage,
 };
@@ -42,6 +44,7 @@ pub use reference::{REF_NAME, RefName};
 pub use referrers::{Referrer, referrers};
 pub use resolve::{ImageRef, PlatformChoice, Selector};
 pub(crate) use store::random;
+pub(crate) use walk::reachable;
 pub use walk::walk;
 pub use writer::LayoutWriter;
 

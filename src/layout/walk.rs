@@ -35,6 +35,22 @@ pub fn walk(
     Walker::new(layout).walk(roots, visit)
 }
 
+/// Every blob that can be reached from the layout's index, whether it is there or not.
+pub(crate) fn reachable(layout: &Layout) -> Result<HashSet<Digest>> {
+    let mut reachable = HashSet::new();
+    let mut visit = |found: &Descriptor| {
+        reachable.insert(found.digest.clone());
+        Ok(())
+    };
+    let index = layout.index()?;
+    let mut walker = Walker::new(layout);
+    walker.walk(index.manifests, &mut visit)?;
+    if let Some(subject) = index.subject {
+        walker.walk_subject(subject, &mut visit)?;
+    }
+    Ok(reachable)
+}
+
 /// A walk that can be continued from other roots: what it has read it does not read again.
 pub(super) struct Walker<'a> {
     layout: &'a Layout,

@@ -201,6 +201,11 @@ impl Sandbox {
         archive.entries().unwrap().map(name).collect()
     }
 
+    /// The digest of the configuration of an image of the layout `img`.
+    pub(crate) fn config_digest(&self, tag: &str) -> String {
+        self.manifest("img", tag).1["config"]["digest"].as_str().unwrap().to_owned()
+    }
+
     /// The bytes of the configuration of the image that a tag of a layout means.
     pub(crate) fn config_bytes(&self, layout: &str, tag: &str) -> Vec<u8> {
         let (_, manifest) = self.manifest(layout, tag);

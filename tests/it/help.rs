@@ -3,7 +3,7 @@
 
 use crate::harness::Sandbox;
 
-const COMMANDS: [(&str, &str); 11] = [
+const COMMANDS: [(&str, &str); 12] = [
     ("config", "image"),
     ("unpack", "image"),
     ("repack", "image"),
@@ -15,6 +15,7 @@ const COMMANDS: [(&str, &str); 11] = [
     ("gc", "layout"),
     ("init", "layout"),
     ("list", "layout"),
+    ("validate", "image"),
 ];
 
 /// The lines that open a section.

@@ -25,6 +25,7 @@ mod real_image;
 mod reported_bugs;
 mod rootless;
 mod stat;
+mod validate;
 
 /// Every file beside this one is listed above, or its tests would silently not run.
 #[test]

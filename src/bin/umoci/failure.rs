@@ -16,9 +16,26 @@ pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 pub(crate) struct Failure {
     error: Error,
     hint: Option<String>,
+    status: u8,
 }
 
+/// Exit status of a command that could not do what it was asked for.
+const FAILED: u8 = 1;
+
+/// Exit status of a question that was answered "no".
+pub(crate) const NO: u8 = 3;
+
 impl Failure {
+    /// Makes the answer "no" to a question that a command was asked.
+    pub(crate) fn no(error: Error) -> Self {
+        Self { status: NO, ..error.into() }
+    }
+
+    /// The exit status.
+    pub(crate) fn status(&self) -> u8 {
+        self.status
+    }
+
     /// Adds a hint: one sentence.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -62,6 +79,6 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, hint: None }
+        Self { error, hint: None, status: FAILED }
     }
 }

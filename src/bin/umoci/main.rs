@@ -27,6 +27,7 @@ mod repack;
 mod stat;
 mod tag;
 mod unpack;
+mod validate;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -34,13 +35,10 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use umoci::error::Error;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, NO, Outcome};
 use crate::grammar::{Invocation, UsageError};
 use crate::logging::LogArgs;
 use crate::output::Label;
-
-/// Exit status of a question that was answered "no".
-const NO: u8 = 3;
 
 /// Exit status of a command that a signal has stopped: this and the signal's number.
 const SIGNALLED: u8 = 128;
@@ -79,6 +77,7 @@ enum Command {
     Init(init::Args),
     #[command(visible_alias = "ls")]
     List(list::Args),
+    Validate(validate::Args),
 }
 
 impl Command {
@@ -96,6 +95,7 @@ impl Command {
             Self::Gc(args) => gc::run(args),
             Self::Init(args) => init::run(args),
             Self::List(args) => list::run(args),
+            Self::Validate(args) => validate::run(args),
         }
     }
 }
@@ -124,7 +124,7 @@ fn main() -> ExitCode {
             failure.tell();
             match interrupt::received() {
                 Some(signal) => ExitCode::from(SIGNALLED | signal),
-                None => ExitCode::FAILURE,
+                None => ExitCode::from(failure.status()),
             }
         }
     }

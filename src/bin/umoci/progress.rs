@@ -87,6 +87,7 @@ fn line(state: &State, elapsed: Duration) -> Option<String> {
         Stage::Comparing => "comparing files".to_owned(),
         Stage::Packing => "packing a layer".to_owned(),
         Stage::Recording => "recording files".to_owned(),
+        Stage::Validating => format!("checking blob {} of {}", state.layer.max(1), state.layers),
     };
     if let Some(percent) = percent(state.bytes, state.expected_bytes) {
         let expected = megabytes(state.expected_bytes);

@@ -32,7 +32,7 @@ impl<R: Read> Decoder<R> {
     pub fn new(input: R, compression: Compression) -> Result<Self> {
         Ok(Self(match compression {
             Compression::None => Inner::None(input),
-            Compression::Gzip => Inner::Gzip(Box::new(Gzip::new(input))),
+            Compression::Gzip => Inner::Gzip(Box::new(Gzip::new(input, Junk::Warn))),
             Compression::Zstd => {
                 let input = BufReader::with_capacity(BUFFER, input);
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?;
@@ -40,6 +40,27 @@ impl<R: Read> Decoder<R> {
                 Inner::Zstd(Box::new(decoder))
             }
         }))
+    }
+}
+
+impl<R: Read> Decoder<R> {
+    /// Does not warn of bytes that follow the compressed stream, for who asks how many there are.
+    pub(crate) fn count_junk(mut self) -> Self {
+        if let Inner::Gzip(gzip) = &mut self.0 {
+            gzip.junk = Junk::Count(0);
+        }
+        self
+    }
+
+    /// How many bytes have followed the compressed stream, if they were to be counted.
+    pub(crate) fn junk(&self) -> u64 {
+        match &self.0 {
+            Inner::Gzip(gzip) => match gzip.junk {
+                Junk::Count(count) => count,
+                Junk::Warn => 0,
+            },
+            _ => 0,
+        }
     }
 }
 
@@ -83,6 +104,14 @@ fn invalid(message: &str) -> io::Error {
 /// A stream of gzip members, and junk that may follow them.
 struct Gzip<R> {
     state: State<R>,
+    junk: Junk,
+}
+
+/// What is done about bytes behind the stream.
+#[derive(Clone, Copy)]
+enum Junk {
+    Warn,
+    Count(u64),
 }
 
 enum State<R> {
@@ -92,8 +121,8 @@ enum State<R> {
 }
 
 impl<R: Read> Gzip<R> {
-    fn new(input: R) -> Self {
-        Self { state: State::Start(Input::new(input)) }
+    fn new(input: R, junk: Junk) -> Self {
+        Self { state: State::Start(Input::new(input)), junk }
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -133,8 +162,12 @@ impl<R: Read> Gzip<R> {
             return Ok(());
         }
         let junk = io::copy(&mut input, &mut io::sink())?;
-        if junk > 0 {
-            log::warn!("ignoring {junk} trailing 'junk' bytes behind the gzip stream");
+        match &mut self.junk {
+            Junk::Count(count) => *count = junk,
+            Junk::Warn if junk > 0 => {
+                log::warn!("ignoring {junk} trailing 'junk' bytes behind the gzip stream");
+            }
+            Junk::Warn => {}
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ mod read;
 mod sparse;
 
 pub(crate) use member::shown;
-pub use read::{Chunk, MemberLimits, Members};
+pub use read::{Chunk, Ending, MemberLimits, Members};
 
 use crate::error::{Error, Result};
 use crate::rootfs::{Device, FileTime, Kind, Owner, RootPath, Stat, Xattr};

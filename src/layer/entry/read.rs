@@ -60,14 +60,25 @@ pub struct Members<R> {
     regions: Vec<Region>,
     /// The bytes that fill the current body's last block.
     padding: u64,
-    ended: bool,
+    ending: Option<Ending>,
+}
+
+/// How an archive ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// With two blocks of zeros, as it should.
+    Marked,
+    /// With one of them.
+    Half,
+    /// The input just ends.
+    Bare,
 }
 
 impl<R: BufRead> Members<R> {
     /// Reads from `input`, whose `fill_buf` should give large slices.
     pub fn new(input: R) -> Self {
         let limits = MemberLimits::default();
-        Self { input, limits, regions: Vec::new(), padding: 0, ended: false }
+        Self { input, limits, regions: Vec::new(), padding: 0, ending: None }
     }
 
     /// Replaces the default limits.
@@ -129,6 +140,11 @@ impl<R: BufRead> Members<R> {
     /// How many bytes of the current member's body are still to come, holes not counted.
     pub fn stored(&self) -> u64 {
         self.regions.iter().map(|region| region.len).fold(0, u64::saturating_add)
+    }
+
+    /// How the archive has ended, once it has.
+    pub fn ending(&self) -> Option<Ending> {
+        self.ending
     }
 
     /// The input, which stands where [`Members::body`] has read to.
@@ -203,20 +219,21 @@ impl<R: BufRead> Members<R> {
     /// Reads the next header block; `None` at the end of the archive, which is
     /// two blocks of zeros or the end of the input.
     fn next_block(&mut self) -> Result<Option<Block>> {
-        if self.ended {
+        if self.ending.is_some() {
             return Ok(None);
         }
         let Some(bytes) = self.block()? else {
-            self.ended = true;
+            self.ending = Some(Ending::Bare);
             return Ok(None);
         };
         if bytes != [0; BLOCK] {
             return Block::new(&bytes).map(Some);
         }
-        if self.block()?.is_some_and(|second| second != [0; BLOCK]) {
-            return Err(invalid("a block of zeros between members"));
-        }
-        self.ended = true;
+        self.ending = Some(match self.block()? {
+            None => Ending::Half,
+            Some(second) if second == [0; BLOCK] => Ending::Marked,
+            Some(_) => return Err(invalid("a block of zeros between members")),
+        });
         Ok(None)
     }
 

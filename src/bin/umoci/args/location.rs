@@ -22,6 +22,11 @@ pub(crate) struct EntryArg {
 }
 
 impl EntryArg {
+    /// Whether the flag is there.
+    pub(crate) fn is_given(&self) -> bool {
+        self.image.is_some()
+    }
+
     /// Takes the value apart at its first colon.
     pub(crate) fn target(&self) -> Result<EntryTarget> {
         let Some(image) = &self.image else { return Err(missing("--image")) };
@@ -142,6 +147,11 @@ pub(crate) struct LayoutArg {
 }
 
 impl LayoutArg {
+    /// Whether the flag is there.
+    pub(crate) fn is_given(&self) -> bool {
+        self.layout.is_some()
+    }
+
     /// The path.
     pub(crate) fn path(&self) -> Result<&Path> {
         let Some(path) = &self.layout else { return Err(missing("--layout")) };

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use clap::{Arg, ArgAction, Command};
 use clap_mangen::Man;
-use clap_mangen::roff::{Roff, roman};
+use clap_mangen::roff::{Roff, bold, roman};
+use umoci::image::validate::Code;
 
 use super::{check, directory, program};
 
@@ -111,7 +112,19 @@ fn page(command: &Command) -> String {
 
 fn part(name: &str) -> String {
     let path = directory("man/parts").join(format!("{name}.roff"));
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+    let part = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    part.replace("@codes@\n", &codes())
+}
+
+/// The table of what a validation can find.
+fn codes() -> String {
+    let mut roff = Roff::new();
+    for code in Code::ALL {
+        roff.control("TP", []);
+        roff.text([bold(code.as_str()), roman(format!(" ({})", code.severity()))]);
+        roff.text([roman(code.meaning())]);
+    }
+    roff.render().replace(&Roff::new().render(), "")
 }
 
 /// The description that the definitions give; its first paragraph is what stands under NAME.

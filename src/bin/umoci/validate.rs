@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `umoci validate`: whether a layout or an image is as the specification wants it.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use umoci::error::{Context, Error, ErrorKind, Result};
+use umoci::image::validate::{Report, Scope, ValidateOptions, validate};
+
+use crate::args::{self, EntryArg, LayoutArg};
+use crate::failure::{Failure, Outcome};
+use crate::{output, progress};
+
+/// check a layout, or an image in it, against the specification
+///
+/// Reads every blob once and compares it with all that is said of it. Prints one line for each
+/// finding, and fails if there are errors among them. Nothing is changed, and no lock is taken.
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "umoci validate [command options] --layout <layout-path> [--json]
+   umoci validate [command options] --image <image-path>[:<tag>] [--json]")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    image: EntryArg,
+
+    #[command(flatten)]
+    layout: LayoutArg,
+
+    /// print JSON
+    #[arg(long)]
+    json: bool,
+
+    #[arg(hide = true)]
+    words: Vec<OsString>,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let (path, scope) = args.what()?;
+    args::none(&args.words)?;
+    let options = ValidateOptions { scope, ..Default::default() };
+    let report = progress::shown(&options.progress, || validate(&path, &options))?;
+    if args.json {
+        output::json_result(&report.to_json().context("encode the report")?)?;
+    } else {
+        output::result(&text(&path, &report))?;
+    }
+    match report.errors {
+        0 => Ok(()),
+        count => Err(invalid(&path, count)),
+    }
+}
+
+fn invalid(path: &Path, errors: u64) -> Failure {
+    let errors = counted(errors, "error");
+    Failure::no(Error::new(ErrorKind::Invalid, format!("validate {path:?}: {errors} found")))
+}
+
+impl Args {
+    /// The layout, and what of it.
+    fn what(&self) -> Result<(PathBuf, Scope)> {
+        match (self.image.is_given(), self.layout.is_given()) {
+            (true, true) => Err(Error::invalid("--image and --layout exclude each other")),
+            (false, false) => {
+                Err(Error::invalid("missing mandatory argument: --image or --layout"))
+            }
+            (true, false) => {
+                let target = self.image.target()?;
+                Ok((target.path, Scope::Tag(target.tag)))
+            }
+            (false, true) => Ok((self.layout.path()?.to_owned(), Scope::Layout)),
+        }
+    }
+}
+
+/// One line a finding, and a summary.
+fn text(path: &Path, report: &Report) -> String {
+    let mut text = String::new();
+    for finding in &report.findings {
+        let _ = writeln!(text, "{}", output::one_line(&finding.to_string()));
+    }
+    if report.omitted() > 0 {
+        let _ = writeln!(text, "{} not shown", counted(report.omitted(), "finding"));
+    }
+    let path = output::one_line(&path.to_string_lossy());
+    let _ = writeln!(
+        text,
+        "{path}: {}, {}, {} for information; {} and {} read",
+        counted(report.errors, "error"),
+        counted(report.warnings, "warning"),
+        report.information,
+        counted(report.images, "image"),
+        counted(report.blobs, "blob"),
+    );
+    text
+}
+
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}

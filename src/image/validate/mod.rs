@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whether a layout, or one image in it, is as the image specification wants it.
+//!
+//! ```text
+//! oci-layout, index.json ─► documents, one at a time ─► blobs, each once, several at a time ─► Report
+//! ```
+//!
+//! Nothing is stopped at, nothing is written, no lock is taken and no link followed. Each
+//! [`Finding`] has a [`Code`] and a [`Place`]. What follows from a damage is not found
+//! once more: nothing is looked for in a blob that does not have its digest.
+
+mod archive;
+mod blob;
+mod code;
+mod config;
+mod descriptor;
+mod document;
+mod fields;
+mod finding;
+mod graph;
+mod input;
+mod report;
+mod store;
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use serde_json::Value;
+
+pub use code::{Code, Severity};
+pub use finding::{Finding, Place};
+pub use report::Report;
+
+use blob::Reading;
+use finding::Findings;
+use graph::Graph;
+
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::layout::{Layout, LayoutFiles, REF_NAME, RefName, reachable};
+use crate::progress::{Progress, Stage};
+
+/// How many threads read blobs at most unless the caller says otherwise.
+const MOST_THREADS: usize = 8;
+
+/// What is validated, and how.
+#[derive(Debug, Clone, Default)]
+pub struct ValidateOptions {
+    /// How much of the layout is looked at.
+    pub scope: Scope,
+    /// How many threads read blobs; by default one per processor, at most 8.
+    pub threads: Option<NonZeroUsize>,
+    /// Counts what has been read.
+    pub progress: Arc<Progress>,
+}
+
+/// How much of a layout is looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// All of it, and what nothing refers to.
+    #[default]
+    Layout,
+    /// The images of a tag, and what they refer to.
+    Tag(RefName),
+}
+
+impl Scope {
+    /// Whether an entry of `index.json` is looked at.
+    fn has(&self, entry: &Value) -> bool {
+        match self {
+            Self::Layout => true,
+            Self::Tag(name) => entry["annotations"][REF_NAME].as_str() == Some(name.as_str()),
+        }
+    }
+}
+
+/// Looks at the layout in the directory `path` and tells what is wrong with it.
+///
+/// # Errors
+/// When `path` is not a directory that can be looked into, or a tag is not there. Everything
+/// else is a finding.
+pub fn validate(path: impl AsRef<Path>, options: &ValidateOptions) -> Result<Report> {
+    let path = path.as_ref();
+    Validation { path, files: LayoutFiles::open(path)?, options }
+        .run()
+        .with_context(|| format!("validate {path:?}"))
+}
+
+struct Validation<'a> {
+    path: &'a Path,
+    files: LayoutFiles,
+    options: &'a ValidateOptions,
+}
+
+impl Validation<'_> {
+    fn run(&self) -> Result<Report> {
+        let mut findings = Findings::default();
+        store::marker(&self.files, &mut findings);
+        let scope = &self.options.scope;
+        let index = store::index(&self.files, &|entry| scope.has(entry), &mut findings);
+        let algorithms = store::blobs(&self.files, &mut findings);
+        let (Some(index), Some(algorithms)) = (index, algorithms) else {
+            return Ok(Report::new(findings, 0, &Reading::default(), None));
+        };
+        if let (Scope::Tag(name), []) = (scope, &index.entries[..]) {
+            return Err(Error::new(ErrorKind::NotFound, format!("tag not found: {name}")));
+        }
+        document::names(&index.entries, &mut findings);
+        let mut graph = Graph::new(&self.files, findings);
+        graph.walk(index.entries, index.subject);
+        let orphaned = match scope {
+            Scope::Layout => self.orphans(&algorithms, &mut graph),
+            Scope::Tag(_) => None,
+        };
+        self.read(graph, orphaned)
+    }
+
+    /// Adds blobs that nothing refers to; gives their number, if it can be known.
+    fn orphans(&self, algorithms: &[OsString], graph: &mut Graph<'_>) -> Option<u64> {
+        let blobs = store::list(&self.files, algorithms, &mut graph.findings);
+        let reachable = Layout::open(self.path).and_then(|layout| reachable(&layout)).ok()?;
+        let orphans = store::orphans(blobs, &reachable, &mut graph.findings);
+        let count = orphans.len() as u64;
+        for digest in orphans {
+            graph.add_orphan(digest);
+        }
+        Some(count)
+    }
+
+    /// Reads the blobs that are left.
+    fn read(&self, graph: Graph<'_>, orphaned: Option<u64>) -> Result<Report> {
+        let progress = &self.options.progress;
+        let images = graph.images;
+        let (tasks, mut done) = graph.finish();
+        progress.begin(Stage::Validating);
+        let bytes = tasks.iter().map(blob::Task::expected_size).fold(0, u64::saturating_add);
+        progress.expect_layers(tasks.len() as u64, bytes);
+        done.append(blob::read_all(&self.files, &tasks, self.threads(), progress)?);
+        Ok(Report::new(std::mem::take(&mut done.findings), images, &done, orphaned))
+    }
+
+    fn threads(&self) -> NonZeroUsize {
+        let most = NonZeroUsize::new(MOST_THREADS).unwrap_or(NonZeroUsize::MIN);
+        self.options.threads.unwrap_or_else(|| {
+            thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(most)
+        })
+    }
+}
