@@ -11,7 +11,8 @@ use super::write::{LayerOptions, LayerWriter};
 use crate::error::{Context, Error, Result};
 use crate::idmap::IdMaps;
 use crate::rootfs::{
-    Dir, FsOps, Kind, Name, RootPath, Stat, capability_to_container, is_host_label,
+    Contents, Dir, FsOps, Inode, Kind, Name, RootPath, Stacked, capability_to_container,
+    is_host_label,
 };
 
 /// How many directories stay open; paths mostly come grouped by directory.
@@ -178,42 +179,35 @@ impl<'a, W: Write> TreePacker<'a, W> {
     fn named(&mut self, parent: &RootPath, base: Name<'_>, name: &RootPath) -> Result<Kind> {
         self.ensure_open(parent)?;
         let Some((_, dir)) = self.open.front() else { return Ok(Kind::Dir) };
-        let stat = self.disk.fs().stat(dir, base)?;
-        if self.hides_lower(dir, base, &stat)? {
-            self.layer.whiteout(name)?;
-            return Ok(stat.kind);
-        }
-        let mut entry = self.entry(dir, base, name, &stat)?;
-        self.prepare(&mut entry, name)?;
-        self.layer.link(&mut entry, &stat);
-        if matches!(entry.kind, EntryKind::File { .. }) {
-            let mut body = self.disk.fs().open_file(dir, base)?;
-            self.layer.add(&entry, Some(&mut body as &mut dyn Read))?;
-            return Ok(stat.kind);
-        }
-        self.layer.add(&entry, None)?;
-        if stat.kind == Kind::Dir && self.disk.overlay().is_some() {
-            let dir = self.disk.fs().open_child(dir, base)?;
-            self.opaque_like(&dir, name)?;
-        }
-        Ok(stat.kind)
-    }
-
-    /// Whether the object is no more than a word of the format for a whiteout.
-    fn hides_lower(&self, dir: &Dir, base: Name<'_>, stat: &Stat) -> Result<bool> {
-        let Some(overlay) = self.disk.overlay() else { return Ok(false) };
-        if overlay.is_whiteout(dir, base, stat).context("look for a whiteout")? {
-            return Ok(true);
-        }
-        if matches!(stat.kind, Kind::File | Kind::Dir)
-            && let Some(attribute) = overlay.borrows(dir, base)?
-        {
-            return Err(Error::unsupported(format!(
+        let stacked = match self.disk.overlay() {
+            Some(overlay) => overlay.stacked(dir, base)?,
+            None => Stacked::Object { inode: self.disk.fs().inode(dir, base)?, opaque: false },
+        };
+        match stacked {
+            Stacked::Whiteout => self.layer.whiteout(name).map(|()| Kind::CharDevice),
+            Stacked::Borrowing(attribute) => Err(Error::unsupported(format!(
                 "it is incomplete without the layers below it (overlay attribute {attribute:?}): \
                  mount with redirect_dir=off and metacopy=off"
-            )));
+            ))),
+            Stacked::Object { inode, opaque } => self.object(name, inode, opaque),
         }
-        Ok(false)
+    }
+
+    fn object(&mut self, name: &RootPath, inode: Inode, opaque: bool) -> Result<Kind> {
+        let Inode { stat, xattrs, contents } = inode;
+        let (target, mut body) = match contents {
+            Contents::File(file) => (Vec::new(), Some(file)),
+            Contents::Symlink(target) => (target, None),
+            Contents::Nothing => (Vec::new(), None),
+        };
+        let mut entry = Entry::from_stat(name, &stat, target, xattrs)?;
+        self.prepare(&mut entry, name)?;
+        self.layer.link(&mut entry, &stat);
+        self.layer.add(&entry, body.as_mut().map(|file| file as &mut dyn Read))?;
+        if opaque {
+            self.layer.opaque(name)?;
+        }
+        Ok(stat.kind)
     }
 
     /// Writes that nothing lower shows through a directory, if the format of the tree says so.
@@ -222,18 +216,6 @@ impl<'a, W: Write> TreePacker<'a, W> {
             Some(overlay) if overlay.is_opaque(dir)? => self.layer.opaque(name),
             _ => Ok(()),
         }
-    }
-
-    fn entry(&self, dir: &Dir, base: Name<'_>, name: &RootPath, stat: &Stat) -> Result<Entry> {
-        let target = match stat.kind {
-            Kind::Symlink => self.disk.fs().read_link(dir, base)?,
-            _ => Vec::new(),
-        };
-        let xattrs = match stat.kind {
-            Kind::Socket => Vec::new(),
-            _ => self.disk.fs().xattrs(dir, base).context("read extended attributes")?,
-        };
-        Entry::from_stat(name, stat, target, xattrs)
     }
 
     /// Turns what is the host's into what is the image's.

@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::metadata::{Device, Kind, Metadata, Stat, Xattr};
-use super::ops::{Change, Dir, DirEntry, FsOps};
+use super::ops::{Change, Contents, Dir, DirEntry, FsOps, Inode};
 use super::path::{Name, RootPath};
 use super::sys::{self, Open, XattrTarget};
 use super::xattr;
@@ -150,11 +150,7 @@ impl FsOps for Native {
 
     fn open_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<File> {
         let file = File::from(sys::open_at(dir, name.as_os_str(), Open::Read)?);
-        if file.metadata()?.is_file() {
-            Ok(file)
-        } else {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
-        }
+        if file.metadata()?.is_file() { Ok(file) } else { Err(no_regular_file()) }
     }
 
     fn create_file(&self, dir: &Dir, name: Name<'_>, mode: u32) -> io::Result<File> {
@@ -236,6 +232,45 @@ impl FsOps for Native {
     fn dir_xattrs(&self, dir: &Dir) -> io::Result<Vec<Xattr>> {
         xattr::read_all(XattrTarget::Open(dir.as_file()))
     }
+
+    fn inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode> {
+        // Opening a device or a pipe for reading may do something; so it is asked first
+        // what it is, and again what has been opened.
+        match sys::stat_at(dir, name.as_os_str())?.kind {
+            Kind::File => {
+                let file = File::from(sys::open_at(dir, name.as_os_str(), Open::Read)?);
+                regular(file)
+            }
+            _ => other(&sys::open_at(dir, name.as_os_str(), Open::Place)?.into()),
+        }
+    }
+}
+
+fn regular(file: File) -> io::Result<Inode> {
+    let stat = sys::stat_fd(&file)?;
+    if stat.kind != Kind::File {
+        return Err(no_regular_file());
+    }
+    let xattrs = xattr::read_all(XattrTarget::Open(&file))?;
+    Ok(Inode { stat, xattrs, contents: Contents::File(file) })
+}
+
+fn other(place: &File) -> io::Result<Inode> {
+    let stat = sys::stat_fd(place)?;
+    let contents = match stat.kind {
+        Kind::File => return Err(io::Error::other("it has become a regular file meanwhile")),
+        Kind::Symlink => Contents::Symlink(sys::read_link_at(place, OsStr::new(""))?),
+        _ => Contents::Nothing,
+    };
+    let xattrs = match stat.kind {
+        Kind::Socket => Vec::new(),
+        _ => xattr::read_all(XattrTarget::Place(place))?,
+    };
+    Ok(Inode { stat, xattrs, contents })
+}
+
+fn no_regular_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
 }
 
 fn set_xattrs(target: XattrTarget<'_>, change: &Change<'_>) -> io::Result<()> {

@@ -138,11 +138,32 @@ pub trait FsOps: fmt::Debug + Send + Sync {
     /// Reads all extended attributes of an open directory, sorted.
     fn dir_xattrs(&self, dir: &Dir) -> io::Result<Vec<Xattr>>;
 
-    /// Tells what a name is and which attributes it has, in the terms of a
-    /// [`Change`]: a decorator gives what it was told, not what it made of that.
-    fn meant(&self, dir: &Dir, name: Name<'_>) -> io::Result<(Stat, Vec<Xattr>)> {
-        Ok((self.stat(dir, name)?, self.xattrs(dir, name)?))
-    }
+    /// Takes hold of what a name means, once: all that is given is of one inode, whatever
+    /// the name means by then. It is in the terms of a [`Change`]: a decorator gives what
+    /// it was told, not what it made of that.
+    fn inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode>;
+}
+
+/// All that a layer can say of an inode.
+#[derive(Debug)]
+pub struct Inode {
+    /// What it is.
+    pub stat: Stat,
+    /// Its extended attributes, sorted; of a socket, none.
+    pub xattrs: Vec<Xattr>,
+    /// What is in it.
+    pub contents: Contents,
+}
+
+/// What is in an inode.
+#[derive(Debug)]
+pub enum Contents {
+    /// Of a regular file: its bytes, to be read from the start.
+    File(File),
+    /// Of a symbolic link: its target, verbatim.
+    Symlink(Vec<u8>),
+    /// Of anything else.
+    Nothing,
 }
 
 /// What [`FsOps`] is to set on an inode.

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 
 use super::metadata::{Device, FileTime, Kind, Metadata, Stat, Xattr};
-use super::ops::{Change, Dir, DirEntry, FsOps};
+use super::ops::{Change, Dir, DirEntry, FsOps, Inode};
 use super::path::{Name, RootPath};
 use crate::idmap::Owner;
 
@@ -55,6 +55,24 @@ impl OverlayNamespace {
     }
 }
 
+/// What a name means in a directory that overlayfs stacks upon others.
+#[derive(Debug)]
+pub enum Stacked {
+    /// That what is below it in the stack is gone: it is a character device 0:0, or an empty
+    /// file with the attribute for it.
+    Whiteout,
+    /// A file or directory that is not complete by itself, since it borrows from below by
+    /// this attribute of overlayfs.
+    Borrowing(&'static str),
+    /// An object of the tree.
+    Object {
+        /// The object, without what is overlayfs's.
+        inode: Inode,
+        /// Whether it is a directory that nothing below it in the stack shows through.
+        opaque: bool,
+    },
+}
+
 /// A filesystem whose root is a directory for overlayfs to stack upon others.
 ///
 /// As [`FsOps`] it shows and sets the extended attributes that the mount would
@@ -76,16 +94,25 @@ impl<'a> Overlay<'a> {
         self.inner
     }
 
-    /// Whether a name says that what is below it in the stack is gone: a
-    /// character device 0:0, or an empty file with the attribute for it.
-    pub fn is_whiteout(&self, dir: &Dir, name: Name<'_>, stat: &Stat) -> io::Result<bool> {
-        match stat.kind {
-            Kind::CharDevice => Ok(stat.device == Device::default()),
-            Kind::File if stat.size == 0 => {
-                Ok(self.own(&self.inner.xattrs(dir, name)?, "whiteout").is_some())
-            }
-            _ => Ok(false),
+    /// Takes hold of what a name means in the stack.
+    pub fn stacked(&self, dir: &Dir, name: Name<'_>) -> io::Result<Stacked> {
+        let inode = self.inner.inode(dir, name)?;
+        let Inode { stat, xattrs, .. } = &inode;
+        let has = |own: &str| self.own(xattrs, own).is_some();
+        let is_whiteout = match stat.kind {
+            Kind::CharDevice => stat.device == Device::default(),
+            Kind::File => stat.size == 0 && has("whiteout"),
+            _ => false,
+        };
+        if is_whiteout {
+            return Ok(Stacked::Whiteout);
         }
+        let borrows = matches!(stat.kind, Kind::File | Kind::Dir);
+        if let Some(by) = ["redirect", "metacopy"].into_iter().find(|own| borrows && has(own)) {
+            return Ok(Stacked::Borrowing(by));
+        }
+        let opaque = stat.kind == Kind::Dir && self.own(xattrs, "opaque") == Some(b"y");
+        Ok(Stacked::Object { inode: self.shown(inode), opaque })
     }
 
     /// Whether nothing below it in the stack shows through a directory.
@@ -99,13 +126,6 @@ impl<'a> Overlay<'a> {
     /// Where the attribute cannot be set; the directory would show too much.
     pub fn set_opaque(&self, dir: &Dir) -> io::Result<()> {
         self.inner.set_xattr(dir.as_file(), &self.namespace.xattr("opaque", "y"))
-    }
-
-    /// The name of an attribute by which a file or directory borrows from the
-    /// layers below (`redirect`, `metacopy`): by itself it is not complete.
-    pub fn borrows(&self, dir: &Dir, name: Name<'_>) -> io::Result<Option<&'static str>> {
-        let xattrs = self.inner.xattrs(dir, name)?;
-        Ok(["redirect", "metacopy"].into_iter().find(|own| self.own(&xattrs, own).is_some()))
     }
 
     /// Says that what is below a name in the stack is gone: by a device node, or by an
@@ -154,6 +174,10 @@ impl<'a> Overlay<'a> {
         let mut xattrs: Vec<_> = xattrs.into_iter().filter_map(visible).collect();
         xattrs.sort_unstable();
         xattrs
+    }
+
+    fn shown(&self, inode: Inode) -> Inode {
+        Inode { xattrs: self.visible(inode.xattrs), ..inode }
     }
 
     /// What is to be set on disk: attributes of the tree, and of overlayfs those that are kept.
@@ -283,5 +307,9 @@ impl FsOps for Overlay<'_> {
 
     fn dir_xattrs(&self, dir: &Dir) -> io::Result<Vec<Xattr>> {
         self.inner.dir_xattrs(dir).map(|xattrs| self.visible(xattrs))
+    }
+
+    fn inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode> {
+        self.inner.inode(dir, name).map(|inode| self.shown(inode))
     }
 }

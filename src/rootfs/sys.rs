@@ -296,6 +296,8 @@ pub(crate) enum XattrTarget<'a> {
     Open(&'a File),
     /// One component in an open directory; links are not followed.
     Name(&'a File, &'a OsStr),
+    /// What was opened with [`Open::Place`], be it a symbolic link.
+    Place(&'a File),
 }
 
 impl XattrTarget<'_> {
@@ -303,6 +305,7 @@ impl XattrTarget<'_> {
         let names = match self {
             Self::Open(file) => file.list_xattr()?,
             Self::Name(..) => xattr::list(self.path())?,
+            Self::Place(_) => xattr::list_deref(self.path())?,
         };
         Ok(names.map(|name| name.as_bytes().into()).collect())
     }
@@ -312,6 +315,7 @@ impl XattrTarget<'_> {
         match self {
             Self::Open(file) => file.get_xattr(name),
             Self::Name(..) => xattr::get(self.path(), name),
+            Self::Place(_) => xattr::get_deref(self.path(), name),
         }
     }
 
@@ -320,6 +324,7 @@ impl XattrTarget<'_> {
         match self {
             Self::Open(file) => file.set_xattr(name, value),
             Self::Name(..) => xattr::set(self.path(), name, value),
+            Self::Place(_) => xattr::set_deref(self.path(), name, value),
         }
     }
 
@@ -328,14 +333,18 @@ impl XattrTarget<'_> {
         match self {
             Self::Open(file) => file.remove_xattr(name),
             Self::Name(..) => xattr::remove(self.path(), name),
+            Self::Place(_) => xattr::remove_deref(self.path(), name),
         }
     }
 
     /// There is no `getxattrat` before Linux 6.13; the directory's handle has a
-    /// name in /proc that leads to it whatever happens to its path.
+    /// name in /proc that leads to it whatever happens to its path. Such a name is followed
+    /// to the handle's inode and no further, so a symbolic link can be meant by it too.
     fn path(self) -> std::path::PathBuf {
         match self {
-            Self::Open(file) => format!("/proc/self/fd/{}", file.as_raw_fd()).into(),
+            Self::Open(file) | Self::Place(file) => {
+                format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+            }
             Self::Name(dir, name) => {
                 std::path::Path::new(&format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name)
             }

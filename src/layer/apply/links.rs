@@ -10,7 +10,7 @@ use super::parents::Parent;
 use super::{Applier, Place};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layer::entry::shown;
-use crate::rootfs::{Change, Kind, Metadata, Name, RootPath, Stat, is_host_label};
+use crate::rootfs::{Change, Contents, Inode, Kind, Metadata, Name, RootPath, Stat, is_host_label};
 
 /// A hard link that waits for its target.
 #[derive(Debug)]
@@ -103,24 +103,22 @@ impl Applier<'_, '_> {
     fn copy(&mut self, target: &Target<'_>, place: &Place<'_>) -> Result<()> {
         self.bodies.settle()?;
         let (from, dir) = (&target.parent.dir, &place.parent.dir);
-        let (stat, mut xattrs) = self.fs.meant(from, target.name)?;
+        let Inode { stat, mut xattrs, contents } = self.fs.inode(from, target.name)?;
         xattrs.retain(|xattr| !is_host_label(&xattr.name));
         let Stat { owner, mode, atime, mtime, kind, .. } = stat;
         let metadata = Metadata { owner, mode, atime, mtime, xattrs };
         let clear_xattrs = place.parent.inherits_xattrs;
         let change = Change { metadata: &metadata, kind, clear_xattrs };
-        match kind {
-            Kind::File => {
-                let mut source = self.fs.open_file(from, target.name)?;
+        match contents {
+            Contents::File(mut source) => {
                 let mut file = self.fs.create_file(dir, place.name, 0o600)?;
                 io::copy(&mut source, &mut file)?;
                 return Ok(self.fs.set_file_metadata(&file, &change)?);
             }
-            Kind::Symlink => {
-                let leads_to = self.fs.read_link(from, target.name)?;
+            Contents::Symlink(leads_to) => {
                 self.fs.create_symlink(&leads_to, dir, place.name)?;
             }
-            _ => self.fs.create_node(dir, place.name, kind, stat.device)?,
+            Contents::Nothing => self.fs.create_node(dir, place.name, kind, stat.device)?,
         }
         Ok(self.fs.set_node_metadata(dir, place.name, &change)?)
     }

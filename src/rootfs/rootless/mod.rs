@@ -26,7 +26,7 @@ use self::record::{Ledger, Substitute};
 use self::settle::Target;
 use super::metadata::{Device, FileTime, Identity, Kind, Metadata, Stat, Xattr};
 use super::native::Native;
-use super::ops::{Change, Dir, DirEntry, FsOps};
+use super::ops::{Change, Contents, Dir, DirEntry, FsOps, Inode};
 use super::path::{Name, RootPath};
 use super::sys::{self, XattrTarget};
 use super::xattr;
@@ -225,6 +225,18 @@ impl<F: FsOps> Rootless<F> {
         self.at(dir, name, || xattr::read(target, OWNER_ATTRIBUTE))
     }
 
+    /// An inode whose own permission bits are in the way. What they are is asked before
+    /// they step aside.
+    fn closed_inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode> {
+        let stat = self.in_dir(dir, || self.inner.stat(dir, name))?;
+        let mut inode = self.at(dir, name, || self.inner.inode(dir, name))?;
+        if inode.stat.identity != stat.identity {
+            return Err(io::Error::other("the name means something else meanwhile"));
+        }
+        inode.stat.mode = stat.mode;
+        Ok(inode)
+    }
+
     /// An empty file in the place of a device, with a note of what it stands for.
     fn create_placeholder(&self, dir: &Dir, name: Name<'_>, node: Node) -> io::Result<()> {
         let what = || {
@@ -391,11 +403,19 @@ impl<F: FsOps> FsOps for Rootless<F> {
         }
     }
 
-    fn meant(&self, dir: &Dir, name: Name<'_>) -> io::Result<(Stat, Vec<Xattr>)> {
-        let stat = self.in_dir(dir, || self.inner.stat(dir, name))?;
-        let xattrs = self.at(dir, name, || self.inner.xattrs(dir, name))?;
-        let meant = self.meant_stat(stat, || self.owner_attribute(dir, name))?;
-        Ok((meant, self.meant_xattrs(|| Ok(stat), xattrs)?))
+    fn inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode> {
+        let Inode { stat, xattrs, contents } =
+            match self.in_dir(dir, || self.inner.inode(dir, name)) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    self.closed_inode(dir, name)?
+                }
+                inode => inode?,
+            };
+        let owner = xattrs.iter().find(|xattr| *xattr.name == *OWNER_ATTRIBUTE);
+        let meant = self.meant_stat(stat, || Ok(owner.map(|owner| owner.value.to_vec())))?;
+        // The file that stands for a device has nothing to say.
+        let contents = if meant.kind == stat.kind { contents } else { Contents::Nothing };
+        Ok(Inode { stat: meant, xattrs: self.meant_xattrs(|| Ok(stat), xattrs)?, contents })
     }
 }
 

@@ -41,7 +41,7 @@ fn an_owner_is_kept_and_given_back() {
     let stat = fs.stat(&dir, name("f")).unwrap();
     assert_eq!(stat.owner.uid, std::os::unix::fs::MetadataExt::uid(&own));
     assert!(fs.has_owner_attribute(stat.identity) || fs.emulated(stat.identity).is_some());
-    let (meant, xattrs) = fs.meant(&dir, name("f")).unwrap();
+    let Inode { stat: meant, xattrs, .. } = fs.inode(&dir, name("f")).unwrap();
     assert_eq!((meant.owner, meant.mode, xattrs), (owner, 0o444, vec![]));
     if fs.has_owner_attribute(stat.identity) {
         let image = recording(&root, View::Image);
@@ -60,7 +60,7 @@ fn an_attribute_of_a_layer_is_no_owner() {
     let forged = Xattr { name: OWNER_ATTRIBUTE.into(), value: value.into() };
     let metadata = Metadata { mode: 0o644, xattrs: vec![forged], ..Metadata::default() };
     let dir = file(&fs, &metadata);
-    assert_eq!(fs.meant(&dir, name("f")).unwrap().0.owner, Owner::default());
+    assert_eq!(fs.inode(&dir, name("f")).unwrap().stat.owner, Owner::default());
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::rootfs::{
-    Change as MetadataChange, Device, Dir, DirEntry, FsOps, Kind, Metadata, Name, RootPath, Stat,
-    Xattr,
+    Change as MetadataChange, Device, Dir, DirEntry, FsOps, Inode, Kind, Metadata, Name, RootPath,
+    Stat, Xattr,
 };
 use crate::snapshot::{KnownEntry, Unchanged, XattrHint};
 
@@ -77,6 +77,10 @@ impl FsOps for Counting {
     fn dir_xattrs(&self, dir: &Dir) -> io::Result<Vec<Xattr>> {
         count(&self.xattrs);
         self.inner.dir_xattrs(dir)
+    }
+    fn inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode> {
+        count(&self.opened);
+        self.inner.inode(dir, name)
     }
     fn create_file(&self, _: &Dir, _: Name<'_>, _: u32) -> io::Result<File> {
         read_only()
