@@ -5,6 +5,7 @@
 
 mod archive;
 mod arena;
+mod attacker;
 mod attributes;
 mod bundles;
 mod compression;

@@ -1,23 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Somebody inside the root filesystem who swaps directories for symbolic links
-//! while it is being worked on.
+//! Somebody who swaps directories for symbolic links, and files for each
+//! other, where the program is at work.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{PermissionsExt, lchown};
+use std::path::PathBuf;
 
-use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-use umoci::bundle::{self, Bundle, RepackOptions, UnpackOptions};
-use umoci::image::{CompressionChoice, Image};
-use umoci::layer::compress::Compression;
-use umoci::layout::Layout;
+use umoci::layer::{Entry, EntryKind, Members};
 
 use super::archive::{Archive, flag};
 use super::arena::{Arena, Layer};
-use crate::harness::needs_root;
+use super::attacker::Order;
+use crate::harness::{Run, is_slow, needs_root};
 
-const ROUNDS: usize = 200;
+/// What must not get into a layer.
+const SECRET: &str = "what is outside is no part of the image";
+
+fn rounds() -> usize {
+    if is_slow() { 2000 } else { 40 }
+}
 
 /// Layers that work in a few directories in every way there is.
 fn layers() -> [Layer; 2] {
@@ -41,65 +44,43 @@ fn layers() -> [Layer; 2] {
     [Layer::plain(lower.end()), Layer::plain(upper.end())]
 }
 
-/// Exchanges a directory with a link to the outside, and back.
-struct Attacker<'a> {
-    outside: &'a Path,
-    stop: &'a AtomicBool,
-    swaps: &'a AtomicUsize,
-}
-
-impl Attacker<'_> {
-    fn run(&self, roots: impl Fn() -> Vec<PathBuf>) {
-        while !self.stop.load(Ordering::Relaxed) {
-            for root in roots() {
-                let link = root.join("swapped");
-                if symlink(self.outside, &link).is_ok() {
-                    for name in ["d", "d/e"] {
-                        self.swap(&link, &root.join(name));
-                    }
-                    let _ = fs::remove_file(&link);
-                }
-            }
+/// An arena with an image `bad`, and outside of it names that its layers would work on.
+fn arena() -> Arena {
+    let arena = Arena::new();
+    arena.tag("bad", arena.image(&layers()));
+    for directory in ["", "e", "d", "d/e", "sha256", "rootfs"] {
+        let directory = arena.path("outside").join(directory);
+        fs::create_dir_all(directory.join("dir1")).unwrap();
+        for name in ["canary", "file1", "new1", "link1", "null1", &"0".repeat(64)] {
+            fs::write(directory.join(name), SECRET).unwrap();
         }
     }
-
-    fn swap(&self, link: &Path, directory: &Path) {
-        for _ in 0..2 {
-            let swapped =
-                renameat2(AT_FDCWD, link, AT_FDCWD, directory, RenameFlags::RENAME_EXCHANGE);
-            self.swaps.fetch_add(usize::from(swapped.is_ok()), Ordering::Relaxed);
-        }
-    }
+    arena
 }
 
-/// Runs `work` `ROUNDS` times beside an attacker on the trees that `roots` gives, and
-/// asserts that the outside stays as it is.
-fn under_attack(
-    arena: &Arena,
-    roots: impl Fn() -> Vec<PathBuf> + Sync,
-    mut work: impl FnMut(usize),
-) {
-    let (stop, swaps) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let outside = arena.path("outside");
-    let before: Vec<_> = canaries(arena);
-    std::thread::scope(|scope| {
-        let attacker = Attacker { outside: &outside, stop: &stop, swaps: &swaps };
-        let roots = &roots;
-        scope.spawn(move || attacker.run(roots));
-        // The attacker ends even if the work panics.
-        let _guard = Guard(&stop);
-        (0..ROUNDS).for_each(&mut work);
-    });
+/// Does `work` again and again beside an attacker, and asserts that the outside stays as it is.
+/// It is no matter whether the work succeeds.
+fn under_attack(arena: &Arena, order: &Order, mut work: impl FnMut(usize) -> Run) {
+    let before = canaries(arena);
+    let attacker = order.start();
+    let mut succeeded = 0;
+    for round in 0..rounds() {
+        let run = work(round);
+        let status = run.status();
+        assert!(matches!(status, Some(0 | 1)), "round {round}: {status:?} {}", run.stderr());
+        succeeded += usize::from(status == Some(0));
+    }
+    let swaps = attacker.stop();
     assert_eq!(canaries(arena), before);
-    assert!(swaps.into_inner() > ROUNDS, "there was no race");
+    assert!(swaps > rounds() as u64, "there was no race");
+    assert!(succeeded > 0, "nothing was done");
 }
 
-struct Guard<'a>(&'a AtomicBool);
-
-impl Drop for Guard<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+fn order(arena: &Arena, roots: &[&str], names: &[&'static str]) -> Order {
+    // The attacker takes no way that leads through links.
+    let top = arena.path(".").canonicalize().unwrap();
+    let roots = roots.iter().map(|root| top.join(root)).collect();
+    Order { outside: arena.path("outside"), roots, names: names.to_vec(), pairs: Vec::new() }
 }
 
 fn canaries(arena: &Arena) -> Vec<(PathBuf, String)> {
@@ -107,8 +88,11 @@ fn canaries(arena: &Arena) -> Vec<(PathBuf, String)> {
     all.filter(|(path, _)| path.starts_with("outside")).collect()
 }
 
-fn image(layout: &Layout, name: &str) -> Image {
-    Image::load(layout, layout.resolve(&name.parse().unwrap()).unwrap()).unwrap()
+/// Asserts that no layer of an image holds what is outside.
+fn no_secret(arena: &Arena, tag: &str) {
+    for layer in arena.sandbox.layers("img", tag) {
+        assert!(!layer.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()));
+    }
 }
 
 #[test]
@@ -116,26 +100,19 @@ fn unpack() {
     if !needs_root() {
         return;
     }
-    let arena = Arena::new();
-    arena.tag("bad", arena.image(&layers()));
-    let layout = Layout::open(arena.path("img")).unwrap();
-    let image = image(&layout, "bad");
-    let bundle = arena.path("bundle");
-    let roots = || {
-        let Ok(entries) = fs::read_dir(&bundle) else { return Vec::new() };
-        let names = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        names.flat_map(|path| [path.join("rootfs"), path]).collect()
-    };
-    let mut unpacked = 0;
-    under_attack(&arena, roots, |_| {
-        let done = bundle::unpack(&layout, &image, &bundle, &UnpackOptions::default());
-        unpacked += usize::from(done.is_ok());
-        // The attacker may be at work in it.
-        while fs::remove_dir_all(&bundle)
-            .is_err_and(|error| error.kind() != std::io::ErrorKind::NotFound)
-        {}
-    });
-    eprintln!("{unpacked} of {ROUNDS} were unpacked all the same");
+    let arena = arena();
+    let roots = ["bundle/*/rootfs", "bundle/*", "bundle"];
+    let order = order(&arena, &roots, &["d", "d/e", "rootfs"]);
+    for command in [&["unpack"][..], &["raw", "unpack"]] {
+        under_attack(&arena, &order, |_| {
+            let run = arena.sandbox.umoci(&[command, &["--image=img:bad", "bundle"]].concat());
+            // The attacker may be at work in it.
+            while fs::remove_dir_all(arena.path("bundle"))
+                .is_err_and(|error| error.kind() != std::io::ErrorKind::NotFound)
+            {}
+            run
+        });
+    }
 }
 
 #[test]
@@ -143,35 +120,124 @@ fn repack() {
     if !needs_root() {
         return;
     }
-    let arena = Arena::new();
-    arena.tag("bad", arena.image(&layers()));
+    let arena = arena();
     arena.sandbox.umoci(&["unpack", "--image=img:bad", "bundle"]).succeeds();
-    let secret = "what is outside is no part of the image";
-    fs::write(arena.path("outside/new1"), secret).unwrap();
-    let layout = Layout::open(arena.path("img")).unwrap();
+    // Not by its name, which may mean the outside.
+    let rootfs = File::open(arena.path("bundle/rootfs")).unwrap();
+    let inside = PathBuf::from(format!("/proc/self/fd/{}", rootfs.as_raw_fd()));
+    let order = order(&arena, &["bundle/rootfs", "bundle"], &["d", "d/e", "rootfs"]);
+    under_attack(&arena, &order, |round| {
+        let _ = fs::write(inside.join(format!("round{}", round % 30)), format!("{round}"));
+        let words = ["repack", "--compress=none", "--image=img:raced", "bundle"];
+        let refresh = if round % 4 == 3 { &["--refresh-bundle"][..] } else { &[] };
+        let run = arena.sandbox.umoci(&[&words[..], refresh].concat());
+        if run.status() == Some(0) {
+            no_secret(&arena, "raced");
+        }
+        run
+    });
+}
+
+#[test]
+fn insert() {
+    if !needs_root() {
+        return;
+    }
+    let arena = arena();
+    for directory in ["source/d/e/dir1", "source/d/dir1"] {
+        fs::create_dir_all(arena.path(directory)).unwrap();
+    }
+    for name in ["d/canary", "d/new1", "d/e/canary", "d/e/file1"] {
+        fs::write(arena.path("source").join(name), "inside").unwrap();
+    }
+    under_attack(&arena, &order(&arena, &["source"], &["d", "d/e"]), |_| {
+        let words = ["insert", "--compress=none", "--image=img:bad", "--tag=raced", "source", "/s"];
+        let run = arena.sandbox.umoci(&words);
+        if run.status() == Some(0) {
+            no_secret(&arena, "raced");
+        }
+        run
+    });
+}
+
+#[test]
+fn gc() {
+    let arena = arena();
+    let blobs = File::open(arena.path("img/blobs/sha256")).unwrap();
+    let inside = PathBuf::from(format!("/proc/self/fd/{}", blobs.as_raw_fd()));
+    let kept: BTreeSet<_> = names(&inside);
+    under_attack(&arena, &order(&arena, &["img"], &["blobs", "blobs/sha256"]), |round| {
+        fs::write(inside.join(format!("{round:064x}")), "garbage").unwrap();
+        arena.sandbox.umoci(&["gc", "--layout=img"])
+    });
+    assert!(names(&inside).is_superset(&kept));
+    arena.sandbox.umoci(&["gc", "--layout=img"]).succeeds_silently();
+    assert_eq!(names(&inside), kept);
+}
+
+fn names(directory: &PathBuf) -> BTreeSet<std::ffi::OsString> {
+    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+}
+
+/// How many files and how many links change places.
+const NUMBERS: u32 = 64;
+
+/// Files and links that change places: every member is one of them, never a mixture.
+#[test]
+fn members_are_of_one_inode() {
+    if !needs_root() {
+        return;
+    }
+    let arena = arena();
+    arena.sandbox.umoci(&["unpack", "--image=img:good", "bundle"]).succeeds();
     let rootfs = arena.path("bundle/rootfs");
-    let bundle = Bundle::open(&arena.path("bundle")).unwrap();
-    let options = RepackOptions {
-        compression: CompressionChoice::Fixed(Compression::None),
-        ..RepackOptions::default()
+    for number in 0..NUMBERS {
+        let (file, link) =
+            (rootfs.join(format!("file{number}")), rootfs.join(format!("link{number}")));
+        fs::write(&file, format!("{number:04}").repeat(2500)).unwrap();
+        fs::set_permissions(&file, PermissionsExt::from_mode(0o400 + number)).unwrap();
+        std::os::unix::fs::symlink(format!("{number:04}"), &link).unwrap();
+        for path in [&file, &link] {
+            lchown(path, Some(number), Some(number)).unwrap();
+            xattr::set(path, "trusted.number", format!("{number:04}").as_bytes()).unwrap();
+        }
+    }
+    let neighbours = |kind: &str| {
+        let pair = |number: u32| (format!("{kind}{number}"), format!("{kind}{}", number ^ 1));
+        (0..NUMBERS).map(pair).collect::<Vec<_>>()
     };
-    let mut repacked = 0;
-    under_attack(
-        &arena,
-        || vec![rootfs.clone()],
-        |round| {
-            let _ = fs::write(rootfs.join(format!("new{}", round % 30)), format!("{round}"));
-            let writer = layout.writer().unwrap();
-            let name = "raced".parse().unwrap();
-            let base = bundle.image(&layout).unwrap();
-            let Ok(path) = bundle::repack(&bundle, &writer, base, &name, &options) else { return };
-            repacked += 1;
-            let image = Image::load(&layout, path).unwrap();
-            for (layer, _) in image.layers() {
-                let bytes = fs::read(arena.blob_path(&layer.digest.to_string())).unwrap();
-                assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
+    let pairs = [neighbours("file"), neighbours("link")].concat();
+    let order = Order { pairs, ..order(&arena, &["bundle/rootfs"], &[]) };
+    let mut seen = 0;
+    under_attack(&arena, &order, |_| {
+        let words = ["repack", "--compress=none", "--image=img:raced", "bundle"];
+        let run = arena.sandbox.umoci(&words);
+        if run.status() == Some(0) {
+            let top = arena.sandbox.layers("img", "raced").pop().unwrap();
+            seen += each_is_whole(&top);
+        }
+        run
+    });
+    assert!(seen > 0, "nothing was packed");
+}
+
+/// Asserts of each file and link that all that is said of it is of the same number. Counts them.
+fn each_is_whole(layer: &[u8]) -> usize {
+    let mut members = Members::new(layer);
+    let mut seen = 0;
+    while let Some(entry) = members.next_member().unwrap() {
+        let Entry { path, kind, mode, owner, xattrs, .. } = &entry;
+        let said = match kind {
+            EntryKind::File { size: 10_000 } => {
+                assert_eq!(*mode, 0o400 + owner.uid, "{}", path.escape_ascii());
+                members.body().unwrap().unwrap().bytes[..4].to_vec()
             }
-        },
-    );
-    eprintln!("{repacked} of {ROUNDS} were repacked all the same");
+            EntryKind::Symlink { target } if target.len() == 4 => target.clone(),
+            _ => continue,
+        };
+        assert_eq!(format!("{:04}", owner.uid).as_bytes(), said, "{}", path.escape_ascii());
+        assert_eq!(*xattrs[0].value, *said, "{}", path.escape_ascii());
+        seen += 1;
+    }
+    seen
 }
