@@ -218,12 +218,16 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__gc)
-            opts="-h --layout --help"
+            opts="-h --dry-run --untagged --keep-younger-than --json --layout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --keep-younger-than)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --layout)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then

@@ -25,7 +25,7 @@ function __fish_umoci_using_subcommand
 end
 
 complete -c umoci -n "__fish_umoci_needs_command" -l log -d 'set the log level (debug, info, warn, error, fatal) (default: "warn")' -r
-complete -c umoci -n "__fish_umoci_needs_command" -l quiet -d 'do not show on a terminal how far long work has come'
+complete -c umoci -n "__fish_umoci_needs_command" -l quiet -d 'do not show how far long work has come, nor what gc has freed'
 complete -c umoci -n "__fish_umoci_needs_command" -l verbose -d 'alias for --log=info'
 complete -c umoci -n "__fish_umoci_needs_command" -s v -l version -d 'print the version'
 complete -c umoci -n "__fish_umoci_needs_command" -s h -l help -d 'Print help'
@@ -174,7 +174,11 @@ complete -c umoci -n "__fish_umoci_using_subcommand insert" -l opaque -d 'hide w
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l no-history -d 'do not add a history entry'
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand gc" -l keep-younger-than -d 'keep what was stored less than this time ago, such as 90m, 12h or 3d' -r
 complete -c umoci -n "__fish_umoci_using_subcommand gc" -l layout -d 'path to an image layout' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand gc" -l dry-run -d 'delete nothing; print what would be deleted'
+complete -c umoci -n "__fish_umoci_using_subcommand gc" -l untagged -d 'drop entries of the index that have no name and that nothing refers to'
+complete -c umoci -n "__fish_umoci_using_subcommand gc" -l json -d 'print what was deleted as JSON'
 complete -c umoci -n "__fish_umoci_using_subcommand gc" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand init" -l layout -d 'path to an image layout' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -11,6 +11,7 @@ mod command_line;
 mod concurrent;
 mod config;
 mod failures;
+mod garbage;
 mod harness;
 mod help;
 mod hostile;

@@ -13,7 +13,7 @@ use crate::output::{self, Label};
 /// Flags that stand before the command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LogArgs {
-    /// do not show on a terminal how far long work has come
+    /// do not show how far long work has come, nor what gc has freed
     #[arg(long)]
     quiet: bool,
 
@@ -30,7 +30,7 @@ pub(crate) struct LogArgs {
 }
 
 impl LogArgs {
-    /// Whether nothing is to be shown but results and messages.
+    /// Whether nothing is to be shown but results, warnings and errors.
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
     }

@@ -134,7 +134,7 @@ fn run(words: Vec<OsString>) -> Outcome {
     let program = Program::try_parse_from(words).map_err(|error| unexpected(&error))?;
     logging::start(program.log.level()?);
     if program.log.is_quiet() {
-        progress::silence();
+        output::silence();
     }
     program.command.run()
 }

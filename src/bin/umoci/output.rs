@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use umoci::error::{Context, Result};
@@ -36,6 +37,7 @@ fn write(mut stdout: impl Write, text: &str) -> Result<()> {
 pub(crate) enum Label {
     None,
     Error,
+    Note,
     Hint,
     Log(log::Level),
 }
@@ -44,7 +46,7 @@ impl Label {
     fn text(self) -> Cow<'static, str> {
         match self {
             Self::None => "".into(),
-            Self::Error => "umoci: ".into(),
+            Self::Error | Self::Note => "umoci: ".into(),
             Self::Hint => "umoci: hint: ".into(),
             Self::Log(level) => format!("umoci: {}: ", level.as_str().to_ascii_lowercase()).into(),
         }
@@ -56,7 +58,7 @@ impl Label {
             Self::Error | Self::Log(log::Level::Error) => Some("1;31"),
             Self::Log(log::Level::Warn) => Some("33"),
             Self::Hint => Some("36"),
-            Self::None | Self::Log(_) => None,
+            Self::None | Self::Note | Self::Log(_) => None,
         }
     }
 }
@@ -77,6 +79,26 @@ fn labelled(label: Label, text: &str, in_colour: bool) -> String {
 /// Writes one message to standard error. Where even that fails nobody is left to be told.
 pub(crate) fn complain(label: Label, text: &str) {
     let _ = Messages.write_all(message(label, text).as_bytes());
+}
+
+/// Tells how a command ended that has no result, unless `--quiet` was given.
+pub(crate) fn tell(text: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        complain(Label::Note, text);
+    }
+}
+
+/// Whether `--quiet` was given.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on only results, warnings and errors are shown.
+pub(crate) fn silence() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Whether only these are shown.
+pub(crate) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
 }
 
 /// Whether standard error is a terminal that understands more than text.

@@ -4,7 +4,6 @@
 //! terminal, or one that cannot do that, nothing is shown.
 
 use std::fmt::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
@@ -19,17 +18,9 @@ const DELAY: Duration = Duration::from_secs(1);
 /// How often the line is renewed: as often as people can read it.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// Whether `--quiet` was given.
-static QUIET: AtomicBool = AtomicBool::new(false);
-
-/// From now on nothing is shown.
-pub(crate) fn silence() {
-    QUIET.store(true, Ordering::Relaxed);
-}
-
 /// Does some work and meanwhile shows how far it is.
 pub(crate) fn shown<T>(progress: &Progress, work: impl FnOnce() -> T) -> T {
-    if QUIET.load(Ordering::Relaxed) || !output::is_live() {
+    if output::is_quiet() || !output::is_live() {
         return work();
     }
     let (working, ended) = mpsc::channel::<()>();
