@@ -22,6 +22,9 @@ _umoci() {
             umoci,gc)
                 cmd="umoci__subcmd__gc"
                 ;;
+            umoci,index)
+                cmd="umoci__subcmd__index"
+                ;;
             umoci,init)
                 cmd="umoci__subcmd__init"
                 ;;
@@ -61,6 +64,27 @@ _umoci() {
             umoci,validate)
                 cmd="umoci__subcmd__validate"
                 ;;
+            umoci__subcmd__index,add)
+                cmd="umoci__subcmd__index__subcmd__add"
+                ;;
+            umoci__subcmd__index,annotate)
+                cmd="umoci__subcmd__index__subcmd__annotate"
+                ;;
+            umoci__subcmd__index,create)
+                cmd="umoci__subcmd__index__subcmd__create"
+                ;;
+            umoci__subcmd__index,list)
+                cmd="umoci__subcmd__index__subcmd__list"
+                ;;
+            umoci__subcmd__index,ls)
+                cmd="umoci__subcmd__index__subcmd__list"
+                ;;
+            umoci__subcmd__index,remove)
+                cmd="umoci__subcmd__index__subcmd__remove"
+                ;;
+            umoci__subcmd__index,rm)
+                cmd="umoci__subcmd__index__subcmd__remove"
+                ;;
             umoci__subcmd__raw,add-layer)
                 cmd="umoci__subcmd__raw__subcmd__add__subcmd__layer"
                 ;;
@@ -83,7 +107,7 @@ _umoci() {
 
     case "${cmd}" in
         umoci)
-            opts="-v -h --quiet --verbose --log --version --help raw config unpack repack new tag remove rm stat insert gc init list ls validate"
+            opts="-v -h --quiet --verbose --log --version --help raw config unpack repack new tag remove rm stat insert index gc init list ls validate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -229,6 +253,137 @@ _umoci() {
                     return 0
                     ;;
                 --layout)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__index)
+            opts="-h --help create add remove rm list ls annotate"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__index__subcmd__add)
+            opts="-h --flatten --image --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --image)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__index__subcmd__annotate)
+            opts="-h --entry --remove --image --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --entry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remove)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --image)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__index__subcmd__create)
+            opts="-h --flatten --annotation --image --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --annotation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --image)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__index__subcmd__list)
+            opts="-h --json --image --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --image)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__index__subcmd__remove)
+            opts="-h --image --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --image)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs

@@ -39,6 +39,7 @@ complete -c umoci -n "__fish_umoci_needs_command" -f -a "remove" -d 'remove a ta
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "rm" -d 'remove a tag from a layout'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "stat" -d 'show the manifest, configuration and history of an image'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "insert" -d 'insert content into an image'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "index" -d 'make and change images for several platforms'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "gc" -d 'delete the blobs of a layout that no image needs'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "init" -d 'create a new, empty image layout'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "list" -d 'list the tags in a layout'
@@ -174,6 +175,35 @@ complete -c umoci -n "__fish_umoci_using_subcommand insert" -l opaque -d 'hide w
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l no-history -d 'do not add a history entry'
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -f -a "create" -d 'make an image for several platforms'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -f -a "add" -d 'add images to an image for several platforms'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -f -a "remove" -d 'remove images from an image for several platforms'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -f -a "rm" -d 'remove images from an image for several platforms'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -f -a "list" -d 'list the images of an image for several platforms'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -f -a "ls" -d 'list the images of an image for several platforms'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -f -a "annotate" -d 'change the annotations of an image for several platforms'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from create" -l annotation -d 'annotation of the index (NAME=VALUE); may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from create" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from create" -l flatten -d 'put in the place of nested indexes what is in them'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from add" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from add" -l flatten -d 'put in the place of nested indexes what is in them'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from remove" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from rm" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from list" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from list" -l json -d 'print JSON'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from ls" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from ls" -l json -d 'print JSON'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -l entry -d 'platform (\'os/arch[/variant]\') or digest of an entry, to annotate that instead of the index' -r
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -l remove -d 'name of an annotation that is to be removed; may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand gc" -l keep-younger-than -d 'keep what was stored less than this time ago, such as 90m, 12h or 3d' -r
 complete -c umoci -n "__fish_umoci_using_subcommand gc" -l layout -d 'path to an image layout' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand gc" -l dry-run -d 'delete nothing; print what would be deleted'

@@ -11,6 +11,7 @@ umoci      umoci           comparisons with the other implementation
 skopeo     skopeo          copying to and from other image formats
 buildah    buildah         validating what it makes
 runc       runc            running an image
+buildah    buildah         images for several platforms as others make them
 mmdebstrap mmdebstrap      tests and benchmarks on a real root filesystem
 bsdtar     libarchive-tools reading layers with libarchive
 pigz       pigz            benchmarks of compression

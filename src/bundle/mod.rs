@@ -5,6 +5,7 @@
 mod emulation;
 pub mod metadata;
 pub mod passwd;
+mod publish;
 mod record;
 mod renew;
 mod repack;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::emulation::Terms;
 use super::metadata::{BundleMetadata, MtreeRecord};
+use super::publish::publish;
 use super::record;
 use super::renew::{Renewal, named};
 use super::staging::{BundleDir, ROOTFS, Use};
@@ -178,6 +179,10 @@ fn hash(file: &mut File) -> Result<MtreeRecord> {
 /// The base is the recorded image, not what the name may lead to by now.
 /// Without changes the image gets a history entry, but no layer.
 ///
+/// If the recorded image was one of several, and the name leads to several now, the new image
+/// takes the place of the recorded one, or else of that for the same platform; what has become
+/// of the others meanwhile stays.
+///
 /// # Errors
 /// When something that has changed cannot be in a layer (a socket, a name with
 /// the prefix of whiteouts, an owner outside the id maps). No name is changed then.
@@ -201,8 +206,7 @@ pub fn repack(
     } else {
         add_layer(&mut editor, &changes, bundle, options).context("add diff layer")?;
     }
-    let path = editor.commit().context("commit mutated image")?;
-    writer.tag(name, path.root().clone()).context("add new tag")?;
+    let path = publish(editor, writer, name)?;
     if let Some(renewal) = renewal {
         let from = named(&path, name)?;
         renewal.finish(bundle, &fs, &record, from, options).context("refresh bundle")?;

@@ -78,6 +78,8 @@ pub struct ImageEditor<'a> {
     config: ImageConfig,
     /// The platform before any change.
     platform: Platform,
+    /// How many annotations there were before any change.
+    annotation_count: usize,
 }
 
 impl<'a> ImageEditor<'a> {
@@ -85,7 +87,8 @@ impl<'a> ImageEditor<'a> {
     pub fn new(writer: &'a LayoutWriter, image: Image) -> Self {
         let Image { path, manifest, config } = image;
         let platform = Platform::of(&config);
-        Self { writer, path, manifest, config, platform }
+        let annotation_count = annotation_count(&manifest);
+        Self { writer, path, manifest, config, platform, annotation_count }
     }
 
     /// The way to the image as it was before any change.
@@ -210,7 +213,11 @@ impl<'a> ImageEditor<'a> {
     /// the indexes above that one are those that are changed.
     ///
     /// Where the change is one of the platform, the entry of the index states the new one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] when annotations were added to an image in Docker's format.
     pub fn commit_at(&mut self, place: &DescriptorPath) -> Result<DescriptorPath> {
+        self.check_annotations()?;
         let config = put(self.writer, &self.config).context("put config blob")?;
         self.manifest.config.redirect(config.digest, config.size);
         let manifest = put(self.writer, &self.manifest).context("put manifest blob")?;
@@ -223,6 +230,15 @@ impl<'a> ImageEditor<'a> {
         }
         walk.reverse();
         DescriptorPath::new(walk)
+    }
+
+    /// An image in Docker's format has no annotations, unless it came with some.
+    fn check_annotations(&self) -> Result<()> {
+        let is_docker = self.family() == Family::Docker;
+        if is_docker && annotation_count(&self.manifest) > self.annotation_count {
+            return Err(Error::unsupported("Docker's image format has no annotations"));
+        }
+        Ok(())
     }
 
     fn restate_platform(&self, entry: &mut Descriptor) {
@@ -276,6 +292,12 @@ impl<'a> ImageEditor<'a> {
     }
 }
 
+/// The number of annotations of a manifest and its layers.
+fn annotation_count(manifest: &Manifest) -> usize {
+    let layers = manifest.layers.iter().map(|layer| layer.annotations.len());
+    layers.sum::<usize>() + manifest.annotations.len()
+}
+
 /// A descriptor whose blob was replaced.
 struct Moved {
     old: Descriptor,
@@ -323,7 +345,9 @@ impl StoredLayer {
     fn descriptor(&self, media_type: String, options: &LayerOptions) -> Descriptor {
         let mut descriptor = Descriptor::new(media_type, self.digest.clone(), self.size);
         descriptor.annotations.clone_from(&options.annotations);
-        if self.size != self.plain_size {
+        if self.size != self.plain_size
+            && Family::of(&descriptor.media_type) != Some(Family::Docker)
+        {
             let size = self.plain_size.to_string();
             descriptor.annotations.insert(UNCOMPRESSED_SIZE.to_owned(), size);
         }

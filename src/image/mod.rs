@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Images in a layout: what one consists of ([`Image`]), how it is changed
-//! ([`ImageEditor`]), and what is told about it ([`Stat`]).
+//! ([`ImageEditor`]), what is told about it ([`Stat`]), and how several become one for several
+//! platforms ([`IndexEditor`]).
 
 mod archive;
 mod editor;
+mod index;
 mod insert;
 mod stat;
 mod unpack;
@@ -11,6 +13,7 @@ pub mod validate;
 
 pub use archive::{Contents, add_archive};
 pub use editor::{CompressionChoice, ImageEditor, LayerOptions, UNCOMPRESSED_SIZE};
+pub use index::{EntryChoice, IndexEditor, IndexEntry, entries};
 pub use insert::{InsertOptions, Insertion, Lower, Target, insert};
 pub use stat::{HistoryStat, Stat};
 pub use unpack::{AfterLayer, RootfsOptions, UnpackedLayer, diff_id, open_layer, unpack_rootfs};

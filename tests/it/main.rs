@@ -20,6 +20,7 @@ mod interrupted;
 mod layouts;
 mod library;
 mod packaging;
+mod platforms;
 mod progress;
 mod raw;
 mod real_image;

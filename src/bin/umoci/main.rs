@@ -12,6 +12,7 @@ mod generated;
 mod grammar;
 mod help;
 mod host;
+mod index;
 mod init;
 mod insert;
 mod interrupt;
@@ -73,6 +74,8 @@ enum Command {
     Remove(remove::Args),
     Stat(stat::Args),
     Insert(Box<insert::Args>),
+    #[command(subcommand)]
+    Index(index::Command),
     Gc(gc::Args),
     Init(init::Args),
     #[command(visible_alias = "ls")]
@@ -91,6 +94,7 @@ impl Command {
             Self::Tag(args) => tag::run(args),
             Self::Remove(args) => remove::run(args),
             Self::Stat(args) => stat::run(args),
+            Self::Index(command) => command.run(),
             Self::Insert(args) => insert::run(args),
             Self::Gc(args) => gc::run(args),
             Self::Init(args) => init::run(args),

@@ -14,6 +14,6 @@ pub(crate) use compress::CompressArgs;
 pub(crate) use history::{HistoryArgs, HistoryDefaults};
 pub(crate) use id_map::{IdMapArgs, StrictArg};
 pub(crate) use limits::{LimitArgs, suggest_flag};
-pub(crate) use location::{EntryArg, ImageArg, LayoutArg, TagArg, open, platform};
+pub(crate) use location::{EntryArg, EntryTarget, ImageArg, LayoutArg, TagArg, open, platform};
 pub(crate) use pair::{PairName, pairs};
 pub(crate) use positional::{none, one, several};

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `umoci index create`: several tags become one.
+
+use std::ffi::OsString;
+
+use umoci::error::{Context, Error};
+use umoci::image::IndexEditor;
+
+use super::{entries_of, sources};
+use crate::args::{EntryArg, PairName, pairs};
+use crate::failure::Outcome;
+
+/// make an image for several platforms
+///
+/// Each "<source-tag>" names an image in the same layout. Together they become one image, in the
+/// order in which they are given, with the tag "<tag>" (default "latest"), which is replaced if
+/// it exists. The platform of each is that of its configuration; no two may be for the same one.
+/// A source that is for several platforms itself is nested, or with --flatten its images are
+/// taken one by one. If all images are in Docker's format, the result is so too.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "umoci index create [command options] --image <image-path>[:<tag>] <source-tag>..."
+)]
+pub(crate) struct Args {
+    /// put in the place of nested indexes what is in them
+    #[arg(long)]
+    flatten: bool,
+
+    /// annotation of the index (NAME=VALUE); may be repeated
+    #[arg(long = "annotation", value_name = "NAME=VALUE")]
+    annotations: Vec<String>,
+
+    #[command(flatten)]
+    image: EntryArg,
+
+    /// tags of the images
+    #[arg(value_name = "SOURCE-TAG")]
+    words: Vec<OsString>,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let target = args.image.target()?;
+    let annotations = pairs("--annotation", &args.annotations, PairName::Required)?;
+    let tags = sources(&args.words)?;
+    let layout = target.layout()?;
+    let writer = layout.writer().context("create index")?;
+    let mut editor = IndexEditor::new(&writer);
+    for tag in &tags {
+        for entry in entries_of(&layout, tag).context("create index")? {
+            let replaced = editor.add(&entry).with_context(|| format!("add {tag} to index"))?;
+            if let Some(platform) = replaced.and_then(|old| old.platform) {
+                let message =
+                    format!("create index: {tag} is for {platform}, as another source is");
+                return Err(Error::invalid(message).into());
+            }
+        }
+    }
+    if args.flatten {
+        editor.flatten().context("create index")?;
+    }
+    if !annotations.is_empty() {
+        editor.annotations_mut(None).context("create index")?.extend(annotations);
+    }
+    let new = editor.commit().context("create index")?;
+    log::info!("new index created: {}", new.digest);
+    writer.tag(&target.tag, new).context("add new tag")?;
+    log::info!("created new tag for index: {}", target.tag);
+    Ok(())
+}

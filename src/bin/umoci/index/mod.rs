@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `umoci index`: images for several platforms, made of images for one each.
+
+mod add;
+mod annotate;
+mod create;
+mod list;
+mod remove;
+
+use std::ffi::OsString;
+
+use clap::Subcommand;
+use umoci::error::{Context, Error, ErrorKind, Result};
+use umoci::image::IndexEditor;
+use umoci::layout::{Layout, RefName, Selector};
+use umoci::oci::Descriptor;
+
+use crate::args::EntryTarget;
+use crate::failure::{Failure, Outcome};
+use crate::publish::until_unchanged;
+
+/// make and change images for several platforms
+///
+/// A tag can lead to an index: a list of images, each for its platform. Other commands take one
+/// of them with --platform, as umoci-tag(1) does to give one a tag of its own.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Create(create::Args),
+    Add(add::Args),
+    #[command(visible_alias = "rm")]
+    Remove(remove::Args),
+    #[command(visible_alias = "ls")]
+    List(list::Args),
+    Annotate(annotate::Args),
+}
+
+impl Command {
+    pub(crate) fn run(&self) -> Outcome {
+        match self {
+            Self::Create(args) => create::run(args),
+            Self::Add(args) => add::run(args),
+            Self::Remove(args) => remove::run(args),
+            Self::List(args) => list::run(args),
+            Self::Annotate(args) => annotate::run(args),
+        }
+    }
+}
+
+/// Changes the index that a tag leads to.
+fn change(target: &EntryTarget, edit: impl Fn(&mut IndexEditor<'_>) -> Outcome) -> Outcome {
+    let layout = target.layout()?;
+    until_unchanged(|| {
+        let writer = layout.writer().context("write index")?;
+        let entry = target.resolve(&layout)?;
+        let mut editor =
+            IndexEditor::open(&writer, &entry).map_err(|error| no_index(target, error))?;
+        edit(&mut editor)?;
+        let mut new = editor.commit().context("write index")?;
+        new.annotations.clone_from(&entry.annotations);
+        log::info!("new index created: {}", new.digest);
+        writer.retag(&target.tag, &entry, new).context("update tag")?;
+        log::info!("updated tag for index: {}", target.tag);
+        Ok(())
+    })
+}
+
+/// Names a tag for what it is: no index.
+fn no_index(target: &EntryTarget, error: Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Unsupported => {
+            let text = format!("tag {} leads to an image, not to an index of images", target.tag);
+            Failure::from(Error::unsupported(text)).hint("`umoci index create` makes an index.")
+        }
+        _ => error.context("read index").into(),
+    }
+}
+
+/// The words that name what is to be put into an index, at least one.
+fn sources(words: &[OsString]) -> Result<Vec<RefName>> {
+    if words.is_empty() {
+        let message = "invalid number of positional arguments: expected at least one <tag>";
+        return Err(Error::invalid(message));
+    }
+    let read = |word: &OsString| {
+        let text = word.to_str().ok_or_else(|| Error::invalid(format!("{word:?} is not UTF-8")));
+        text.and_then(str::parse).context("invalid source tag")
+    };
+    words.iter().map(read).collect()
+}
+
+/// What a tag leads to, which may be several entries.
+fn entries_of(layout: &Layout, tag: &RefName) -> Result<Vec<Descriptor>> {
+    let entries = layout.entries(&Selector::Name(tag.clone()))?;
+    if entries.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, format!("tag not found: {tag}")));
+    }
+    Ok(entries)
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `umoci index remove`: fewer platforms for an image.
+
+use std::ffi::OsString;
+
+use umoci::error::{Context, Error, Result};
+use umoci::image::EntryChoice;
+
+use super::change;
+use crate::args::EntryArg;
+use crate::failure::Outcome;
+
+/// remove images from an image for several platforms
+///
+/// Each "<entry>" is a platform ('os/arch[/variant]') or a digest of the index that "<tag>"
+/// (default "latest") names. Attestations about a removed image go with it. Nothing is removed
+/// if there is no such entry, and the last one cannot be; umoci-remove(1) removes the tag.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "umoci index remove [command options] --image <image-path>[:<tag>] <entry>..."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    image: EntryArg,
+
+    /// platforms or digests of the entries
+    #[arg(value_name = "ENTRY")]
+    words: Vec<OsString>,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let target = args.image.target()?;
+    let choices = choices(&args.words)?;
+    change(&target, |editor| {
+        for choice in &choices {
+            let removed = editor.remove(choice).context("remove from index")?;
+            log::info!("removed from index: {}", removed.digest);
+        }
+        Ok(())
+    })
+}
+
+fn choices(words: &[OsString]) -> Result<Vec<EntryChoice>> {
+    if words.is_empty() {
+        let message = "invalid number of positional arguments: expected at least one <entry>";
+        return Err(Error::invalid(message));
+    }
+    let read = |word: &OsString| {
+        let text = word.to_str().ok_or_else(|| Error::invalid(format!("{word:?} is not UTF-8")));
+        text.and_then(str::parse).context("invalid entry")
+    };
+    words.iter().map(read).collect()
+}

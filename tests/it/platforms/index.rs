@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `umoci index`: several tags become one, and back.
+
+use serde_json::{Value, json};
+
+use super::{INDEX, PLATFORMS, digests, entries, index_of, multi, push, put, run, tag_of};
+use crate::harness::peer;
+
+#[test]
+fn tags_become_one_in_their_order() {
+    let sandbox = multi();
+    let made = entries(&sandbox, "multi");
+    for (entry, platform) in made.iter().zip(PLATFORMS) {
+        let (digest, _) = sandbox.manifest("img", &tag_of(platform));
+        assert_eq!(entry["digest"], digest.as_str());
+        let parts: Vec<&str> = platform.split('/').collect();
+        let mut expected = json!({"architecture": parts[1], "os": parts[0]});
+        if let Some(variant) = parts.get(2) {
+            expected["variant"] = (*variant).into();
+        }
+        assert_eq!(entry["platform"], expected);
+        assert_eq!(entry.get("annotations"), None);
+    }
+    let first = sandbox.manifest("img", "multi").0;
+    run(
+        &sandbox,
+        &["index", "create", "--image=img:again", "amd64", "arm64-v8", "arm-v7", "arm-v6"],
+    );
+    assert_eq!(sandbox.manifest("img", "again").0, first, "equal commands, equal bytes");
+    run(&sandbox, &["index", "create", "--image=img:turned", "arm-v6", "amd64"]);
+    assert_eq!(entries(&sandbox, "turned"), [made[3].clone(), made[0].clone()]);
+    sandbox
+        .umoci(&["index", "create", "--image=img:twice", "amd64", "arm-v6", "amd64"])
+        .fails_with("create index: amd64 is for linux/amd64, as another source is");
+    sandbox
+        .umoci(&["index", "create", "--image=img:x", "amd64", "nothing"])
+        .fails_with("tag not found: nothing");
+    sandbox.umoci(&["index", "create", "--image=img:x"]).fails_with("at least one <tag>");
+    assert!(!sandbox.umoci(&["ls", "--layout=img"]).succeeds().contains('x'));
+}
+
+#[test]
+fn entries_are_added_replaced_and_removed() {
+    let sandbox = multi();
+    let made = entries(&sandbox, "multi");
+    run(&sandbox, &["index", "create", "--image=img:some", "amd64"]);
+    run(&sandbox, &["index", "add", "--image=img:some", "arm-v6", "arm64-v8"]);
+    assert_eq!(
+        digests(&entries(&sandbox, "some")),
+        [0, 3, 1].map(|at| made[at]["digest"].as_str().unwrap())
+    );
+    // A second time changes nothing; a new image takes its place.
+    let before = index_of(&sandbox, "some");
+    run(&sandbox, &["index", "add", "--image=img:some", "arm-v6"]);
+    assert_eq!(index_of(&sandbox, "some"), before);
+    run(&sandbox, &["config", "--image=img:arm-v6", "--author=x"]);
+    run(&sandbox, &["index", "add", "--image=img:some", "arm-v6"]);
+    assert_eq!(
+        entries(&sandbox, "some")[1]["digest"],
+        sandbox.manifest("img", "arm-v6").0.as_str()
+    );
+    run(
+        &sandbox,
+        &[
+            "index",
+            "remove",
+            "--image=img:some",
+            "linux/arm/6",
+            made[0]["digest"].as_str().unwrap(),
+        ],
+    );
+    assert_eq!(entries(&sandbox, "some"), [made[1].clone()]);
+    let before = sandbox.tree("img");
+    sandbox
+        .umoci(&["index", "rm", "--image=img:some", "linux/arm/v7"])
+        .fails_with("no entry for linux/arm/v7");
+    sandbox
+        .umoci(&["index", "rm", "--image=img:some", "linux/arm64"])
+        .fails_with("an index without entries is no image");
+    sandbox.umoci(&["index", "rm", "--image=img:some"]).fails_with("at least one <entry>");
+    sandbox.umoci(&["index", "rm", "--image=img:some", "arm64"]).fails_with("invalid entry: ");
+    for command in ["add", "remove", "annotate"] {
+        let word = match command {
+            "add" => "amd64",
+            "remove" => "linux/amd64",
+            _ => "a=b",
+        };
+        let image = sandbox.umoci(&["index", command, "--image=img:amd64", word]);
+        image.fails_with("tag amd64 leads to an image, not to an index of images");
+        assert_eq!(image.hint().unwrap(), "`umoci index create` makes an index.");
+    }
+    sandbox.umoci(&["index", "list", "--image=img:amd64"]).fails_with("not to an index");
+    assert_eq!(sandbox.tree("img"), before);
+}
+
+#[test]
+fn attestations_go_with_their_image() {
+    let sandbox = multi();
+    let mut document = index_of(&sandbox, "multi");
+    let about = |image: usize| {
+        let all = entries(&sandbox, "multi");
+        json!({
+            "mediaType": all[2]["mediaType"], "digest": all[2]["digest"], "size": all[2]["size"],
+            "platform": {"architecture": "unknown", "os": "unknown"},
+            "annotations": {"vnd.docker.reference.type": "attestation-manifest",
+                            "vnd.docker.reference.digest": all[image]["digest"]},
+        })
+    };
+    let list = document["manifests"].as_array_mut().unwrap();
+    list.extend([about(0), about(1)]);
+    push(&sandbox, "attested", put(&sandbox, INDEX, &document));
+    let text = run(&sandbox, &["index", "list", "--image=img:attested"]);
+    assert_eq!(text.lines().filter(|line| line.contains("  about sha256:")).count(), 2, "{text}");
+    run(&sandbox, &["index", "remove", "--image=img:attested", "linux/arm64"]);
+    let mut expected = document["manifests"].as_array().unwrap().clone();
+    expected.remove(5);
+    expected.remove(1);
+    assert_eq!(entries(&sandbox, "attested"), expected);
+}
+
+#[test]
+fn the_list_is_for_people_and_for_programs() {
+    let sandbox = multi();
+    run(&sandbox, &["index", "create", "--image=img:outer", "multi"]);
+    let text = run(&sandbox, &["index", "list", "--image=img:outer"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("PLATFORM") && lines[1].starts_with("- "), "{text}");
+    assert!(lines[1].ends_with("  index") && lines[2].starts_with("  linux/amd64 "), "{text}");
+    let json_text = run(&sandbox, &["index", "ls", "--image=img:outer", "--json"]);
+    let listed: Vec<Value> = serde_json::from_str(&json_text).unwrap();
+    let depths: Vec<_> = listed.iter().map(|entry| entry["depth"].as_u64().unwrap()).collect();
+    assert_eq!(depths, [0, 1, 1, 1, 1]);
+    for (listed, entry) in listed[1..].iter().zip(entries(&sandbox, "multi")) {
+        assert_eq!((&listed["descriptor"], &listed["platform"]), (&entry, &entry["platform"]));
+        let manifest: Value =
+            serde_json::from_slice(&sandbox.blob(entry["digest"].as_str().unwrap())).unwrap();
+        let parts = manifest["layers"].as_array().unwrap().iter().chain([&manifest["config"]]);
+        let size: u64 = parts.map(|part| part["size"].as_u64().unwrap()).sum();
+        assert_eq!(listed["size"], size);
+    }
+    // An image that is not there, as in copies of some platforms only.
+    let gone = entries(&sandbox, "multi")[1]["digest"].as_str().unwrap().to_owned();
+    std::fs::remove_file(sandbox.path("img/blobs/sha256").join(&gone[7..])).unwrap();
+    let text = run(&sandbox, &["index", "list", "--image=img:multi"]);
+    assert!(text.contains("  image (not in the layout)\n"), "{text}");
+    run(&sandbox, &["stat", "--image=img:multi", "--platform=linux/arm"]);
+}
+
+#[test]
+fn nested_indexes_are_kept_or_flattened() {
+    let sandbox = multi();
+    run(&sandbox, &["index", "create", "--image=img:arms", "arm-v7", "arm-v6"]);
+    run(&sandbox, &["index", "create", "--image=img:nested", "amd64", "arms", "arm64-v8"]);
+    let nested = entries(&sandbox, "nested");
+    assert_eq!(
+        (nested.len(), &nested[1]["mediaType"], nested[1].get("platform")),
+        (3, &json!(INDEX), None)
+    );
+    run(
+        &sandbox,
+        &["index", "create", "--image=img:flat", "--flatten", "amd64", "arms", "arm64-v8"],
+    );
+    let made = entries(&sandbox, "multi");
+    assert_eq!(entries(&sandbox, "flat"), [0, 2, 3, 1].map(|at| made[at].clone()));
+    run(&sandbox, &["index", "create", "--image=img:added", "amd64"]);
+    run(&sandbox, &["index", "add", "--image=img:added", "--flatten", "nested"]);
+    assert_eq!(entries(&sandbox, "added"), entries(&sandbox, "flat"));
+}
+
+#[test]
+fn annotations_of_the_index_and_of_entries() {
+    let sandbox = multi();
+    run(&sandbox, &["index", "annotate", "--image=img:multi", "a=b=c", "d="]);
+    assert_eq!(index_of(&sandbox, "multi")["annotations"], json!({"a": "b=c", "d": ""}));
+    run(&sandbox, &["index", "annotate", "--image=img:multi", "--entry=linux/arm/v6", "e=f"]);
+    assert_eq!(entries(&sandbox, "multi")[3]["annotations"], json!({"e": "f"}));
+    run(&sandbox, &["index", "annotate", "--image=img:multi", "--remove=a", "--remove=x", "g=h"]);
+    assert_eq!(index_of(&sandbox, "multi")["annotations"], json!({"d": "", "g": "h"}));
+    sandbox
+        .umoci(&["index", "annotate", "--image=img:multi"])
+        .fails_with("expected <name>=<value>");
+    sandbox.umoci(&["index", "annotate", "--image=img:multi", "a"]).fails_with("must contain '='");
+    run(&sandbox, &["index", "create", "--image=img:noted", "--annotation=a=b", "amd64"]);
+    assert_eq!(index_of(&sandbox, "noted")["annotations"], json!({"a": "b"}));
+}
+
+#[test]
+fn others_read_what_was_made() {
+    let Some(skopeo) = peer("skopeo") else { return };
+    let sandbox = multi();
+    run(&sandbox, &["index", "remove", "--image=img:multi", "linux/arm/v7"]);
+    let raw = sandbox.peer(&skopeo, &["inspect", "--raw", "oci:img:multi"]).succeeds();
+    assert_eq!(serde_json::from_str::<Value>(&raw).unwrap(), index_of(&sandbox, "multi"));
+    sandbox
+        .peer(&skopeo, &["copy", "--all", "--quiet", "oci:img:multi", "oci:copy:multi"])
+        .succeeds();
+    assert_eq!(sandbox.manifest("copy", "multi").0, sandbox.manifest("img", "multi").0);
+    for (arch, variant, platform) in
+        [("arm", "v6", "linux/arm/v6"), ("arm64", "v8", "linux/arm64/v8")]
+    {
+        let to = format!("oci:{arch}:one");
+        let choice = ["--override-arch", arch, "--override-variant", variant];
+        let copy = ["copy", "--quiet", "oci:img:multi", &to];
+        sandbox.peer(&skopeo, &[&choice[..], &copy].concat()).succeeds();
+        assert_eq!(sandbox.manifest(arch, "one").0, sandbox.manifest("img", &tag_of(platform)).0);
+    }
+}
