@@ -419,7 +419,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__insert)
-            opts="-h --whiteout --opaque --compress --tag --no-history --history.author --history.comment --history.created --history.created_by --uid-map --gid-map --rootless --image --platform --help"
+            opts="-h --whiteout --opaque --compress --tag --no-history --history.author --history.comment --history.created --history.created_by --uid-map --gid-map --rootless --strict --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -788,7 +788,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__repack)
-            opts="-h --mask-path --no-mask-volumes --refresh-bundle --rehash --compress --no-history --history.author --history.comment --history.created --history.created_by --image --platform --help"
+            opts="-h --mask-path --no-mask-volumes --refresh-bundle --rehash --strict --compress --no-history --history.author --history.comment --history.created --history.created_by --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -86,7 +86,7 @@ complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcomm
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l keep-dirlinks -d 'keep a symlink to a directory where a layer has a directory'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
-complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l strict -d 'fail where an owner, device or attribute cannot be set, instead of recording it'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l strict -d 'fail where something must be recorded or made up, instead of being set or read as it is'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -l no-space-check -d 'do not look beforehand whether there is as much space as the image says it needs'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s f -l manifest -l file -d 'mtree manifest (required)' -r -F
@@ -130,7 +130,7 @@ complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l image -d 'image i
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l keep-dirlinks -d 'keep a symlink to a directory where a layer has a directory'
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
-complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l strict -d 'fail where an owner, device or attribute cannot be set, instead of recording it'
+complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l strict -d 'fail where something must be recorded or made up, instead of being set or read as it is'
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l no-space-check -d 'do not look beforehand whether there is as much space as the image says it needs'
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l mask-path -d 'ignore changes to this path and below it; may be repeated' -r
@@ -144,6 +144,7 @@ complete -c umoci -n "__fish_umoci_using_subcommand repack" -l platform -d 'whic
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l no-mask-volumes -d 'do not ignore changes below the image\'s volumes'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l refresh-bundle -d 'let the bundle be one of the new image, so that it can be repacked again'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l rehash -d 'read every file again, whatever its size and times say'
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l strict -d 'fail where something must be recorded or made up, instead of being set or read as it is'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l no-history -d 'do not add a history entry'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand new" -l image -d 'image in a layout, as \'path[:tag]\'; the tag is "latest" if not given' -r -f -a "(__fish_complete_directories)"
@@ -174,6 +175,7 @@ complete -c umoci -n "__fish_umoci_using_subcommand insert" -l whiteout -d 'remo
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l opaque -d 'hide what the image has in the target directory'
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l no-history -d 'do not add a history entry'
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l rootless -d 'work without privileges: own every file, remember its owner in an attribute'
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l strict -d 'fail where something must be recorded or made up, instead of being set or read as it is'
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -f -a "create" -d 'make an image for several platforms'

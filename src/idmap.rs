@@ -157,6 +157,11 @@ pub struct IdMaps {
 }
 
 impl IdMaps {
+    /// Whether they change nothing.
+    pub fn is_identity(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The host owner that stands for a container owner.
     pub fn to_host(&self, owner: Owner) -> Result<Owner> {
         Ok(Owner {

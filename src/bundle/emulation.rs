@@ -9,21 +9,10 @@ use super::metadata::Privileges;
 use crate::error::{Context, Result};
 use crate::idmap::IdMaps;
 use crate::rootfs::{
-    Afterwards, Interrupt, Native, Ownership, Refusals, RootPath, Rootless, RootlessOptions, View,
-    remove_all,
+    Afterwards, Census, Interrupt, Native, Ownership, Refusals, RootPath, Rootless,
+    RootlessOptions, Strictness, Substitute, View, remove_all,
 };
 use crate::sys;
-
-/// Whether something else may take the place of what the system refuses to
-/// set: owners that are recorded, empty files for devices, and so on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Strictness {
-    /// It may, and is told.
-    #[default]
-    Substitute,
-    /// It is an error.
-    Refuse,
-}
 
 /// How a root filesystem is worked on.
 #[derive(Debug, Clone, Default)]
@@ -69,26 +58,27 @@ impl Terms {
         }
     }
 
-    /// Tells the user what is not as it should be.
-    pub(super) fn tell(&self, fs: &Rootless<Native>, keeping: Keeping) {
-        let census = fs.census();
+    /// Tells the user in one line what is not as it should be.
+    pub(super) fn tell(&self, census: &Census, keeping: Keeping) {
         if census.is_empty() {
             return;
         }
-        let lost = census.owners_in_record + census.placeholders + census.attributes;
         match (self.privileges, keeping) {
-            (Privileges::Rootless, Keeping::Record) => log::info!("emulated: {census}"),
-            (Privileges::Full, Keeping::Record) => {
+            (_, Keeping::Nothing) if needs_record(census) => {
+                log::warn!("emulated: {census}; without a bundle, the record is lost");
+            }
+            (Privileges::Rootless, _) => log::warn!("emulated: {census}"),
+            (Privileges::Full, _) => {
                 log::warn!("the system refused some of what was to be set; emulated: {census}");
-            }
-            (Privileges::Rootless, Keeping::Nothing) if lost == 0 => {
-                log::info!("emulated: {census}");
-            }
-            (_, Keeping::Nothing) => {
-                log::warn!("emulated, without a bundle that would keep the record: {census}");
             }
         }
     }
+}
+
+/// Whether some of what was emulated is known from nothing but the record.
+fn needs_record(census: &Census) -> bool {
+    let kinds = [Substitute::OwnerRecord, Substitute::Placeholder, Substitute::AttributeRecord];
+    kinds.into_iter().any(|kind| census.of(kind) > 0)
 }
 
 /// Whether the record of what was emulated is kept.

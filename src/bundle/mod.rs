@@ -15,7 +15,7 @@ mod space;
 mod staging;
 mod unpack;
 
-pub use emulation::Strictness;
+pub use crate::rootfs::Strictness;
 pub use metadata::{BundleMetadata, MtreeRecord, Privileges};
 pub use passwd::{Accounts, User};
 pub use repack::{Bundle, Refresh, RepackOptions, Volumes, repack};

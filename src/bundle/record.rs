@@ -10,6 +10,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,9 @@ struct Head {
     umoci_rootless: u32,
     /// The inode number of the tree's root: another one means a copy.
     root: u64,
+    /// That of this file: another one means a copy, or a filesystem that numbers anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    record: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -126,13 +130,13 @@ pub(super) fn write(
     mut remembered: Vec<Remembered>,
 ) -> Result<()> {
     remembered.sort_by(|one, other| one.path.cmp(&other.path));
-    let root = fs.stat_dir(&fs.open_dir(&RootPath::root())?)?;
+    let root = fs.stat_on_disk(&fs.open_dir(&RootPath::root())?, None)?;
     let mut out = BufWriter::new(file);
-    let head = Head { umoci_rootless: VERSION, root: root.identity.ino };
+    let record = Some(file.metadata()?.ino());
+    let head = Head { umoci_rootless: VERSION, root: root.identity.ino, record };
     out.write_all(&json::to_bytes(&head)?)?;
     let mut places = Places { fs, open: None };
     for object in &remembered {
-        log::debug!("recorded: {:?}: {:?}", object.path, object.emulated);
         let born = places.born(&object.path)?;
         out.write_all(&json::to_bytes(&Line::of(object, born))?)?;
     }
@@ -152,7 +156,8 @@ pub(super) fn load(bundle: &BundleDir, fs: &Rootless<Native>) -> Result<()> {
 }
 
 fn read(file: File, fs: &Rootless<Native>) -> Result<()> {
-    if file.metadata()?.len() > MAX_SIZE {
+    let own = file.metadata()?;
+    if own.len() > MAX_SIZE {
         return Err(Error::new(ErrorKind::Limit, format!("larger than {MAX_SIZE} bytes")));
     }
     let mut lines = BufReader::new(file.take(MAX_SIZE));
@@ -163,13 +168,14 @@ fn read(file: File, fs: &Rootless<Native>) -> Result<()> {
         let version = head.umoci_rootless;
         return Err(Error::unsupported(format!("unsupported version {version}")));
     }
-    let root = fs.stat_dir(&fs.open_dir(&RootPath::root())?)?;
+    let root = fs.stat_on_disk(&fs.open_dir(&RootPath::root())?, None)?;
+    let is_tree = head.root == root.identity.ino && head.record == Some(own.ino());
     let mut places = Places { fs, open: None };
     while next_line(&mut lines, &mut bytes)? {
         let line: Line = json::from_slice(&bytes, Trailing::Refuse)?;
         let (path, emulated) = line.meaning()?;
         let Some(stat) = places.stat(&path)? else { continue };
-        let is_same = if head.root == root.identity.ino && stat.identity.dev == root.identity.dev {
+        let is_same = if is_tree && stat.identity.dev == root.identity.dev {
             line.is_of(&stat) && line.was_born(places.born(&path)?)
         } else {
             line.is_like(&stat)
@@ -212,8 +218,10 @@ impl Places<'_> {
         use std::io::ErrorKind::{NotADirectory, NotFound};
         let fs = self.fs;
         let stat = match path.split() {
-            Some((parent, name)) => self.dir(&parent).and_then(|dir| fs.stat(dir, name)),
-            None => self.dir(path).and_then(|dir| fs.stat_dir(dir)),
+            Some((parent, name)) => {
+                self.dir(&parent).and_then(|dir| fs.stat_on_disk(dir, Some(name)))
+            }
+            None => self.dir(path).and_then(|dir| fs.stat_on_disk(dir, None)),
         };
         match stat {
             Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(None),

@@ -16,11 +16,11 @@ use super::{mtree_name, stat_index_name};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{CompressionChoice, Image, ImageEditor, LayerOptions};
 use crate::layer::compress::EncoderOptions;
-use crate::layer::{LayerOptions as TarOptions, LayerWriter, Owners, TreePacker};
+use crate::layer::{LayerOptions as TarOptions, LayerWriter, OwnerCheck, Owners, TreePacker};
 use crate::layout::{Layout, LayoutWriter, RefName};
 use crate::oci::{Algorithm, Descriptor, DescriptorPath, Digest, Hashing, History};
 use crate::progress::Progress;
-use crate::rootfs::{FsOps, Interrupt, Native, Rootless, View, open_own_dir};
+use crate::rootfs::{FsOps, Interrupt, Native, Rootless, Strictness, View, open_own_dir};
 use crate::snapshot::{
     Change, DiffEntry, DiffOptions, Masks, MtreeHeader, Snapshot, StatIndex, Trust, diff,
     read_mtree,
@@ -67,6 +67,8 @@ pub struct RepackOptions {
     pub latest: Option<i64>,
     /// What proves that a file is unchanged.
     pub trust: Trust,
+    /// Whether something else than what is on disk may become part of the layer.
+    pub strictness: Strictness,
     /// What becomes of the bundle.
     pub refresh: Refresh,
     /// The head of the new manifest of a bundle that is renewed.
@@ -116,8 +118,8 @@ impl Bundle {
     }
 
     fn terms(&self, options: &RepackOptions) -> Terms {
-        let interrupt = options.interrupt.clone();
-        Terms { privileges: self.metadata.privileges, interrupt, ..Terms::default() }
+        let (strictness, interrupt) = (options.strictness, options.interrupt.clone());
+        Terms { privileges: self.metadata.privileges, strictness, interrupt }
     }
 
     /// What was recorded when the bundle was made.
@@ -248,8 +250,10 @@ fn add_layer(
     let owners = Owners::Mapped(bundle.terms(options).maps(&bundle.metadata.maps));
     let fs = bundle.rootfs(View::Image, options)?;
     record::load(&bundle.dir, &fs)?;
+    let added = changes.iter().filter(|entry| entry.change != Change::Deleted);
+    OwnerCheck::new(&fs, &owners).each(added.map(|entry| &entry.path))?;
     let tar_options = TarOptions { latest: options.latest, progress: options.progress.clone() };
-    editor.add_layer(&layer, |output| {
+    let descriptor = editor.add_layer(&layer, |output| {
         options.progress.expect_entries(changes.len() as u64);
         let tar = LayerWriter::new(output, tar_options);
         let mut packer = TreePacker::new(&fs, &owners, tar);
@@ -260,5 +264,7 @@ fn add_layer(
             }
         }
         packer.finish().map(drop)
-    })
+    })?;
+    fs.tell_substitutes();
+    Ok(descriptor)
 }

@@ -287,6 +287,11 @@ impl<'a> Staging<'a> {
         Ok(Self { bundle, name, dir, moved: Moved::default() })
     }
 
+    /// The directory as the open file it is.
+    pub(super) fn as_file(&self) -> &File {
+        &self.dir
+    }
+
     /// Makes the root filesystem's directory.
     pub(super) fn create_rootfs(&self) -> Result<File> {
         sys::make_dir(&self.dir, Path::new(ROOTFS), 0o755).context("create rootfs")?;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::emulation::{Keeping, Strictness, Terms, remove_below};
+use super::emulation::{Keeping, Terms, remove_below};
 use super::metadata::{self, BundleMetadata, MtreeRecord, Privileges};
 use super::passwd::Accounts;
 use super::record::{self, Remembered};
@@ -18,14 +18,14 @@ use super::staging::{BundleDir, ROOTFS, Staging};
 use super::{mtree_name, stat_index_name};
 use crate::error::{Context, Result};
 use crate::idmap::IdMaps;
-use crate::image::{Image, RootfsOptions, unpack_rootfs};
+use crate::image::{Image, RootfsOptions, refuse_unmapped, unpack_rootfs};
 use crate::layer::{ApplyOptions, DirLinks, FileDigests, Limits, Unpacked};
 use crate::layout::Layout;
 use crate::oci::Digest;
 use crate::progress::Progress;
 use crate::rootfs::{
     Change, FileTime, FsOps, Interrupt, Kind, Metadata, Native, Owner, RootPath, Rootless, Stat,
-    View, open_own_dir,
+    Strictness, View, open_own_dir,
 };
 use crate::snapshot::{CaptureOptions, Known, KnownEntry, MtreeHeader, XattrHint, capture};
 use crate::sys;
@@ -114,8 +114,14 @@ pub fn unpack_into(
             _ => open_root(rootfs),
         }
     };
-    let unpacked =
-        open().at("open rootfs", rootfs).and_then(|root| fill(layout, image, root, options));
+    let unpacked = open().at("open rootfs", rootfs).and_then(|root| {
+        let apply = apply_options(options);
+        if !made && !apply.maps.is_identity() {
+            // What is there has been there before, and is not to be half changed.
+            refuse_unmapped(layout, image, &apply).context("unpack rootfs")?;
+        }
+        fill(layout, image, root, options)
+    });
     if unpacked.is_err()
         && made
         && let Err(error) = remove_made(rootfs)
@@ -148,12 +154,14 @@ fn remove_made(rootfs: &Path) -> Result<()> {
 fn fill(layout: &Layout, image: &Image, root: File, options: &UnpackOptions) -> Result<()> {
     options.space.check(image, &root)?;
     let terms = options.terms();
-    let fs = terms.open(root, View::Disk)?;
+    let place = root.try_clone()?;
+    let mut fs = terms.open(root, View::Disk)?;
+    fs.probe(&place);
     let apply = apply_options(options);
     prepare_root(&fs, &apply.maps)?;
     let options = RootfsOptions { apply, ..RootfsOptions::default() };
     unpack_rootfs(layout, image, &fs, &options).context("unpack rootfs")?;
-    terms.tell(&fs, Keeping::Nothing);
+    terms.tell(&fs.census(), Keeping::Nothing);
     Ok(())
 }
 
@@ -193,7 +201,8 @@ impl Unpack<'_> {
         self.options.space.check(self.image, &self.bundle.dir)?;
         let mut staging = Staging::begin(self.bundle)?;
         let terms = self.options.terms();
-        let fs = terms.open(staging.create_rootfs()?, View::Disk)?;
+        let mut fs = terms.open(staging.create_rootfs()?, View::Disk)?;
+        fs.probe(staging.as_file());
         let apply = apply_options(self.options);
         prepare_root(&fs, &apply.maps)?;
         let rootfs =
@@ -215,7 +224,7 @@ impl Unpack<'_> {
         }
         staging.publish(Path::new(metadata::FILE_NAME))?;
         staging.commit();
-        terms.tell(&fs, Keeping::Record);
+        terms.tell(&fs.census(), Keeping::Record);
         Ok(())
     }
 
@@ -331,8 +340,6 @@ impl Known for Written<'_> {
     fn seen(&mut self, path: &RootPath, stat: &Stat) {
         if let Some(emulated) = self.fs.emulated(stat.identity) {
             self.remembered.push(Remembered { path: path.clone(), stat: *stat, emulated });
-        } else if self.fs.has_owner_attribute(stat.identity) {
-            log::debug!("the owner of {path:?} is kept in an attribute");
         }
     }
 }

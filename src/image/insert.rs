@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 
 use super::editor::{ImageEditor, LayerOptions};
 use crate::error::{Context, Result};
-use crate::layer::{LayerOptions as TarOptions, LayerWriter, Owners, RootName, TreePacker};
+use crate::layer::{
+    LayerOptions as TarOptions, LayerWriter, OwnerCheck, Owners, RootName, TreePacker,
+};
 use crate::oci::Descriptor;
 use crate::rootfs::{
-    Interrupt, Native, Ownership, RootPath, Rootless, RootlessOptions, View, open_own_dir,
+    Interrupt, Native, Ownership, RootPath, Rootless, RootlessOptions, Strictness, View,
+    open_own_dir,
 };
 
 /// What is put at a place in an image.
@@ -70,6 +73,8 @@ pub struct InsertOptions {
     /// Who owns what is inserted. With [`Owners::OfImage`] it is root, or whom an attribute
     /// of the file names.
     pub owners: Owners,
+    /// Whether something else than what is on disk may become part of the layer.
+    pub strictness: Strictness,
     /// When to stop.
     pub interrupt: Interrupt,
 }
@@ -81,8 +86,9 @@ impl InsertOptions {
             Owners::OfImage => Ownership::Record,
         };
         let interrupt = self.interrupt.clone();
-        let view = View::Image;
-        let rootless = RootlessOptions { ownership, view, interrupt, ..RootlessOptions::default() };
+        let (view, refusals) = (View::Image, self.strictness.into());
+        let default = RootlessOptions::default();
+        let rootless = RootlessOptions { ownership, refusals, view, interrupt, ..default };
         Ok(Rootless::native(root, rootless)?)
     }
 }
@@ -107,7 +113,11 @@ pub fn insert(
         }),
         Insertion::Source { path, lower } => {
             let source = Source::open(path, options)?;
-            editor.add_layer(&options.layer, |output| source.pack(output, target, *lower, options))
+            OwnerCheck::new(&source.fs, &options.owners).all_below(&source.path)?;
+            let layer = editor
+                .add_layer(&options.layer, |output| source.pack(output, target, *lower, options))?;
+            source.fs.tell_substitutes();
+            Ok(layer)
         }
     };
     add(editor).context("generate insert layer")

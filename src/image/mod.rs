@@ -16,7 +16,9 @@ pub use editor::{CompressionChoice, ImageEditor, LayerOptions, UNCOMPRESSED_SIZE
 pub use index::{EntryChoice, IndexEditor, IndexEntry, entries};
 pub use insert::{InsertOptions, Insertion, Lower, Target, insert};
 pub use stat::{HistoryStat, Stat};
-pub use unpack::{AfterLayer, RootfsOptions, UnpackedLayer, diff_id, open_layer, unpack_rootfs};
+pub use unpack::{
+    AfterLayer, RootfsOptions, UnpackedLayer, diff_id, open_layer, refuse_unmapped, unpack_rootfs,
+};
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutWriter};

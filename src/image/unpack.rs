@@ -2,20 +2,22 @@
 //! From the layers of an image in a layout to a root filesystem.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::sync::Arc;
 
 use super::Image;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::idmap::IdMaps;
 use crate::layer::compress::{Compression, Decoder};
 use crate::layer::{
-    ApplyOptions, FileDigests, LayerFailure, LayerSource, Unpacked, unpack_layers_telling,
+    ApplyOptions, Entry, EntryKind, FileDigests, LayerFailure, LayerSource, Members, Unpacked,
+    Whiteout, classify, unpack_layers_telling,
 };
 use crate::layout::{BlobReader, Layout};
 use crate::oci::media_type::Kind;
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher};
 use crate::progress::{Counted, Progress, Stage};
-use crate::rootfs::FsOps;
+use crate::rootfs::{FsOps, RootPath};
 
 /// How much is read at once.
 const READ_SIZE: usize = 256 << 10;
@@ -110,6 +112,40 @@ fn first(image: &Image, start_from: Option<&Digest>) -> Result<usize> {
     place.ok_or_else(|| {
         Error::new(ErrorKind::NotFound, format!("the image has no layer {digest} to start from"))
     })
+}
+
+/// Refuses an image whose files have owners that the maps lack. For trees that are there
+/// already, which a failure half-way would leave half changed: it reads all layers once more.
+///
+/// # Errors
+/// It names the first such member and its id. What else is wrong with a layer is no matter
+/// here: unpacking it says so.
+pub fn refuse_unmapped(layout: &Layout, image: &Image, options: &ApplyOptions) -> Result<()> {
+    let limits = options.limits.for_stored(image.stored_size());
+    let mut left = limits.unpacked_size.unwrap_or(u64::MAX);
+    for descriptor in &image.manifest.layers {
+        let Ok(stream) = open_layer(layout, descriptor) else { break };
+        let mut members = Members::new(BufReader::new(stream.take(left)));
+        while let Ok(Some(member)) = members.next_member() {
+            refuse_unmapped_member(&member, &options.maps)
+                .with_context(|| format!("unpack layer {}", descriptor.digest))?;
+        }
+        left = members.into_inner().into_inner().limit();
+    }
+    Ok(())
+}
+
+fn refuse_unmapped_member(member: &Entry, maps: &IdMaps) -> Result<()> {
+    let path = RootPath::clean(&member.path)?;
+    // Nobody owns a whiteout, and a hard link has the owner of its target.
+    let is_plain = match path.name() {
+        Some(name) => matches!(classify(name), Ok(Whiteout::Plain)),
+        None => true,
+    };
+    if is_plain && !matches!(member.kind, EntryKind::Hardlink { .. }) {
+        maps.to_host(member.owner).with_context(|| format!("unpack entry: {path}"))?;
+    }
+    Ok(())
 }
 
 fn source<'a>(

@@ -2,37 +2,18 @@
 //! From a tree on disk to the members of a layer: [`TreePacker`], and
 //! [`pack_tree`] for a directory that is a layer as a whole.
 
-use std::collections::VecDeque;
 use std::io::{Read, Write};
 
+use super::dirs::OpenDirs;
 use super::entry::{Entry, EntryKind};
 use super::format::{Disk, DiskFormat};
+use super::owners::Owners;
 use super::write::{LayerOptions, LayerWriter};
 use crate::error::{Context, Error, Result};
-use crate::idmap::IdMaps;
 use crate::rootfs::{
     Contents, Dir, FsOps, Inode, Kind, Name, RootPath, Stacked, capability_to_container,
     is_host_label,
 };
-
-/// How many directories stay open; paths mostly come grouped by directory.
-const KEPT_OPEN: usize = 8;
-
-/// Who owns the members of a layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Owners {
-    /// Whom the maps make of the owners on disk.
-    Mapped(IdMaps),
-    /// Whom the filesystem names: it knows the owners in the image
-    /// ([`Ownership::Record`](crate::rootfs::Ownership::Record)).
-    OfImage,
-}
-
-impl Default for Owners {
-    fn default() -> Self {
-        Self::Mapped(IdMaps::default())
-    }
-}
 
 /// How a layer spells its root directory. Readers take both for the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,15 +56,14 @@ pub struct TreePacker<'a, W> {
     owners: &'a Owners,
     root_name: RootName,
     layer: LayerWriter<W>,
-    /// The latest first.
-    open: VecDeque<(RootPath, Dir)>,
+    open: OpenDirs,
 }
 
 impl<'a, W: Write> TreePacker<'a, W> {
     /// Packs what `fs` holds into `layer`.
     pub fn new(fs: &'a dyn FsOps, owners: &'a Owners, layer: LayerWriter<W>) -> Self {
         let (disk, root_name) = (Disk::Plain(fs), RootName::default());
-        Self { disk, owners, root_name, layer, open: VecDeque::new() }
+        Self { disk, owners, root_name, layer, open: OpenDirs::default() }
     }
 
     /// Reads the tree as one of this format.
@@ -160,9 +140,8 @@ impl<'a, W: Write> TreePacker<'a, W> {
     }
 
     fn list(&mut self, path: &RootPath) -> Result<Vec<Box<[u8]>>> {
-        self.ensure_open(path)?;
-        let Some((_, dir)) = self.open.front() else { return Ok(Vec::new()) };
-        Ok(self.disk.fs().read_dir(dir)?.into_iter().map(|entry| entry.name).collect())
+        let dir = self.open.get(self.disk.fs(), path)?;
+        Ok(self.disk.fs().read_dir(&dir)?.into_iter().map(|entry| entry.name).collect())
     }
 
     fn root(&mut self, name: &RootPath) -> Result<Kind> {
@@ -177,11 +156,10 @@ impl<'a, W: Write> TreePacker<'a, W> {
     }
 
     fn named(&mut self, parent: &RootPath, base: Name<'_>, name: &RootPath) -> Result<Kind> {
-        self.ensure_open(parent)?;
-        let Some((_, dir)) = self.open.front() else { return Ok(Kind::Dir) };
+        let dir = self.open.get(self.disk.fs(), parent)?;
         let stacked = match self.disk.overlay() {
-            Some(overlay) => overlay.stacked(dir, base)?,
-            None => Stacked::Object { inode: self.disk.fs().inode(dir, base)?, opaque: false },
+            Some(overlay) => overlay.stacked(&dir, base)?,
+            None => Stacked::Object { inode: self.disk.fs().inode(&dir, base)?, opaque: false },
         };
         match stacked {
             Stacked::Whiteout => self.layer.whiteout(name).map(|()| Kind::CharDevice),
@@ -194,7 +172,7 @@ impl<'a, W: Write> TreePacker<'a, W> {
     }
 
     fn object(&mut self, name: &RootPath, inode: Inode, opaque: bool) -> Result<Kind> {
-        let Inode { stat, xattrs, contents } = inode;
+        let Inode { stat, xattrs, contents, .. } = inode;
         let (target, mut body) = match contents {
             Contents::File(file) => (Vec::new(), Some(file)),
             Contents::Symlink(target) => (target, None),
@@ -229,27 +207,13 @@ impl<'a, W: Write> TreePacker<'a, W> {
                 RootName::Slash => b"/".to_vec(),
             };
         }
-        entry.owner = match self.owners {
-            Owners::Mapped(maps) => maps.to_container(entry.owner).context("map header")?,
-            Owners::OfImage => entry.owner,
-        };
+        entry.owner = self.owners.in_image(entry.owner)?;
         entry.xattrs.retain(|xattr| !is_host_label(&xattr.name));
         if let Owners::Mapped(maps) = self.owners {
             for xattr in &mut entry.xattrs {
                 capability_to_container(xattr, &maps.uid);
             }
         }
-        Ok(())
-    }
-
-    fn ensure_open(&mut self, path: &RootPath) -> Result<()> {
-        if let Some(at) = self.open.iter().position(|(open, _)| open == path) {
-            self.open.swap(0, at);
-            return Ok(());
-        }
-        let dir = self.disk.fs().open_dir(path)?;
-        self.open.push_front((path.clone(), dir));
-        self.open.truncate(KEPT_OPEN);
         Ok(())
     }
 }

@@ -24,6 +24,6 @@ pub use remove::{Removed, remove_all, remove_unless};
 pub use resolve::{resolve, resolve_parent};
 pub use rootless::{
     Afterwards, Census, Emulated, Interrupt, Node, OWNER_ATTRIBUTE, Ownership, Refusals, Rootless,
-    RootlessOptions, View, open_own_dir,
+    RootlessOptions, Strictness, Substitute, View, open_own_dir,
 };
 pub use xattr::is_host_label;

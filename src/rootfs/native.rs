@@ -251,8 +251,8 @@ fn regular(file: File) -> io::Result<Inode> {
     if stat.kind != Kind::File {
         return Err(no_regular_file());
     }
-    let xattrs = xattr::read_all(XattrTarget::Open(&file))?;
-    Ok(Inode { stat, xattrs, contents: Contents::File(file) })
+    let (xattrs, withheld) = xattr::read_possible(XattrTarget::Open(&file))?;
+    Ok(Inode { stat, xattrs, withheld, contents: Contents::File(file) })
 }
 
 fn other(place: &File) -> io::Result<Inode> {
@@ -262,11 +262,11 @@ fn other(place: &File) -> io::Result<Inode> {
         Kind::Symlink => Contents::Symlink(sys::read_link_at(place, OsStr::new(""))?),
         _ => Contents::Nothing,
     };
-    let xattrs = match stat.kind {
-        Kind::Socket => Vec::new(),
-        _ => xattr::read_all(XattrTarget::Place(place))?,
+    let (xattrs, withheld) = match stat.kind {
+        Kind::Socket => Default::default(),
+        _ => xattr::read_possible(XattrTarget::Place(place))?,
     };
-    Ok(Inode { stat, xattrs, contents })
+    Ok(Inode { stat, xattrs, withheld, contents })
 }
 
 fn no_regular_file() -> io::Error {

@@ -138,6 +138,13 @@ pub trait FsOps: fmt::Debug + Send + Sync {
     /// Reads all extended attributes of an open directory, sorted.
     fn dir_xattrs(&self, dir: &Dir) -> io::Result<Vec<Xattr>>;
 
+    /// Whether a directory lists this very name. False where the filesystem takes another name
+    /// for this one, as in directories that do not tell upper and lower case apart.
+    fn has_exactly(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool> {
+        let _ = (dir, name);
+        Ok(true)
+    }
+
     /// Takes hold of what a name means, once: all that is given is of one inode, whatever
     /// the name means by then. It is in the terms of a [`Change`]: a decorator gives what
     /// it was told, not what it made of that.
@@ -151,6 +158,8 @@ pub struct Inode {
     pub stat: Stat,
     /// Its extended attributes, sorted; of a socket, none.
     pub xattrs: Vec<Xattr>,
+    /// The names of those that the system keeps to itself.
+    pub withheld: Vec<Box<[u8]>>,
     /// What is in it.
     pub contents: Contents,
 }

@@ -309,6 +309,10 @@ impl FsOps for Overlay<'_> {
         self.inner.dir_xattrs(dir).map(|xattrs| self.visible(xattrs))
     }
 
+    fn has_exactly(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool> {
+        self.inner.has_exactly(dir, name)
+    }
+
     fn inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode> {
         self.inner.inode(dir, name).map(|inode| self.shown(inode))
     }

@@ -257,6 +257,11 @@ pub(crate) fn chmod_place(place: &OwnedFd, mode: u32) -> io::Result<()> {
     std::fs::set_permissions(own, std::os::unix::fs::PermissionsExt::from_mode(mode))
 }
 
+/// The path that an open file has at the moment. For messages: it may change at any time.
+pub(crate) fn path_of(fd: impl AsFd) -> io::Result<std::path::PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
+}
+
 /// When an inode was made, where the filesystem and the C library tell.
 pub(crate) fn born_at(dir: impl AsFd, name: &OsStr) -> io::Result<Option<FileTime>> {
     let place = File::from(open_at(dir, name, Open::Place)?);

@@ -3,14 +3,11 @@
 //! them, and what happens where a filesystem has none.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use log::Level;
 use nix::errno::Errno;
 
 use super::metadata::Xattr;
 use super::sys::XattrTarget;
-use crate::error::Error;
 
 /// Whether an attribute is the host's own label of the inode, which no image
 /// sets, removes or carries away.
@@ -21,10 +18,13 @@ pub fn is_host_label(name: &[u8]) -> bool {
 /// Sets an attribute; its name is in the error. `Unsupported` is one that the
 /// filesystem does not take.
 pub(super) fn set(target: XattrTarget<'_>, xattr: &Xattr) -> io::Result<()> {
-    target.set(&xattr.name, &xattr.value).map_err(|error| {
-        let name = xattr.name.escape_ascii();
-        io::Error::new(error.kind(), format!("set extended attribute {name}: {error}"))
-    })
+    target.set(&xattr.name, &xattr.value).map_err(|error| named(xattr, &error))
+}
+
+/// An error that says which attribute could not be set.
+pub(super) fn named(xattr: &Xattr, error: &io::Error) -> io::Error {
+    let name = xattr.name.escape_ascii();
+    io::Error::new(error.kind(), format!("set extended attribute {name}: {error}"))
 }
 
 /// Reads one attribute; `None` where the inode or the filesystem has none.
@@ -35,34 +35,35 @@ pub(super) fn read(target: XattrTarget<'_>, name: &[u8]) -> io::Result<Option<Ve
     }
 }
 
-/// Reads all attributes, sorted by name. None where the filesystem has none.
+/// Reads all attributes, sorted by name. None where the filesystem has none; those that the
+/// system keeps to itself are left out.
 pub(super) fn read_all(target: XattrTarget<'_>) -> io::Result<Vec<Xattr>> {
-    let mut xattrs = Vec::new();
+    read_possible(target).map(|(xattrs, _)| xattrs)
+}
+
+/// Names of attributes.
+pub(super) type Names = Vec<Box<[u8]>>;
+
+/// As [`read_all`], and gives the names of those that are left out.
+pub(super) fn read_possible(target: XattrTarget<'_>) -> io::Result<(Vec<Xattr>, Names)> {
+    let (mut xattrs, mut withheld) = (Vec::new(), Vec::new());
     for name in list(target)? {
-        match target.get(&name) {
+        match read(target, &name) {
             Ok(Some(value)) => xattrs.push(Xattr { name, value: value.into() }),
             Ok(None) => {}
-            Err(error) if is(&error, &[Errno::ENODATA, Errno::EOPNOTSUPP]) => {}
-            Err(error) if is_withheld(&name, &error) => tell_withheld(&name, error),
+            Err(error) if is_withheld(&name, &error) => withheld.push(name),
             Err(error) => return Err(error),
         }
     }
     xattrs.sort_unstable();
-    Ok(xattrs)
+    Ok((xattrs, withheld))
 }
 
-/// Whether the system keeps an attribute's value to itself. That of a user's attribute is
-/// closed together with the file, which its owner can open.
+/// Whether the system keeps an attribute to itself: the caller may not read it, or it is a
+/// capability for a root that the caller's user namespace does not know. That of a user's
+/// attribute is closed together with the file, which its owner can open.
 fn is_withheld(name: &[u8], error: &io::Error) -> bool {
-    !name.starts_with(b"user.") && is(error, &[Errno::EACCES, Errno::EPERM])
-}
-
-/// Says it aloud once; there may be as many as there are files.
-fn tell_withheld(name: &[u8], error: io::Error) {
-    static TOLD: AtomicBool = AtomicBool::new(false);
-    let level = if TOLD.swap(true, Ordering::Relaxed) { Level::Debug } else { Level::Warn };
-    let (name, error) = (name.escape_ascii(), Error::from(error));
-    log::log!(level, "extended attribute {name} cannot be read and is left out: {error}");
+    !name.starts_with(b"user.") && is(error, &[Errno::EACCES, Errno::EPERM, Errno::EOVERFLOW])
 }
 
 /// Removes all attributes but the host's labels.
@@ -78,7 +79,7 @@ pub(super) fn clear(target: XattrTarget<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn list(target: XattrTarget<'_>) -> io::Result<Vec<Box<[u8]>>> {
+fn list(target: XattrTarget<'_>) -> io::Result<Names> {
     match target.list() {
         Err(error) if is(&error, &[Errno::EOPNOTSUPP]) => Ok(Vec::new()),
         result => result,

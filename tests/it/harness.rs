@@ -288,6 +288,19 @@ impl Run {
         assert_eq!(words.next(), None, "{}", self.line);
     }
 
+    /// Asserts success with nothing but one line of counts, and gives those.
+    #[track_caller]
+    pub(crate) fn emulates(&self) -> String {
+        assert_eq!(self.succeeds(), "", "{}", self.line);
+        let stderr = self.stderr();
+        let mut lines = stderr.lines();
+        let counts = lines.next().and_then(|line| line.split_once("emulated: "));
+        let (Some((_, counts)), None) = (counts, lines.next()) else {
+            panic!("{}\nnot one line of counts: {stderr}", self.line)
+        };
+        counts.to_owned()
+    }
+
     /// Asserts failure with one line, perhaps with a hint, and gives that line without `umoci: `.
     #[track_caller]
     pub(crate) fn fails(&self) -> String {

@@ -7,7 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use umoci::error::{Context, Result};
 use umoci::image::{Image, ImageEditor, InsertOptions, Insertion, LayerOptions, Lower, Target};
 
-use crate::args::{self, CompressArgs, HistoryArgs, HistoryDefaults, IdMapArgs, ImageArg, TagArg};
+use crate::args::{
+    self, CompressArgs, HistoryArgs, HistoryDefaults, IdMapArgs, ImageArg, StrictArg, TagArg,
+};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
@@ -49,6 +51,9 @@ pub(crate) struct Args {
     ids: IdMapArgs,
 
     #[command(flatten)]
+    strict: StrictArg,
+
+    #[command(flatten)]
     image: ImageArg,
 
     /// what to insert, and its path in the image
@@ -77,6 +82,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         },
         latest: clock.source_date_epoch,
         owners,
+        strictness: args.strict.strictness(),
         interrupt: interrupt::watch(),
     };
     until_unchanged(|| {

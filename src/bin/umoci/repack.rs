@@ -10,7 +10,7 @@ use umoci::image::Image;
 use umoci::oci::Platform;
 use umoci::snapshot::Trust;
 
-use crate::args::{self, CompressArgs, HistoryArgs, HistoryDefaults, ImageArg};
+use crate::args::{self, CompressArgs, HistoryArgs, HistoryDefaults, ImageArg, StrictArg};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::{host, interrupt, progress, publish};
@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// read every file again, whatever its size and times say
     #[arg(long)]
     rehash: bool,
+
+    #[command(flatten)]
+    strict: StrictArg,
 
     #[command(flatten)]
     compress: CompressArgs,
@@ -110,6 +113,7 @@ impl Args {
             mask_paths: self.mask_path.clone(),
             volumes: if self.no_mask_volumes { Volumes::Pack } else { Volumes::Mask },
             trust: if self.rehash { Trust::Contents } else { Trust::StatIndex },
+            strictness: self.strict.strictness(),
             refresh: if self.refresh_bundle { Refresh::Renew } else { Refresh::Keep },
             header: host::mtree_header(&bundle.join("rootfs")),
             ..RepackOptions::default()

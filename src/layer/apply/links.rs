@@ -103,7 +103,7 @@ impl Applier<'_, '_> {
     fn copy(&mut self, target: &Target<'_>, place: &Place<'_>) -> Result<()> {
         self.bodies.settle()?;
         let (from, dir) = (&target.parent.dir, &place.parent.dir);
-        let Inode { stat, mut xattrs, contents } = self.fs.inode(from, target.name)?;
+        let Inode { stat, mut xattrs, contents, .. } = self.fs.inode(from, target.name)?;
         xattrs.retain(|xattr| !is_host_label(&xattr.name));
         let Stat { owner, mode, atime, mtime, kind, .. } = stat;
         let metadata = Metadata { owner, mode, atime, mtime, xattrs };

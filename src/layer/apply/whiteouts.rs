@@ -30,7 +30,9 @@ pub(super) enum Gone {
 impl Applier<'_, '_> {
     /// `.wh.NAME`: what lower layers have under that name is gone.
     pub(super) fn whiteout(&mut self, parent: &RootPath, hidden: Name<'_>) -> Result<()> {
-        if let Some(parent) = self.parents.open_existing(parent)? {
+        if let Some(parent) = self.parents.open_existing(parent)?
+            && self.fs.has_exactly(&parent.dir, hidden)?
+        {
             self.hide(&parent.path.join(hidden))?;
         }
         if self.disk.overlay().is_some() {

@@ -33,6 +33,7 @@ pub enum Afterwards {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Object<'a> {
     Dir(&'a Dir),
+    Open(&'a File),
     Named(&'a Dir, Name<'a>),
 }
 
@@ -157,6 +158,7 @@ impl Opened {
     fn add(&mut self, object: Object<'_>) -> io::Result<bool> {
         self.open(match object {
             Object::Dir(dir) => Handle::Open(dir.as_file().try_clone()?),
+            Object::Open(file) => Handle::Open(file.try_clone()?),
             Object::Named(dir, name) => {
                 Handle::Place(sys::open_at(dir, name.as_os_str(), Open::Place)?)
             }

@@ -7,10 +7,14 @@
 //! empty files stand for devices. Reading gives back what was meant.
 
 mod access;
+mod calls;
 mod interrupt;
+mod meant;
 mod owner;
+mod probe;
 mod record;
 mod settle;
+mod target;
 
 use std::fs::File;
 use std::io;
@@ -19,17 +23,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use self::access::{Afterwards, open_own_dir};
 pub use self::interrupt::Interrupt;
 pub use self::owner::OWNER_ATTRIBUTE;
-pub use self::record::{Census, Emulated, Node};
+pub use self::record::{Census, Emulated, Node, Substitute};
 
 use self::access::{Access, Object};
-use self::record::{Ledger, Substitute};
-use self::settle::Target;
-use super::metadata::{Device, FileTime, Identity, Kind, Metadata, Stat, Xattr};
+use self::probe::{Abilities, Ability};
+use self::record::Ledger;
+use self::target::Target;
+use super::metadata::{FileTime, Identity, Stat};
 use super::native::Native;
-use super::ops::{Change, Contents, Dir, DirEntry, FsOps, Inode};
-use super::path::{Name, RootPath};
-use super::sys::{self, XattrTarget};
-use super::xattr;
+use super::ops::{Dir, FsOps};
+use super::path::Name;
+use super::sys;
 
 /// How files get their owners.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,6 +56,26 @@ pub enum Refusals {
     Substitute,
     /// It is an error, whatever it is; and so is a substitute without a refusal.
     Strict,
+}
+
+/// Whether something else may take the place of what cannot be had: owners that are recorded,
+/// empty files for devices, and so on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Strictness {
+    /// It may, and is told.
+    #[default]
+    Substitute,
+    /// It is an error.
+    Refuse,
+}
+
+impl From<Strictness> for Refusals {
+    fn from(strictness: Strictness) -> Self {
+        match strictness {
+            Strictness::Substitute => Self::Substitute,
+            Strictness::Refuse => Self::Strict,
+        }
+    }
 }
 
 /// What reading a tree gives.
@@ -83,7 +107,9 @@ pub struct RootlessOptions {
 #[derive(Debug)]
 pub struct Rootless<F> {
     inner: F,
+    root: File,
     access: Access,
+    abilities: Abilities,
     options: RootlessOptions,
     ledger: Mutex<Ledger>,
 }
@@ -92,15 +118,24 @@ impl Rootless<Native> {
     /// Takes an open directory as the root of a filesystem of plain system calls.
     pub fn native(root: File, options: RootlessOptions) -> io::Result<Self> {
         let own = root.try_clone()?;
-        Ok(Self::new(Native::from_dir(root)?, own, options))
+        Self::new(Native::from_dir(root)?, own, options)
     }
 }
 
 impl<F: FsOps> Rootless<F> {
     /// Decorates `inner`, whose root is the open directory `root`.
-    pub fn new(inner: F, root: File, options: RootlessOptions) -> Self {
-        let access = Access::new(root, options.afterwards);
-        Self { inner, access, options, ledger: Mutex::default() }
+    pub fn new(inner: F, root: File, options: RootlessOptions) -> io::Result<Self> {
+        let access = Access::new(root.try_clone()?, options.afterwards);
+        let (abilities, ledger) = (Abilities::default(), Mutex::default());
+        Ok(Self { inner, root, access, abilities, options, ledger })
+    }
+
+    /// Finds out what the filesystem of the tree can do, by trying it in `dir`, a directory on
+    /// it that is empty or the tree itself. What it never does gets its substitute at once.
+    pub fn probe(&mut self, dir: &File) {
+        if self.options.refusals != Refusals::Fail {
+            self.abilities = Abilities::probe(dir);
+        }
     }
 
     /// How often something had to be substituted.
@@ -123,6 +158,14 @@ impl<F: FsOps> Rootless<F> {
         self.ledger().is_attributed(identity)
     }
 
+    /// What a name is on disk, whatever the view; without a name, the directory itself.
+    pub fn stat_on_disk(&self, dir: &Dir, name: Option<Name<'_>>) -> io::Result<Stat> {
+        self.in_dir(dir, || match name {
+            Some(name) => self.inner.stat(dir, name),
+            None => self.inner.stat_dir(dir),
+        })
+    }
+
     /// When a name's inode was made, if that can be told.
     pub fn born(&self, dir: &Dir, name: Name<'_>) -> io::Result<Option<FileTime>> {
         self.in_dir(dir, || sys::born_at(dir, name.as_os_str()))
@@ -142,112 +185,58 @@ impl<F: FsOps> Rootless<F> {
         self.access.reach(&[Object::Dir(dir)], call)
     }
 
+    /// A call that needs to get at the inode itself.
+    fn reading<T>(&self, target: Target<'_>, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match target {
+            Target::Name(dir, name) => self.at(dir, name, call),
+            Target::Open(file) => {
+                self.options.interrupt.check()?;
+                self.access.reach(&[Object::Open(file)], call)
+            }
+        }
+    }
+
     /// A call that also needs to get at what the name is.
     fn at<T>(&self, dir: &Dir, name: Name<'_>, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
         self.options.interrupt.check()?;
         self.access.reach(&[Object::Dir(dir), Object::Named(dir, name)], call)
     }
 
+    fn lacks(&self, ability: impl Fn(&Abilities) -> Ability) -> bool {
+        ability(&self.abilities) == Ability::Missing
+    }
+
     /// Notes a substitute, or refuses it.
-    fn substitute(&self, substitute: Substitute, what: impl Fn() -> String) -> io::Result<()> {
+    fn substitute(
+        &self,
+        substitute: Substitute,
+        target: Target<'_>,
+        what: impl Fn() -> String,
+    ) -> io::Result<()> {
         if self.options.refusals == Refusals::Strict {
             return Err(io::Error::other(format!("{} (strict)", what())));
         }
         let count = self.ledger().count(substitute);
-        // Nobody has asked for it when owners are to be set.
-        if count == 1 && self.options.ownership == Ownership::Set {
-            log::warn!("{}; what follows of that kind is counted", what());
+        let told = || format!("{}: {}", target.shown(&self.root), what());
+        if count == 1 && !self.expects(substitute) {
+            log::warn!("{}; more of this kind are counted only", told());
         } else {
-            log::debug!("{}", what());
+            log::debug!("{}", told());
         }
         Ok(())
     }
 
-    /// What a name is meant to be.
-    fn meant_stat(
-        &self,
-        stat: Stat,
-        attribute: impl Fn() -> io::Result<Option<Vec<u8>>>,
-    ) -> io::Result<Stat> {
-        let mut meant = stat;
-        let emulated = self.emulated(stat.identity).unwrap_or_default();
-        if let Some(node) = emulated.node.filter(|_| stat.kind == Kind::File && stat.size == 0) {
-            meant.kind = node.kind;
-            meant.device = node.device;
-            // A build that changes the bits of the placeholder means those of the device.
-            meant.mode = if stat.mode == 0 { node.mode } else { stat.mode };
-        }
-        let is_void = emulated.held_by.is_some_and(|held_by| held_by != stat.owner);
-        let recorded = emulated.owner.filter(|_| !is_void);
-        if self.options.ownership == Ownership::Set {
-            meant.owner = recorded.unwrap_or(stat.owner);
-            return Ok(meant);
-        }
-        let attribute = match stat.kind {
-            Kind::File | Kind::Dir => attribute()?,
-            _ => None,
-        };
-        meant.owner = match attribute {
-            Some(value) => owner::decode(&value)?,
-            None => recorded.unwrap_or_default(),
-        };
-        Ok(meant)
-    }
-
-    /// The attributes that are meant, given those on disk.
-    fn meant_xattrs(
-        &self,
-        stat: impl FnOnce() -> io::Result<Stat>,
-        mut xattrs: Vec<Xattr>,
-    ) -> io::Result<Vec<Xattr>> {
-        if self.options.ownership == Ownership::Record {
-            xattrs.retain(|xattr| *xattr.name != *OWNER_ATTRIBUTE);
-        } else if xattrs.iter().any(|xattr| *xattr.name == *OWNER_ATTRIBUTE) {
-            log::warn!(
-                "suspicious filesystem: saw special rootless xattr {}",
-                OWNER_ATTRIBUTE.escape_ascii()
-            );
-        }
-        if self.ledger().is_empty() {
-            return Ok(xattrs);
-        }
-        for kept in self.emulated(stat()?.identity).unwrap_or_default().xattrs {
-            if !xattrs.iter().any(|xattr| xattr.name == kept.name) {
-                xattrs.push(kept);
+    /// Whether the caller has asked for it, or it gives back what was there.
+    fn expects(&self, substitute: Substitute) -> bool {
+        match substitute {
+            Substitute::OwnerAttribute
+            | Substitute::OwnerRecord
+            | Substitute::Placeholder
+            | Substitute::AttributeRecord => {
+                self.options.ownership == Ownership::Record || self.options.view == View::Image
             }
+            Substitute::Copy | Substitute::SameName | Substitute::AttributeLoss => false,
         }
-        xattrs.sort_unstable();
-        Ok(xattrs)
-    }
-
-    fn owner_attribute(&self, dir: &Dir, name: Name<'_>) -> io::Result<Option<Vec<u8>>> {
-        let target = XattrTarget::Name(dir.as_file(), name.as_os_str());
-        self.at(dir, name, || xattr::read(target, OWNER_ATTRIBUTE))
-    }
-
-    /// An inode whose own permission bits are in the way. What they are is asked before
-    /// they step aside.
-    fn closed_inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode> {
-        let stat = self.in_dir(dir, || self.inner.stat(dir, name))?;
-        let mut inode = self.at(dir, name, || self.inner.inode(dir, name))?;
-        if inode.stat.identity != stat.identity {
-            return Err(io::Error::other("the name means something else meanwhile"));
-        }
-        inode.stat.mode = stat.mode;
-        Ok(inode)
-    }
-
-    /// An empty file in the place of a device, with a note of what it stands for.
-    fn create_placeholder(&self, dir: &Dir, name: Name<'_>, node: Node) -> io::Result<()> {
-        let what = || {
-            let Device { major, minor } = node.device;
-            format!("{name:?}: an empty file stands for the device {major}:{minor}")
-        };
-        let file = self.in_dir(dir, || self.inner.create_file(dir, name, 0o600))?;
-        self.substitute(Substitute::Placeholder, what)?;
-        let identity = sys::stat_fd(&file)?.identity;
-        self.remember(identity, Emulated { node: Some(node), ..Emulated::default() });
-        Ok(())
     }
 }
 
@@ -255,168 +244,9 @@ fn is_refusal(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported)
 }
 
-impl<F: FsOps> FsOps for Rootless<F> {
-    fn open_dir(&self, path: &RootPath) -> io::Result<Dir> {
-        self.options.interrupt.check()?;
-        self.access.open_dir(&self.inner, path)
-    }
-
-    fn open_child(&self, dir: &Dir, name: Name<'_>) -> io::Result<Dir> {
-        self.at(dir, name, || self.inner.open_child(dir, name))
-    }
-
-    fn is_mount_point(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool> {
-        self.in_dir(dir, || self.inner.is_mount_point(dir, name))
-    }
-
-    fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>> {
-        self.in_dir(dir, || self.inner.read_dir(dir))
-    }
-
-    fn stat(&self, dir: &Dir, name: Name<'_>) -> io::Result<Stat> {
-        let stat = self.in_dir(dir, || self.inner.stat(dir, name))?;
-        match self.options.view {
-            View::Disk => Ok(stat),
-            View::Image => self.meant_stat(stat, || self.owner_attribute(dir, name)),
-        }
-    }
-
-    fn stat_dir(&self, dir: &Dir) -> io::Result<Stat> {
-        let stat = self.in_dir(dir, || self.inner.stat_dir(dir))?;
-        let target = XattrTarget::Open(dir.as_file());
-        match self.options.view {
-            View::Disk => Ok(stat),
-            View::Image => {
-                self.meant_stat(stat, || self.in_dir(dir, || xattr::read(target, OWNER_ATTRIBUTE)))
-            }
-        }
-    }
-
-    fn read_link(&self, dir: &Dir, name: Name<'_>) -> io::Result<Vec<u8>> {
-        self.in_dir(dir, || self.inner.read_link(dir, name))
-    }
-
-    fn open_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<File> {
-        self.at(dir, name, || self.inner.open_file(dir, name))
-    }
-
-    fn create_file(&self, dir: &Dir, name: Name<'_>, mode: u32) -> io::Result<File> {
-        self.in_dir(dir, || self.inner.create_file(dir, name, mode))
-    }
-
-    fn create_dir(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
-        self.in_dir(dir, || self.inner.create_dir(dir, name))
-    }
-
-    fn create_symlink(&self, target: &[u8], dir: &Dir, name: Name<'_>) -> io::Result<()> {
-        self.in_dir(dir, || self.inner.create_symlink(target, dir, name))
-    }
-
-    fn create_link(
-        &self,
-        from: &Dir,
-        source: Name<'_>,
-        dir: &Dir,
-        name: Name<'_>,
-    ) -> io::Result<()> {
-        self.options.interrupt.check()?;
-        let objects = [Object::Dir(from), Object::Dir(dir)];
-        let made = self.access.reach(&objects, || self.inner.create_link(from, source, dir, name));
-        let is_dir = || self.inner.stat(from, source).is_ok_and(|stat| stat.kind == Kind::Dir);
-        match made {
-            Err(error) if xattr::is_no_link(&error) && !is_dir() => {
-                if self.options.refusals == Refusals::Fail {
-                    return Err(error);
-                }
-                let what = || format!("{name:?}: a copy takes the place of the hard link: {error}");
-                self.substitute(Substitute::Copy, what)?;
-                Err(io::Error::from(io::ErrorKind::Unsupported))
-            }
-            made => made,
-        }
-    }
-
-    fn create_node(&self, dir: &Dir, name: Name<'_>, kind: Kind, device: Device) -> io::Result<()> {
-        let node = Node { kind, device, mode: 0 };
-        if self.options.ownership == Ownership::Record && kind != Kind::Fifo {
-            return self.create_placeholder(dir, name, node);
-        }
-        match self.in_dir(dir, || self.inner.create_node(dir, name, kind, device)) {
-            Err(error) if is_refusal(&error) && self.options.refusals != Refusals::Fail => {
-                self.create_placeholder(dir, name, node)
-            }
-            made => made,
-        }
-    }
-
-    fn create_whiteout(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
-        self.in_dir(dir, || self.inner.create_whiteout(dir, name))
-    }
-
-    fn remove_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
-        self.in_dir(dir, || self.inner.remove_file(dir, name))
-    }
-
-    fn remove_dir(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
-        self.in_dir(dir, || self.inner.remove_dir(dir, name))
-    }
-
-    fn set_file_metadata(&self, file: &File, change: &Change<'_>) -> io::Result<()> {
-        self.settle(&Target::Open(file), change, || self.inner.set_file_metadata(file, change))
-    }
-
-    fn set_dir_metadata(&self, dir: &Dir, change: &Change<'_>) -> io::Result<()> {
-        let target = Target::Open(dir.as_file());
-        self.settle(&target, change, || self.inner.set_dir_metadata(dir, change))
-    }
-
-    fn set_node_metadata(&self, dir: &Dir, name: Name<'_>, change: &Change<'_>) -> io::Result<()> {
-        let target = Target::Name(dir, name);
-        self.settle(&target, change, || {
-            self.in_dir(dir, || self.inner.set_node_metadata(dir, name, change))
-        })
-    }
-
-    fn set_dir_times(&self, dir: &Dir, metadata: &Metadata) -> io::Result<()> {
-        self.in_dir(dir, || self.inner.set_dir_times(dir, metadata))
-    }
-
-    fn set_xattr(&self, file: &File, xattr: &Xattr) -> io::Result<()> {
-        self.inner.set_xattr(file, xattr)
-    }
-
-    fn xattrs(&self, dir: &Dir, name: Name<'_>) -> io::Result<Vec<Xattr>> {
-        let xattrs = self.at(dir, name, || self.inner.xattrs(dir, name))?;
-        match self.options.view {
-            View::Disk => Ok(xattrs),
-            View::Image => {
-                self.meant_xattrs(|| self.in_dir(dir, || self.inner.stat(dir, name)), xattrs)
-            }
-        }
-    }
-
-    fn dir_xattrs(&self, dir: &Dir) -> io::Result<Vec<Xattr>> {
-        let xattrs = self.in_dir(dir, || self.inner.dir_xattrs(dir))?;
-        match self.options.view {
-            View::Disk => Ok(xattrs),
-            View::Image => self.meant_xattrs(|| self.inner.stat_dir(dir), xattrs),
-        }
-    }
-
-    fn inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode> {
-        let Inode { stat, xattrs, contents } =
-            match self.in_dir(dir, || self.inner.inode(dir, name)) {
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    self.closed_inode(dir, name)?
-                }
-                inode => inode?,
-            };
-        let owner = xattrs.iter().find(|xattr| *xattr.name == *OWNER_ATTRIBUTE);
-        let meant = self.meant_stat(stat, || Ok(owner.map(|owner| owner.value.to_vec())))?;
-        // The file that stands for a device has nothing to say.
-        let contents = if meant.kind == stat.kind { contents } else { Contents::Nothing };
-        Ok(Inode { stat: meant, xattrs: self.meant_xattrs(|| Ok(stat), xattrs)?, contents })
-    }
+/// The system's text as messages have it.
+fn reason(error: io::Error) -> crate::error::Error {
+    error.into()
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Emulated {
 
 /// What happens in place of what the system refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Substitute {
+pub enum Substitute {
     /// The owner is kept in an attribute.
     OwnerAttribute,
     /// The owner is kept in the record.
@@ -53,32 +53,37 @@ pub(super) enum Substitute {
     AttributeRecord,
     /// A hard link becomes a file of its own.
     Copy,
+    /// An object takes the place of another whose name differs in nothing but case.
+    SameName,
+    /// An attribute that may not be read is left out.
+    AttributeLoss,
+}
+
+impl Substitute {
+    /// All of them, in the order in which they are told, with the word for one and for several.
+    const ALL: [(Self, &'static str, &'static str); 7] = [
+        (Self::OwnerAttribute, "owner in an attribute", "owners in attributes"),
+        (Self::OwnerRecord, "owner in the record", "owners in the record"),
+        (Self::Placeholder, "device as an empty file", "devices as empty files"),
+        (Self::AttributeRecord, "attribute in the record", "attributes in the record"),
+        (Self::Copy, "hard link as a copy", "hard links as copies"),
+        (Self::SameName, "name that is taken for another", "names that are taken for others"),
+        (Self::AttributeLoss, "attribute left out", "attributes left out"),
+    ];
 }
 
 /// How often each substitute was needed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Census {
-    /// Owners that are kept in an attribute of the file.
-    pub owners_in_attributes: u64,
-    /// Owners that are kept in the record.
-    pub owners_in_record: u64,
-    /// Devices and pipes that an empty file stands for.
-    pub placeholders: u64,
-    /// Extended attributes that are kept in the record.
-    pub attributes: u64,
-    /// Hard links that became files of their own.
-    pub copies: u64,
-}
+pub struct Census([u64; Substitute::ALL.len()]);
 
 impl Census {
+    /// How often this one was.
+    pub fn of(&self, substitute: Substitute) -> u64 {
+        self.0.get(substitute as usize).copied().unwrap_or_default()
+    }
+
     pub(super) fn count(&mut self, substitute: Substitute) -> u64 {
-        let counter = match substitute {
-            Substitute::OwnerAttribute => &mut self.owners_in_attributes,
-            Substitute::OwnerRecord => &mut self.owners_in_record,
-            Substitute::Placeholder => &mut self.placeholders,
-            Substitute::AttributeRecord => &mut self.attributes,
-            Substitute::Copy => &mut self.copies,
-        };
+        let Some(counter) = self.0.get_mut(substitute as usize) else { return 0 };
         *counter = counter.saturating_add(1);
         *counter
     }
@@ -91,15 +96,12 @@ impl Census {
 
 impl fmt::Display for Census {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = [
-            (self.owners_in_attributes, "owners in attributes"),
-            (self.owners_in_record, "owners in the record"),
-            (self.placeholders, "devices as empty files"),
-            (self.attributes, "attributes in the record"),
-            (self.copies, "hard links as copies"),
-        ];
-        let parts = parts.iter().filter(|(count, _)| *count > 0);
-        let parts: Vec<_> = parts.map(|(count, what)| format!("{count} {what}")).collect();
+        let counts = Substitute::ALL.iter().map(|(kind, one, many)| match self.of(*kind) {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            count => Some(format!("{count} {many}")),
+        });
+        let parts: Vec<_> = counts.flatten().collect();
         f.write_str(if parts.is_empty() { "nothing" } else { "" })?;
         f.write_str(&parts.join(", "))
     }
@@ -151,5 +153,24 @@ impl Ledger {
 
     pub(super) fn census(&self) -> Census {
         self.census
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_census_counts_each_kind() {
+        let mut census = Census::default();
+        assert!(census.is_empty());
+        assert_eq!(census.to_string(), "nothing");
+        for (place, (kind, ..)) in Substitute::ALL.iter().enumerate() {
+            assert_eq!(*kind as usize, place);
+        }
+        assert_eq!(census.count(Substitute::Placeholder), 1);
+        assert_eq!(census.count(Substitute::OwnerRecord), 1);
+        assert_eq!(census.count(Substitute::OwnerRecord), 2);
+        assert_eq!(census.to_string(), "2 owners in the record, 1 device as an empty file");
     }
 }

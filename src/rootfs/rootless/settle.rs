@@ -2,60 +2,14 @@
 //! Giving an inode its owner, attributes, permission bits and times, step by
 //! step, with a substitute for each step that the system refuses.
 
-use std::fs::File;
 use std::io;
 
 use super::super::metadata::{Kind, Stat, Xattr};
-use super::super::ops::{Change, Dir, FsOps};
-use super::super::path::Name;
-use super::super::sys::{self, XattrTarget};
-use super::super::{FileTime, Owner, xattr};
-use super::record::{Emulated, Substitute};
-use super::{OWNER_ATTRIBUTE, Ownership, Refusals, Rootless, is_refusal, owner};
-
-/// What is settled.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Target<'a> {
-    Open(&'a File),
-    Name(&'a Dir, Name<'a>),
-}
-
-impl<'a> Target<'a> {
-    fn xattrs(self) -> XattrTarget<'a> {
-        match self {
-            Self::Open(file) => XattrTarget::Open(file),
-            Self::Name(dir, name) => XattrTarget::Name(dir.as_file(), name.as_os_str()),
-        }
-    }
-
-    fn stat(self) -> io::Result<Stat> {
-        match self {
-            Self::Open(file) => sys::stat_fd(file),
-            Self::Name(dir, name) => sys::stat_at(dir, name.as_os_str()),
-        }
-    }
-
-    fn chown(self, owner: Owner) -> io::Result<()> {
-        match self {
-            Self::Open(file) => sys::chown_fd(file, owner),
-            Self::Name(dir, name) => sys::chown_at(dir, name.as_os_str(), owner),
-        }
-    }
-
-    fn chmod(self, mode: u32) -> io::Result<()> {
-        match self {
-            Self::Open(file) => sys::chmod_fd(file, mode),
-            Self::Name(dir, name) => sys::chmod_at(dir, name.as_os_str(), mode),
-        }
-    }
-
-    fn set_times(self, atime: FileTime, mtime: FileTime) -> io::Result<()> {
-        match self {
-            Self::Open(file) => sys::set_times_fd(file, atime, mtime),
-            Self::Name(dir, name) => sys::set_times_at(dir, name.as_os_str(), atime, mtime),
-        }
-    }
-}
+use super::super::ops::{Change, FsOps};
+use super::super::{Owner, xattr};
+use super::record::{Emulated, Node, Substitute};
+use super::target::Target;
+use super::{OWNER_ATTRIBUTE, Ownership, Refusals, Rootless, is_refusal, owner, reason};
 
 /// One inode that is being settled.
 struct Settling<'a, F> {
@@ -67,31 +21,39 @@ struct Settling<'a, F> {
 }
 
 impl<F: FsOps> Rootless<F> {
-    /// Sets what `change` says: the plain way, or step by step if that fails or owners are not to be set.
+    /// Sets what `change` says: the plain way, or step by step where that cannot be or fails.
     pub(super) fn settle(
         &self,
-        target: &Target<'_>,
+        target: Target<'_>,
         change: &Change<'_>,
         plainly: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
         self.options.interrupt.check()?;
-        if self.options.ownership == Ownership::Set {
-            let is_placeholder = matches!(target, Target::Name(..))
-                && change.kind != Kind::Symlink
-                && !self.ledger().is_empty()
-                && self.on(*target, Target::stat)?.kind == Kind::File;
-            if !is_placeholder {
-                match plainly() {
-                    Ok(()) => return self.forget(*target),
-                    Err(error) if !self.has_substitute(&error) => return Err(error),
-                    Err(_) => {}
-                }
+        if self.is_plain(target, change)? {
+            match plainly() {
+                Ok(()) => return self.forget(target),
+                Err(error) if !self.has_substitute(&error) => return Err(error),
+                Err(_) => {}
             }
         }
-        let stat = self.on(*target, Target::stat)?;
+        let stat = self.on(target, Target::stat)?;
         let note = Emulated::default();
-        let settling = Settling { fs: self, target: *target, stat, note, attributed: false };
-        settling.run(change)
+        Settling { fs: self, target, stat, note, attributed: false }.run(change)
+    }
+
+    /// Whether all of the change may be possible as it is.
+    fn is_plain(&self, target: Target<'_>, change: &Change<'_>) -> io::Result<bool> {
+        let needs_user = || change.metadata.xattrs.iter().any(is_of_user);
+        if self.options.ownership == Ownership::Record
+            || self.lacks(|has| has.owners)
+            || self.lacks(|has| has.user_attributes) && needs_user()
+        {
+            return Ok(false);
+        }
+        let may_be_placeholder = matches!(target, Target::Name(..))
+            && change.kind != Kind::Symlink
+            && !self.ledger().is_empty();
+        Ok(!may_be_placeholder || self.on(target, Target::stat)?.kind != Kind::File)
     }
 
     /// What was noted of an inode that is no more may have the number of this one.
@@ -116,7 +78,7 @@ impl<F: FsOps> Rootless<F> {
     }
 
     /// A step on a target whose directory may be in the way.
-    fn on<'t, T>(
+    pub(super) fn on<'t, T>(
         &self,
         target: Target<'t>,
         step: impl Fn(Target<'t>) -> io::Result<T>,
@@ -162,18 +124,30 @@ impl<F: FsOps> Settling<'_, F> {
     }
 
     fn chown(&mut self, owner: Owner) -> io::Result<()> {
-        let Err(error) = self.step(|target| target.chown(owner)) else { return Ok(()) };
-        // EINVAL: an id that the user namespace does not have.
-        let refused = is_refusal(&error) || error.kind() == io::ErrorKind::InvalidInput;
-        if !refused || self.fs.options.refusals == Refusals::Fail {
-            return Err(error);
+        if self.stat.owner == owner {
+            return Ok(());
         }
+        let refusal = if self.fs.lacks(|has| has.owners) {
+            "the filesystem knows no owners".to_owned()
+        } else {
+            match self.step(|target| target.chown(owner)) {
+                Ok(()) => return Ok(()),
+                Err(error) if self.may_record_owner(&error) => reason(error).to_string(),
+                Err(error) => return Err(error),
+            }
+        };
         let Owner { uid, gid } = owner;
-        let what = || format!("the owner {uid}:{gid} cannot be set and is recorded: {error}");
-        self.fs.substitute(Substitute::OwnerRecord, what)?;
+        let what = || format!("the owner {uid}:{gid} is recorded: {refusal}");
+        self.fs.substitute(Substitute::OwnerRecord, self.target, what)?;
         self.note.owner = Some(owner);
         self.note.held_by = Some(self.stat.owner);
         Ok(())
+    }
+
+    fn may_record_owner(&self, error: &io::Error) -> bool {
+        // EINVAL: an id that the user namespace does not have.
+        let refused = is_refusal(error) || error.kind() == io::ErrorKind::InvalidInput;
+        refused && self.fs.options.refusals != Refusals::Fail
     }
 
     /// Attributes of users need permission to write, which an older inode may not give.
@@ -195,49 +169,58 @@ impl<F: FsOps> Settling<'_, F> {
             return Ok(());
         }
         let Owner { uid, gid } = owner;
-        let value = owner::encode(owner);
+        if self.set_owner_attribute(owner, change)? {
+            self.attributed = true;
+            let what = || format!("the owner {uid}:{gid} is kept in an attribute");
+            self.fs.substitute(Substitute::OwnerAttribute, self.target, what)
+        } else {
+            self.note.owner = Some(owner);
+            let what = || format!("the owner {uid}:{gid} is recorded");
+            self.fs.substitute(Substitute::OwnerRecord, self.target, what)
+        }
+    }
+
+    /// Whether the attribute could be set.
+    fn set_owner_attribute(&self, owner: Owner, change: &Change<'_>) -> io::Result<bool> {
         // Other tools stumble over an attribute that they may not read.
         let is_readable = change.metadata.mode & 0o400 != 0 && change.kind == self.stat.kind;
-        let set = if is_readable {
-            self.step(|target| target.xattrs().set(OWNER_ATTRIBUTE, &value))
-        } else {
-            Err(io::Error::from(io::ErrorKind::PermissionDenied))
-        };
-        match set {
-            Ok(()) => {
-                self.attributed = true;
-                let what = || format!("the owner {uid}:{gid} is kept in an attribute");
-                self.fs.substitute(Substitute::OwnerAttribute, what)
-            }
-            Err(error) if is_refusal(&error) => {
-                self.note.owner = Some(owner);
-                let what = || format!("the owner {uid}:{gid} is recorded");
-                self.fs.substitute(Substitute::OwnerRecord, what)
-            }
+        if !is_readable || self.fs.lacks(|has| has.user_attributes) {
+            return Ok(false);
+        }
+        let value = owner::encode(owner);
+        match self.step(|target| target.xattrs().set(OWNER_ATTRIBUTE, &value)) {
+            Ok(()) => Ok(true),
+            Err(error) if is_refusal(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
     fn set_xattr(&mut self, xattr: &Xattr) -> io::Result<()> {
-        if *xattr.name == *OWNER_ATTRIBUTE {
-            let name = xattr.name.escape_ascii();
-            if self.fs.options.ownership == Ownership::Record {
-                log::warn!("ignoring the attribute {name} of a layer: it is this program's own");
-                return Ok(());
-            }
-        }
-        let Err(error) = self.step(|target| xattr::set(target.xattrs(), xattr)) else {
+        let name = xattr.name.escape_ascii();
+        if *xattr.name == *OWNER_ATTRIBUTE && self.fs.options.ownership == Ownership::Record {
+            log::warn!("ignoring the attribute {name} of a layer: it is this program's own");
             return Ok(());
-        };
-        let is_unsupported = error.kind() == io::ErrorKind::Unsupported;
-        let is_fatal = self.fs.options.refusals == Refusals::Fail && !is_unsupported;
-        if !is_refusal(&error) || is_fatal {
-            return Err(error);
         }
-        let what = || format!("{error}; the attribute is recorded");
-        self.fs.substitute(Substitute::AttributeRecord, what)?;
+        let refusal = if is_of_user(xattr) && self.fs.lacks(|has| has.user_attributes) {
+            "the filesystem takes none of users".to_owned()
+        } else {
+            match self.step(|target| target.xattrs().set(&xattr.name, &xattr.value)) {
+                Ok(()) => return Ok(()),
+                Err(error) if self.may_record_xattr(&error) => reason(error).to_string(),
+                Err(error) => return Err(xattr::named(xattr, &error)),
+            }
+        };
+        let what = || format!("the attribute {name} is recorded: {refusal}");
+        self.fs.substitute(Substitute::AttributeRecord, self.target, what)?;
         self.note.xattrs.push(xattr.clone());
         Ok(())
+    }
+
+    fn may_record_xattr(&self, error: &io::Error) -> bool {
+        match self.fs.options.refusals {
+            Refusals::Fail => error.kind() == io::ErrorKind::Unsupported,
+            Refusals::Substitute | Refusals::Strict => is_refusal(error),
+        }
     }
 
     fn set_mode(&mut self, change: &Change<'_>) -> io::Result<()> {
@@ -248,10 +231,14 @@ impl<F: FsOps> Settling<'_, F> {
         let node = self.fs.emulated(self.stat.identity).and_then(|noted| noted.node);
         let is_placeholder = self.stat.kind == Kind::File && change.kind != Kind::File;
         if let (Some(node), true) = (node, is_placeholder) {
-            self.note.node = Some(super::Node { mode, ..node });
+            self.note.node = Some(Node { mode, ..node });
             // Nobody is to take it for a file with something in it.
             return self.step(|target| target.chmod(0));
         }
         self.step(|target| target.chmod(mode))
     }
+}
+
+fn is_of_user(xattr: &Xattr) -> bool {
+    xattr.name.starts_with(b"user.")
 }

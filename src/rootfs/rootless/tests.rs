@@ -2,7 +2,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::rootfs::{Owner, remove_all};
+use crate::rootfs::{Change, Device, Inode, Kind, Metadata, Owner, RootPath, Xattr, remove_all};
 
 fn name(name: &str) -> Name<'_> {
     Name::new(name.as_bytes()).unwrap()

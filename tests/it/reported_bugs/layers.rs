@@ -79,7 +79,8 @@ fn case_29_attributes_that_cannot_be_read_are_left_out() {
         ] {
             let run = with_failing(&bundle, &strace, calls, &format!("error={error}"), words);
             run.succeeds();
-            let warnings = usize::from(error == "EACCES");
+            // Which one was the first, and how many there were.
+            let warnings = if error == "EACCES" { 2 } else { 0 };
             assert_eq!(run.stderr().lines().count(), warnings, "{error}: {}", run.stderr());
             let tag = if words[0] == "insert" { "inserted" } else { "repacked" };
             let layer = bundle.layers("img", tag).pop().unwrap();

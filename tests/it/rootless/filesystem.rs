@@ -65,7 +65,7 @@ fn a_link_that_cannot_be_is_a_copy() {
     let Some(run) = with_mounts(&sandbox, &script.replace("FLAG", "")) else { return };
     assert_eq!(run.succeeds(), "5 6 640 1\n");
     let told = run.stderr();
-    assert!(told.contains("1 hard links as copies"), "{told}");
+    assert!(told.contains("1 hard link as a copy"), "{told}");
     let strict = with_mounts(&sandbox, &script.replace("FLAG", "--strict")).unwrap();
     assert_ne!(strict.status(), Some(0));
     assert!(

@@ -62,7 +62,7 @@ fn root_of_a_namespace_of_one_loses_nothing() {
     let told = warnings(&run);
     let summary = told.last().unwrap();
     let expected = "the system refused some of what was to be set; emulated: 10 owners in the \
-        record, 2 devices as empty files, 1 attributes in the record";
+        record, 2 devices as empty files, 1 attribute in the record";
     assert!(summary.ends_with(expected), "{told:#?}");
     assert_eq!(told.len(), 4, "one line for each kind, and the summary: {told:#?}");
     touch(&sandbox.path("home/b/rootfs"));

@@ -2,10 +2,11 @@
 //! `--uid-map`, `--gid-map` and `--rootless`: whose ids files get.
 
 use clap::Args;
-use umoci::bundle::Strictness;
+
 use umoci::error::{Context, Result};
 use umoci::idmap::{IdMap, IdMaps, IdRange};
 use umoci::layer::Owners;
+use umoci::rootfs::Strictness;
 
 use crate::host;
 
@@ -25,16 +26,16 @@ pub(crate) struct IdMapArgs {
     pub(crate) rootless: bool,
 }
 
-/// `--strict`, for commands that write a root filesystem.
+/// `--strict`, for commands that write or read a root filesystem.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct StrictArg {
-    /// fail where an owner, device or attribute cannot be set, instead of recording it
+    /// fail where something must be recorded or made up, instead of being set or read as it is
     #[arg(long)]
     strict: bool,
 }
 
 impl StrictArg {
-    /// Whether something else may take the place of what the system refuses.
+    /// Whether something else may take the place of what cannot be had.
     pub(crate) fn strictness(self) -> Strictness {
         if self.strict { Strictness::Refuse } else { Strictness::Substitute }
     }

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The calls of [`FsOps`] as [`Rootless`] makes them.
+
+use std::fs::File;
+use std::io;
+
+use super::super::metadata::{Device, Kind, Metadata, Stat, Xattr};
+use super::super::ops::{Change, Dir, DirEntry, FsOps, Inode};
+use super::super::path::{Name, RootPath};
+use super::super::sys;
+use super::super::xattr;
+use super::access::Object;
+use super::record::{Emulated, Node, Substitute};
+use super::target::Target;
+use super::{Ownership, Refusals, Rootless, is_refusal, reason};
+
+impl<F: FsOps> FsOps for Rootless<F> {
+    fn open_dir(&self, path: &RootPath) -> io::Result<Dir> {
+        self.options.interrupt.check()?;
+        self.access.open_dir(&self.inner, path)
+    }
+
+    fn open_child(&self, dir: &Dir, name: Name<'_>) -> io::Result<Dir> {
+        self.at(dir, name, || self.inner.open_child(dir, name))
+    }
+
+    fn is_mount_point(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool> {
+        self.in_dir(dir, || self.inner.is_mount_point(dir, name))
+    }
+
+    fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>> {
+        self.in_dir(dir, || self.inner.read_dir(dir))
+    }
+
+    fn stat(&self, dir: &Dir, name: Name<'_>) -> io::Result<Stat> {
+        self.view(Target::Name(dir, name), self.in_dir(dir, || self.inner.stat(dir, name))?)
+    }
+
+    fn stat_dir(&self, dir: &Dir) -> io::Result<Stat> {
+        let stat = self.in_dir(dir, || self.inner.stat_dir(dir))?;
+        self.view_dir(dir, stat)
+    }
+
+    fn read_link(&self, dir: &Dir, name: Name<'_>) -> io::Result<Vec<u8>> {
+        self.in_dir(dir, || self.inner.read_link(dir, name))
+    }
+
+    fn open_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<File> {
+        self.at(dir, name, || self.inner.open_file(dir, name))
+    }
+
+    fn create_file(&self, dir: &Dir, name: Name<'_>, mode: u32) -> io::Result<File> {
+        self.exactly(dir, name, || self.inner.create_file(dir, name, mode))
+    }
+
+    fn create_dir(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
+        self.exactly(dir, name, || self.inner.create_dir(dir, name))
+    }
+
+    fn create_symlink(&self, target: &[u8], dir: &Dir, name: Name<'_>) -> io::Result<()> {
+        self.exactly(dir, name, || self.inner.create_symlink(target, dir, name))
+    }
+
+    fn create_link(
+        &self,
+        from: &Dir,
+        source: Name<'_>,
+        dir: &Dir,
+        name: Name<'_>,
+    ) -> io::Result<()> {
+        self.options.interrupt.check()?;
+        let objects = [Object::Dir(from), Object::Dir(dir)];
+        let made = self.exact(dir, name, || {
+            self.access.reach(&objects, || self.inner.create_link(from, source, dir, name))
+        });
+        let is_dir = || self.inner.stat(from, source).is_ok_and(|stat| stat.kind == Kind::Dir);
+        match made {
+            Err(error) if xattr::is_no_link(&error) && !is_dir() => {
+                if self.options.refusals == Refusals::Fail {
+                    return Err(error);
+                }
+                let error = reason(error);
+                let what = || format!("a copy takes the place of the hard link: {error}");
+                self.substitute(Substitute::Copy, Target::Name(dir, name), what)?;
+                Err(io::Error::from(io::ErrorKind::Unsupported))
+            }
+            made => made,
+        }
+    }
+
+    fn create_node(&self, dir: &Dir, name: Name<'_>, kind: Kind, device: Device) -> io::Result<()> {
+        let node = Node { kind, device, mode: 0 };
+        let is_never = self.options.ownership == Ownership::Record || self.lacks(|has| has.devices);
+        if is_never && kind != Kind::Fifo {
+            return self.create_placeholder(dir, name, node);
+        }
+        match self.exactly(dir, name, || self.inner.create_node(dir, name, kind, device)) {
+            Err(error) if is_refusal(&error) && self.options.refusals != Refusals::Fail => {
+                self.create_placeholder(dir, name, node)
+            }
+            made => made,
+        }
+    }
+
+    fn create_whiteout(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
+        self.in_dir(dir, || self.inner.create_whiteout(dir, name))
+    }
+
+    fn remove_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
+        self.in_dir(dir, || self.inner.remove_file(dir, name))
+    }
+
+    fn remove_dir(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
+        self.in_dir(dir, || self.inner.remove_dir(dir, name))
+    }
+
+    fn set_file_metadata(&self, file: &File, change: &Change<'_>) -> io::Result<()> {
+        self.settle(Target::Open(file), change, || self.inner.set_file_metadata(file, change))
+    }
+
+    fn set_dir_metadata(&self, dir: &Dir, change: &Change<'_>) -> io::Result<()> {
+        let target = Target::Open(dir.as_file());
+        self.settle(target, change, || self.inner.set_dir_metadata(dir, change))
+    }
+
+    fn set_node_metadata(&self, dir: &Dir, name: Name<'_>, change: &Change<'_>) -> io::Result<()> {
+        let target = Target::Name(dir, name);
+        self.settle(target, change, || {
+            self.in_dir(dir, || self.inner.set_node_metadata(dir, name, change))
+        })
+    }
+
+    fn set_dir_times(&self, dir: &Dir, metadata: &Metadata) -> io::Result<()> {
+        self.in_dir(dir, || self.inner.set_dir_times(dir, metadata))
+    }
+
+    fn set_xattr(&self, file: &File, xattr: &Xattr) -> io::Result<()> {
+        self.inner.set_xattr(file, xattr)
+    }
+
+    fn xattrs(&self, dir: &Dir, name: Name<'_>) -> io::Result<Vec<Xattr>> {
+        let target = Target::Name(dir, name);
+        self.view_xattrs(target, self.at(dir, name, || self.inner.xattrs(dir, name))?)
+    }
+
+    fn dir_xattrs(&self, dir: &Dir) -> io::Result<Vec<Xattr>> {
+        let target = Target::Open(dir.as_file());
+        self.view_xattrs(target, self.in_dir(dir, || self.inner.dir_xattrs(dir))?)
+    }
+
+    fn has_exactly(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool> {
+        if !self.lacks(|has| has.case) {
+            return Ok(true);
+        }
+        let entries = self.in_dir(dir, || self.inner.read_dir(dir))?;
+        Ok(entries.iter().any(|entry| *entry.name == *name.as_bytes()))
+    }
+
+    fn inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode> {
+        let inode = match self.in_dir(dir, || self.inner.inode(dir, name)) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.closed_inode(dir, name)?
+            }
+            inode => inode?,
+        };
+        self.meant(dir, name, inode)
+    }
+}
+
+impl<F: FsOps> Rootless<F> {
+    /// Makes something in a directory, where another name may be taken for this one.
+    fn exactly<T>(
+        &self,
+        dir: &Dir,
+        name: Name<'_>,
+        make: impl Fn() -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.exact(dir, name, || self.in_dir(dir, &make))
+    }
+
+    fn exact<T>(
+        &self,
+        dir: &Dir,
+        name: Name<'_>,
+        make: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let made = make();
+        let is_taken = matches!(&made, Err(error) if error.kind() == io::ErrorKind::AlreadyExists);
+        if is_taken && !self.has_exactly(dir, name)? {
+            let what = || "its place is taken by a name that differs in case only".to_owned();
+            self.substitute(Substitute::SameName, Target::Name(dir, name), what)?;
+        }
+        made
+    }
+
+    /// An inode whose own permission bits are in the way. What they are is asked before
+    /// they step aside.
+    fn closed_inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode> {
+        let stat = self.in_dir(dir, || self.inner.stat(dir, name))?;
+        let mut inode = self.at(dir, name, || self.inner.inode(dir, name))?;
+        if inode.stat.identity != stat.identity {
+            return Err(io::Error::other("the name means something else meanwhile"));
+        }
+        inode.stat.mode = stat.mode;
+        Ok(inode)
+    }
+
+    /// An empty file in the place of a device, with a note of what it stands for.
+    fn create_placeholder(&self, dir: &Dir, name: Name<'_>, node: Node) -> io::Result<()> {
+        let file = self.exactly(dir, name, || self.inner.create_file(dir, name, 0o600))?;
+        let Device { major, minor } = node.device;
+        let what = || format!("an empty file stands for the device {major}:{minor}");
+        self.substitute(Substitute::Placeholder, Target::Name(dir, name), what)?;
+        let identity = sys::stat_fd(&file)?.identity;
+        self.remember(identity, Emulated { node: Some(node), ..Emulated::default() });
+        Ok(())
+    }
+}
