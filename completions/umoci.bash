@@ -125,7 +125,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__config)
-            opts="-h --config.user --config.exposedports --config.env --config.entrypoint --config.cmd --config.volume --config.label --config.workingdir --config.stopsignal --created --author --os --platform.os --architecture --platform.arch --platform.variant --manifest.annotation --clear --tag --no-history --history.author --history.comment --history.created --history.created_by --image --platform --help"
+            opts="-h --config.user --config.exposedports --config.env --config.entrypoint --config.cmd --config.volume --config.label --config.workingdir --config.stopsignal --created --author --os --platform.os --architecture --platform.arch --platform.variant --os-version --platform.os.version --os-feature --platform.os.feature --remove-env --remove-label --manifest.annotation --clear --annotation --remove-annotation --tag --no-history --history.author --history.comment --history.created --history.created_by --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -195,11 +195,43 @@ _umoci() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --platform.os.version)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --os-version)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --platform.os.feature)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --os-feature)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remove-env)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remove-label)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --manifest.annotation)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --clear)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --annotation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remove-annotation)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -419,12 +451,20 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__insert)
-            opts="-h --whiteout --opaque --compress --tag --no-history --history.author --history.comment --history.created --history.created_by --uid-map --gid-map --rootless --strict --image --platform --help"
+            opts="-h --whiteout --opaque --annotation --remove-annotation --compress --tag --no-history --history.author --history.comment --history.created --history.created_by --uid-map --gid-map --rootless --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --annotation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remove-annotation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --compress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -536,7 +576,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__raw__subcmd__add__subcmd__layer)
-            opts="-h --media-type --layer.annotation --compress --tag --no-history --history.author --history.comment --history.created --history.created_by --image --platform --help"
+            opts="-h --media-type --layer.annotation --annotation --remove-annotation --compress --tag --no-history --history.author --history.comment --history.created --history.created_by --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -547,6 +587,14 @@ _umoci() {
                     return 0
                     ;;
                 --layer.annotation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --annotation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remove-annotation)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -788,13 +836,21 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__repack)
-            opts="-h --mask-path --no-mask-volumes --refresh-bundle --rehash --strict --compress --no-history --history.author --history.comment --history.created --history.created_by --image --platform --help"
+            opts="-h --mask-path --no-mask-volumes --refresh-bundle --rehash --annotation --remove-annotation --compress --no-history --history.author --history.comment --history.created --history.created_by --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --mask-path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --annotation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remove-annotation)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

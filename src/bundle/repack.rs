@@ -14,7 +14,7 @@ use super::renew::{Renewal, named};
 use super::staging::{BundleDir, ROOTFS, Use};
 use super::{mtree_name, stat_index_name};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::image::{CompressionChoice, Image, ImageEditor, LayerOptions};
+use crate::image::{AnnotationEdit, CompressionChoice, Image, ImageEditor, LayerOptions};
 use crate::layer::compress::EncoderOptions;
 use crate::layer::{LayerOptions as TarOptions, LayerWriter, OwnerCheck, Owners, TreePacker};
 use crate::layout::{Layout, LayoutWriter, RefName};
@@ -59,6 +59,8 @@ pub struct RepackOptions {
     pub encoder: EncoderOptions,
     /// The history entry of the change.
     pub history: Option<History>,
+    /// Changes of annotations, made after the layer was added.
+    pub annotations: Vec<AnnotationEdit>,
     /// Paths whose changes are left out.
     pub mask_paths: Vec<String>,
     /// Whether changes below volumes are left out.
@@ -208,6 +210,7 @@ pub fn repack(
     } else {
         add_layer(&mut editor, &changes, bundle, options).context("add diff layer")?;
     }
+    options.annotations.iter().try_for_each(|edit| editor.annotate(edit))?;
     let path = publish(editor, writer, name)?;
     if let Some(renewal) = renewal {
         let from = named(&path, name)?;

@@ -9,6 +9,7 @@ use std::io::{BufWriter, Write};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::annotate::{Annotated, AnnotationEdit, layer_place};
 use super::{Image, put};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layer::compress::{Compression, Encoder, EncoderOptions};
@@ -80,6 +81,8 @@ pub struct ImageEditor<'a> {
     platform: Platform,
     /// How many annotations there were before any change.
     annotation_count: usize,
+    /// Changes of annotations outside of the manifest.
+    annotations: Vec<AnnotationEdit>,
 }
 
 impl<'a> ImageEditor<'a> {
@@ -88,7 +91,8 @@ impl<'a> ImageEditor<'a> {
         let Image { path, manifest, config } = image;
         let platform = Platform::of(&config);
         let annotation_count = annotation_count(&manifest);
-        Self { writer, path, manifest, config, platform, annotation_count }
+        let annotations = Vec::new();
+        Self { writer, path, manifest, config, platform, annotation_count, annotations }
     }
 
     /// The way to the image as it was before any change.
@@ -114,6 +118,28 @@ impl<'a> ImageEditor<'a> {
     /// The manifest's annotations, to be changed. Follow up with [`ImageEditor::record`].
     pub fn annotations_mut(&mut self) -> &mut BTreeMap<String, String> {
         &mut self.manifest.annotations
+    }
+
+    /// Changes an annotation, wherever the image has it.
+    ///
+    /// # Errors
+    /// When there is no such layer, or it is the annotation that names the image. That there is
+    /// no index to annotate shows when the change is committed.
+    pub fn annotate(&mut self, edit: &AnnotationEdit) -> Result<()> {
+        edit.check()?;
+        match edit.of {
+            Annotated::Manifest => edit.apply(&mut self.manifest.annotations),
+            Annotated::Layer(number) => {
+                let place = layer_place(number, self.manifest.layers.len())?;
+                edit.apply(&mut self.manifest.layers[place].annotations);
+            }
+            Annotated::Index | Annotated::Descriptor => self.annotations.push(edit.clone()),
+        }
+        Ok(())
+    }
+
+    fn edits_of(&self, of: Annotated) -> impl Iterator<Item = &AnnotationEdit> {
+        self.annotations.iter().filter(move |edit| edit.of == of)
     }
 
     /// The family that the manifest belongs to.
@@ -218,14 +244,20 @@ impl<'a> ImageEditor<'a> {
     /// [`ErrorKind::Unsupported`] when annotations were added to an image in Docker's format.
     pub fn commit_at(&mut self, place: &DescriptorPath) -> Result<DescriptorPath> {
         self.check_annotations()?;
+        if place.walk().len() < 2 && self.edits_of(Annotated::Index).next().is_some() {
+            return Err(Error::invalid("annotate index: the image is not in one of its own"));
+        }
         let config = put(self.writer, &self.config).context("put config blob")?;
         self.manifest.config.redirect(config.digest, config.size);
         let manifest = put(self.writer, &self.manifest).context("put manifest blob")?;
         let mut child = Moved::new(place.target(), &manifest);
         self.restate_platform(&mut child.new);
+        child.edits = self.edits_of(Annotated::Descriptor).cloned().collect();
+        child.edits.iter().for_each(|edit| edit.apply(&mut child.new.annotations));
         let mut walk = vec![child.new.clone()];
-        for parent in place.walk().iter().rev().skip(1) {
-            child = self.commit_index(parent, &child)?;
+        for (above, parent) in place.walk().iter().enumerate().rev().skip(1) {
+            let of_index = self.edits_of(Annotated::Index).filter(|_| above == 0);
+            child = self.commit_index(parent, &child, of_index)?;
             walk.push(child.new.clone());
         }
         walk.reverse();
@@ -236,7 +268,7 @@ impl<'a> ImageEditor<'a> {
     fn check_annotations(&self) -> Result<()> {
         let is_docker = self.family() == Family::Docker;
         if is_docker && annotation_count(&self.manifest) > self.annotation_count {
-            return Err(Error::unsupported("Docker's image format has no annotations"));
+            return Err(docker_has_no_annotations());
         }
         Ok(())
     }
@@ -269,13 +301,19 @@ impl<'a> ImageEditor<'a> {
     }
 
     /// Stores an index in which `child` moved.
-    fn commit_index(&self, descriptor: &Descriptor, child: &Moved) -> Result<Moved> {
+    fn commit_index<'e>(
+        &self,
+        descriptor: &Descriptor,
+        child: &Moved,
+        edits: impl Iterator<Item = &'e AnnotationEdit>,
+    ) -> Result<Moved> {
         let mut index: Index = self.writer.layout().document(descriptor)?;
         let mut found = false;
         // One image can have several entries, for platforms that are changed one by one.
         for entry in index.manifests.iter_mut().filter(|entry| child.is_from(entry)) {
             entry.redirect(child.new.digest.clone(), child.new.size);
             entry.platform.clone_from(&child.new.platform);
+            child.edits.iter().for_each(|edit| edit.apply(&mut entry.annotations));
             found = true;
         }
         for subject in index.subject.iter_mut().filter(|it| it.digest == child.old.digest) {
@@ -287,12 +325,23 @@ impl<'a> ImageEditor<'a> {
                 descriptor.digest, child.old.digest
             )));
         }
+        let edits: Vec<_> = edits.collect();
+        let mut all = edits.iter().copied().chain(&child.edits);
+        let is_docker = Family::of(&descriptor.media_type) == Some(Family::Docker);
+        if is_docker && all.any(|edit| edit.value.is_some()) {
+            return Err(docker_has_no_annotations());
+        }
+        edits.iter().for_each(|edit| edit.apply(&mut index.annotations));
         let stored = put(self.writer, &index).context("put index blob")?;
         Ok(Moved::new(descriptor, &stored))
     }
 }
 
 /// The number of annotations of a manifest and its layers.
+fn docker_has_no_annotations() -> Error {
+    Error::unsupported("Docker's image format has no annotations")
+}
+
 fn annotation_count(manifest: &Manifest) -> usize {
     let layers = manifest.layers.iter().map(|layer| layer.annotations.len());
     layers.sum::<usize>() + manifest.annotations.len()
@@ -302,13 +351,15 @@ fn annotation_count(manifest: &Manifest) -> usize {
 struct Moved {
     old: Descriptor,
     new: Descriptor,
+    /// Changes of the annotations of every entry that leads there.
+    edits: Vec<AnnotationEdit>,
 }
 
 impl Moved {
     fn new(descriptor: &Descriptor, stored: &Descriptor) -> Self {
         let mut new = descriptor.clone();
         new.redirect(stored.digest.clone(), stored.size);
-        Self { old: descriptor.clone(), new }
+        Self { old: descriptor.clone(), new, edits: Vec::new() }
     }
 
     fn is_from(&self, entry: &Descriptor) -> bool {

@@ -3,6 +3,7 @@
 //! ([`ImageEditor`]), what is told about it ([`Stat`]), and how several become one for several
 //! platforms ([`IndexEditor`]).
 
+mod annotate;
 mod archive;
 mod editor;
 mod index;
@@ -11,6 +12,7 @@ mod stat;
 mod unpack;
 pub mod validate;
 
+pub use annotate::{Annotated, AnnotationEdit};
 pub use archive::{Contents, add_archive};
 pub use editor::{CompressionChoice, ImageEditor, LayerOptions, UNCOMPRESSED_SIZE};
 pub use index::{EntryChoice, IndexEditor, IndexEntry, entries};

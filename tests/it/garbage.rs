@@ -10,7 +10,7 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const NAME: &str = "org.opencontainers.image.ref.name";
 
 /// Stores a blob in the layout `img` and gives its descriptor.
-fn put(sandbox: &Sandbox, media_type: &str, bytes: &[u8]) -> Value {
+pub(crate) fn put(sandbox: &Sandbox, media_type: &str, bytes: &[u8]) -> Value {
     let digest = Digest::of(Algorithm::Sha256, bytes).to_string();
     write(sandbox.path("img/blobs/sha256").join(&digest[7..]), bytes);
     json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
@@ -34,7 +34,8 @@ pub(crate) fn attach(sandbox: &Sandbox, subject: &Value, sort: &str) -> String {
     digest
 }
 
-fn push(sandbox: &Sandbox, entry: Value) {
+/// Adds an entry to the index of the layout `img`.
+pub(crate) fn push(sandbox: &Sandbox, entry: Value) {
     let mut index = sandbox.json("img/index.json");
     index["manifests"].as_array_mut().unwrap().push(entry);
     write(sandbox.path("img/index.json"), index.to_string());

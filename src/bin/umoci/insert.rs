@@ -8,7 +8,8 @@ use umoci::error::{Context, Result};
 use umoci::image::{Image, ImageEditor, InsertOptions, Insertion, LayerOptions, Lower, Target};
 
 use crate::args::{
-    self, CompressArgs, HistoryArgs, HistoryDefaults, IdMapArgs, ImageArg, StrictArg, TagArg,
+    self, AnnotationArgs, CompressArgs, HistoryArgs, HistoryDefaults, IdMapArgs, ImageArg,
+    StrictArg, TagArg, annotate,
 };
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
@@ -39,6 +40,9 @@ pub(crate) struct Args {
     opaque: bool,
 
     #[command(flatten)]
+    annotations: AnnotationArgs,
+
+    #[command(flatten)]
     compress: CompressArgs,
 
     #[command(flatten)]
@@ -64,6 +68,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     let compression = args.compress.choice()?;
+    let annotations = args.annotations.edits()?;
     args.history.check()?;
     let tag = args.tag.or(&target.tag)?;
     let (insertion, place) = args.insertion()?;
@@ -93,6 +98,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         progress::shown(&options.layer.progress, insert)
             .context("add diff layer")
             .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
+        annotate(&mut editor, &annotations)?;
         update(&writer, editor, &tag)
     })
 }

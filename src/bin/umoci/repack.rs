@@ -10,7 +10,9 @@ use umoci::image::Image;
 use umoci::oci::Platform;
 use umoci::snapshot::Trust;
 
-use crate::args::{self, CompressArgs, HistoryArgs, HistoryDefaults, ImageArg, StrictArg};
+use crate::args::{
+    self, AnnotationArgs, CompressArgs, HistoryArgs, HistoryDefaults, ImageArg, StrictArg,
+};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::{host, interrupt, progress, publish};
@@ -45,6 +47,9 @@ pub(crate) struct Args {
     strict: StrictArg,
 
     #[command(flatten)]
+    annotations: AnnotationArgs,
+
+    #[command(flatten)]
     compress: CompressArgs,
 
     #[command(flatten)]
@@ -62,6 +67,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     args.history.check()?;
     let compression = args.compress.choice()?;
+    let annotations = args.annotations.edits()?;
     let path = Path::new(args::one(&args.words, "bundle", "bundle path")?);
     let clock = Clock::read()?;
     let defaults = HistoryDefaults { created_by: "umoci repack", created: clock.now };
@@ -74,6 +80,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     args.check_platform(&image)?;
     let options = RepackOptions {
         compression,
+        annotations,
         history: history.map(|entry| entry.by(&image.config().author)),
         latest: clock.source_date_epoch,
         interrupt: interrupt::watch(),

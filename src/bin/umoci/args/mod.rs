@@ -2,6 +2,7 @@
 //! Groups of flags that several commands share. Each holds what was typed;
 //! its methods check it and give what the library takes.
 
+mod annotation;
 mod compress;
 mod history;
 mod id_map;
@@ -10,6 +11,7 @@ mod location;
 mod pair;
 mod positional;
 
+pub(crate) use annotation::{AnnotationArgs, annotate};
 pub(crate) use compress::CompressArgs;
 pub(crate) use history::{HistoryArgs, HistoryDefaults};
 pub(crate) use id_map::{IdMapArgs, StrictArg};

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use umoci::error::Context;
 use umoci::image::{Image, ImageEditor};
 
-use crate::args::{self, HistoryArgs, HistoryDefaults, ImageArg, TagArg};
+use crate::args::{self, AnnotationArgs, HistoryArgs, HistoryDefaults, ImageArg, TagArg, annotate};
 use crate::clock::Clock;
 use crate::failure::Outcome;
 use crate::publish::{publish, until_unchanged};
@@ -29,6 +29,9 @@ pub(crate) struct Args {
     settings: Settings,
 
     #[command(flatten)]
+    annotations: AnnotationArgs,
+
+    #[command(flatten)]
     tag: TagArg,
 
     #[command(flatten)]
@@ -47,6 +50,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let tag = args.tag.or(&target.tag)?;
     args::none(&args.words)?;
     let edits = args.settings.edits()?;
+    let annotations = args.annotations.edits()?;
     let defaults = HistoryDefaults { created_by: "umoci config", created: Clock::read()?.now };
     let history = args.history.entry(&defaults)?;
 
@@ -57,6 +61,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let mut editor = ImageEditor::new(&writer, image);
         edits.apply(editor.config_mut());
         edits.annotate(editor.annotations_mut());
+        annotate(&mut editor, &annotations)?;
         let history = history.clone().map(|entry| entry.by(&editor.config().author));
         editor.record(history);
         publish(&writer, editor, &tag)

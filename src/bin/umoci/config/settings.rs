@@ -68,11 +68,27 @@ pub(crate) struct Settings {
     #[arg(long = "platform.variant", value_name = "VARIANT")]
     variant: Option<String>,
 
+    /// version of the operating system
+    #[arg(long = "platform.os.version", visible_alias = "os-version", value_name = "VERSION")]
+    os_version: Option<String>,
+
+    /// add a feature that the operating system must have
+    #[arg(long = "platform.os.feature", visible_alias = "os-feature", value_name = "FEATURE")]
+    os_features: Vec<String>,
+
+    /// remove a variable of the environment, if it is there
+    #[arg(long = "remove-env", value_name = "NAME")]
+    removed_env: Vec<String>,
+
+    /// remove a label, if it is there
+    #[arg(long = "remove-label", value_name = "NAME")]
+    removed_labels: Vec<String>,
+
     /// set an annotation of the manifest
     #[arg(long = "manifest.annotation", value_name = "NAME=VALUE")]
     annotations: Vec<String>,
 
-    /// clear one of config.labels, manifest.annotations, config.exposedports, config.env, config.volume, config.cmd, config.entrypoint
+    /// clear one of config.labels, manifest.annotations, config.exposedports, config.env, config.volume, config.cmd, config.entrypoint, platform.os.features
     #[arg(long, value_name = "KEY")]
     clear: Vec<String>,
 }
@@ -80,6 +96,13 @@ pub(crate) struct Settings {
 impl Settings {
     /// Checks the values of all flags.
     pub(crate) fn edits(&self) -> Result<Edits> {
+        names("remove-env", &self.removed_env)?;
+        if let Some(text) = self.removed_env.iter().find(|name| name.contains('=')) {
+            return Err(Error::invalid(format!(
+                "remove-env: takes a name without value: {text:?}"
+            )));
+        }
+        names("remove-label", &self.removed_labels)?;
         let created = self.created.as_deref().map(|text| text.parse().context("parse --created"));
         Ok(Edits {
             clear: self.clear.iter().map(|key| Clear::named(key)).collect::<Result<_>>()?,
@@ -102,6 +125,7 @@ enum Clear {
     Volumes,
     Cmd,
     Entrypoint,
+    OsFeatures,
 }
 
 impl Clear {
@@ -114,6 +138,7 @@ impl Clear {
             "config.volume" => Ok(Self::Volumes),
             "config.cmd" => Ok(Self::Cmd),
             "config.entrypoint" => Ok(Self::Entrypoint),
+            "platform.os.features" => Ok(Self::OsFeatures),
             "rootfs.diffids" => Err(Error::invalid("--clear=rootfs.diffids is not safe")),
             _ => Err(Error::invalid(format!("unknown key to --clear: {key:?}"))),
         }
@@ -133,11 +158,12 @@ pub(crate) struct Edits {
 }
 
 impl Edits {
-    /// Changes a configuration: first what is cleared, then what is set.
+    /// Changes a configuration: first what is cleared or removed, then what is set.
     pub(crate) fn apply(&self, image: &mut ImageConfig) {
         for key in &self.clear {
-            clear(*key, &mut image.config);
+            clear(*key, image);
         }
+        self.remove(&mut image.config);
         self.set_image(image);
         self.set_execution(&mut image.config);
     }
@@ -150,12 +176,26 @@ impl Edits {
         annotations.extend(self.annotations.iter().cloned());
     }
 
+    fn remove(&self, config: &mut ExecutionConfig) {
+        let removed = &self.settings.removed_env;
+        config.env.retain(|entry| !removed.iter().any(|name| variable_name(entry) == name));
+        for name in &self.settings.removed_labels {
+            config.labels.remove(name);
+        }
+    }
+
     fn set_image(&self, image: &mut ImageConfig) {
         let settings = &self.settings;
         set(&mut image.author, settings.author.as_ref());
         set(&mut image.os, settings.os.as_ref());
         set(&mut image.architecture, settings.architecture.as_ref());
         set(&mut image.variant, settings.variant.as_ref());
+        set(&mut image.os_version, settings.os_version.as_ref());
+        for feature in &settings.os_features {
+            if !image.os_features.contains(feature) {
+                image.os_features.push(feature.clone());
+            }
+        }
         if self.created.is_some() {
             image.created = self.created;
         }
@@ -181,7 +221,21 @@ impl Edits {
     }
 }
 
-fn clear(key: Clear, config: &mut ExecutionConfig) {
+/// Refuses names that nothing can have.
+fn names(flag: &str, names: &[String]) -> Result<()> {
+    match names.iter().find(|name| name.is_empty()) {
+        Some(_) => Err(Error::invalid(format!("{flag}: must have non-empty name: \"\""))),
+        None => Ok(()),
+    }
+}
+
+/// An entry without a value is all name.
+fn variable_name(entry: &str) -> &str {
+    entry.split_once('=').map_or(entry, |(name, _)| name)
+}
+
+fn clear(key: Clear, image: &mut ImageConfig) {
+    let config = &mut image.config;
     match key {
         Clear::Labels => config.labels.clear(),
         // Of the manifest, not of the configuration: see `Edits::annotate`.
@@ -191,6 +245,7 @@ fn clear(key: Clear, config: &mut ExecutionConfig) {
         Clear::Volumes => config.volumes.clear(),
         Clear::Cmd => config.cmd.clear(),
         Clear::Entrypoint => config.entrypoint.clear(),
+        Clear::OsFeatures => image.os_features.clear(),
     }
 }
 
@@ -205,7 +260,7 @@ fn set_variable(env: &mut Vec<String>, name: &str, value: &str) {
     let mut entry = Some(format!("{name}={value}"));
     // Images can have a name twice. The first place is where it stays.
     env.retain_mut(|present| {
-        if present.split('=').next() != Some(name) {
+        if variable_name(present) != name {
             return true;
         }
         let first = entry.take();
@@ -284,6 +339,27 @@ mod tests {
     }
 
     #[test]
+    fn single_variables_and_labels_are_removed() {
+        let mut image = ImageConfig::new("amd64", "windows");
+        image.config.env = strings(&["A=1", "AB=2", "A=3", "BARE", "KEPT=A"]);
+        image.config.labels = [("l".to_owned(), "1".to_owned())].into();
+        image.os_features = strings(&["old"]);
+        let settings = Settings {
+            removed_env: strings(&["A", "BARE", "gone"]),
+            removed_labels: strings(&["l", "gone"]),
+            labels: strings(&["m=2"]),
+            env: strings(&["A=4"]),
+            os_version: Some("10.0".into()),
+            os_features: strings(&["win32k", "old", "win32k"]),
+            ..Settings::default()
+        };
+        apply(&settings, &mut image);
+        assert_eq!(image.config.env, ["AB=2", "KEPT=A", "A=4"]);
+        assert_eq!(image.config.labels, [("m".to_owned(), "2".to_owned())].into());
+        assert_eq!((&*image.os_version, image.os_features), ("10.0", strings(&["old", "win32k"])));
+    }
+
+    #[test]
     fn bad_values_have_the_known_texts() {
         let error = |settings: Settings| settings.edits().unwrap_err().to_string();
         let env = |text: &str| Settings { env: strings(&[text]), ..Settings::default() };
@@ -294,6 +370,10 @@ mod tests {
         assert_eq!(error(clear("")), "unknown key to --clear: \"\"");
         let annotation = Settings { annotations: strings(&["x"]), ..Settings::default() };
         assert_eq!(error(annotation), "manifest.annotation: must contain '=': \"x\"");
+        let removed =
+            |text: &str| Settings { removed_env: strings(&[text]), ..Settings::default() };
+        assert_eq!(error(removed("")), "remove-env: must have non-empty name: \"\"");
+        assert_eq!(error(removed("A=1")), "remove-env: takes a name without value: \"A=1\"");
         let created = Settings { created: Some("now".into()), ..Settings::default() };
         assert!(error(created).starts_with("parse --created: "));
     }

@@ -11,7 +11,8 @@ use umoci::layer::compress::Compression;
 use umoci::oci::media_type::{Kind, is_layer, split_compression};
 
 use crate::args::{
-    self, CompressArgs, HistoryArgs, HistoryDefaults, ImageArg, PairName, TagArg, pairs,
+    self, AnnotationArgs, CompressArgs, HistoryArgs, HistoryDefaults, ImageArg, PairName, TagArg,
+    annotate, pairs,
 };
 use crate::clock::Clock;
 use crate::failure::Outcome;
@@ -37,7 +38,10 @@ pub(crate) struct Args {
 
     /// annotation of the new layer's descriptor (NAME=VALUE); may be repeated
     #[arg(long = "layer.annotation", value_name = "NAME=VALUE")]
-    annotations: Vec<String>,
+    layer_annotations: Vec<String>,
+
+    #[command(flatten)]
+    annotations: AnnotationArgs,
 
     #[command(flatten)]
     compress: CompressArgs,
@@ -59,6 +63,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     let (contents, options) = args.layer()?;
+    let annotations = args.annotations.edits()?;
     args.history.check()?;
     let tag = args.tag.or(&target.tag)?;
     let path = args::one(&args.words, "newlayer.tar", "<new-layer.tar> path")?;
@@ -75,6 +80,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let options = LayerOptions { history, ..options };
     let add = || add_archive(&mut editor, &mut archive, contents, &options);
     progress::shown(&options.progress, add).with_context(|| format!("add layer {path:?}"))?;
+    annotate(&mut editor, &annotations)?;
     publish(&writer, editor, &tag)
 }
 
@@ -99,7 +105,7 @@ impl Args {
     /// What the layer holds, and how it is added but for its history.
     fn layer(&self) -> Result<(Contents, LayerOptions)> {
         let compression = self.compress.choice()?;
-        let annotations = pairs("layer.annotation", &self.annotations, PairName::Required)?;
+        let annotations = pairs("layer.annotation", &self.layer_annotations, PairName::Required)?;
         let options = LayerOptions {
             compression,
             annotations: annotations.into_iter().collect(),

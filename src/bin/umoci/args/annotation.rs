@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `--annotation` and `--remove-annotation`: annotations in all their places.
+
+use clap::Args;
+use umoci::error::{Context, Error, Result};
+use umoci::image::{Annotated, AnnotationEdit, ImageEditor};
+
+/// Flags of commands that change an image.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct AnnotationArgs {
+    /// set an annotation; OF is manifest (if left out), index, descriptor or layer[N]; may be repeated
+    #[arg(id = "annotation", long = "annotation", value_name = "[OF:]NAME=VALUE")]
+    set: Vec<String>,
+
+    /// remove an annotation, if it is there, before any is set; may be repeated
+    #[arg(id = "remove-annotation", long = "remove-annotation", value_name = "[OF:]NAME")]
+    remove: Vec<String>,
+}
+
+impl AnnotationArgs {
+    /// Checks the values and gives the changes in their order: removals come first.
+    pub(crate) fn edits(&self) -> Result<Vec<AnnotationEdit>> {
+        let removed = self.remove.iter().map(|text| removal(text).context("--remove-annotation"));
+        let set = self.set.iter().map(|text| setting(text).context("--annotation"));
+        removed.chain(set).collect()
+    }
+}
+
+/// Makes the changes.
+pub(crate) fn annotate(editor: &mut ImageEditor<'_>, edits: &[AnnotationEdit]) -> Result<()> {
+    edits.iter().try_for_each(|edit| editor.annotate(edit))
+}
+
+fn setting(text: &str) -> Result<AnnotationEdit> {
+    let (of, pair) = place(text)?;
+    let Some((name, value)) = pair.split_once('=') else {
+        return Err(Error::invalid(format!("must contain '=': {text:?}")));
+    };
+    Ok(AnnotationEdit { of, name: named(name, text)?, value: Some(value.to_owned()) })
+}
+
+fn removal(text: &str) -> Result<AnnotationEdit> {
+    let (of, name) = place(text)?;
+    Ok(AnnotationEdit { of, name: named(name, text)?, value: None })
+}
+
+fn named(name: &str, text: &str) -> Result<String> {
+    if name.is_empty() {
+        return Err(Error::invalid(format!("must have non-empty name: {text:?}")));
+    }
+    Ok(name.to_owned())
+}
+
+/// Splits off what the annotation is about. A colon in a name means nothing: only these words do.
+fn place(text: &str) -> Result<(Annotated, &str)> {
+    let Some((of, rest)) = text.split_once(':') else { return Ok((Annotated::Manifest, text)) };
+    let of = match of {
+        "manifest" => Annotated::Manifest,
+        "index" => Annotated::Index,
+        "descriptor" => Annotated::Descriptor,
+        _ => match of.strip_prefix("layer[").and_then(|number| number.strip_suffix(']')) {
+            Some(number) => Annotated::Layer(number.parse().map_err(|_| {
+                Error::invalid(format!("{of} is not the number of a layer: {text:?}"))
+            })?),
+            None => return Ok((Annotated::Manifest, text)),
+        },
+    };
+    Ok((of, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        for (text, of, name, value) in [
+            ("a=b", Annotated::Manifest, "a", "b"),
+            ("manifest:a=b=c", Annotated::Manifest, "a", "b=c"),
+            ("index:a=", Annotated::Index, "a", ""),
+            ("descriptor:a=x:y", Annotated::Descriptor, "a", "x:y"),
+            ("layer[0]:a=b", Annotated::Layer(0), "a", "b"),
+            ("layer[-1]:a=b", Annotated::Layer(-1), "a", "b"),
+            ("urn:x=http://y", Annotated::Manifest, "urn:x", "http://y"),
+            ("manifest:index:a=b", Annotated::Manifest, "index:a", "b"),
+        ] {
+            let edit = setting(text).unwrap();
+            assert_eq!((edit.of, &*edit.name, edit.value.as_deref()), (of, name, Some(value)));
+        }
+        let edit = removal("layer[3]:a=b").unwrap();
+        assert_eq!((edit.of, &*edit.name, edit.value), (Annotated::Layer(3), "a=b", None));
+    }
+
+    #[test]
+    fn bad_values() {
+        let args = |set: &str, remove: &str| {
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+            AnnotationArgs { set: words(set), remove: words(remove) }.edits()
+        };
+        for (set, remove, message) in [
+            ("a", "", "--annotation: must contain '=': \"a\""),
+            ("index:=a", "", "--annotation: must have non-empty name: \"index:=a\""),
+            ("", "index:", "--remove-annotation: must have non-empty name: \"index:\""),
+            (
+                "layer[x]:a=b",
+                "",
+                "--annotation: layer[x] is not the number of a layer: \"layer[x]:a=b\"",
+            ),
+        ] {
+            assert_eq!(args(set, remove).unwrap_err().to_string(), message);
+        }
+        assert_eq!(args("a=1 b=2", "a").unwrap().len(), 3);
+    }
+}
