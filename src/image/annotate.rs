@@ -47,6 +47,13 @@ impl AnnotationEdit {
     }
 }
 
+/// Makes changes in their order.
+pub(super) fn apply(edits: &[AnnotationEdit], annotations: &mut BTreeMap<String, String>) {
+    for edit in edits {
+        edit.apply(annotations);
+    }
+}
+
 /// The place of a layer that is counted from the bottom, or with a minus from the top.
 pub(super) fn layer_place(number: i64, layers: usize) -> Result<usize> {
     let from_top = |back: u64| usize::try_from(back).ok().and_then(|back| layers.checked_sub(back));

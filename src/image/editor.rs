@@ -9,7 +9,7 @@ use std::io::{BufWriter, Write};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::annotate::{Annotated, AnnotationEdit, layer_place};
+use super::annotate::{Annotated, AnnotationEdit, apply, layer_place};
 use super::{Image, put};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layer::compress::{Compression, Encoder, EncoderOptions};
@@ -253,11 +253,11 @@ impl<'a> ImageEditor<'a> {
         let mut child = Moved::new(place.target(), &manifest);
         self.restate_platform(&mut child.new);
         child.edits = self.edits_of(Annotated::Descriptor).cloned().collect();
-        child.edits.iter().for_each(|edit| edit.apply(&mut child.new.annotations));
+        apply(&child.edits, &mut child.new.annotations);
         let mut walk = vec![child.new.clone()];
         for (above, parent) in place.walk().iter().enumerate().rev().skip(1) {
             let of_index = self.edits_of(Annotated::Index).filter(|_| above == 0);
-            child = self.commit_index(parent, &child, of_index)?;
+            child = self.commit_index(parent, &child, &of_index.cloned().collect::<Vec<_>>())?;
             walk.push(child.new.clone());
         }
         walk.reverse();
@@ -301,11 +301,11 @@ impl<'a> ImageEditor<'a> {
     }
 
     /// Stores an index in which `child` moved.
-    fn commit_index<'e>(
+    fn commit_index(
         &self,
         descriptor: &Descriptor,
         child: &Moved,
-        edits: impl Iterator<Item = &'e AnnotationEdit>,
+        edits: &[AnnotationEdit],
     ) -> Result<Moved> {
         let mut index: Index = self.writer.layout().document(descriptor)?;
         let mut found = false;
@@ -313,7 +313,7 @@ impl<'a> ImageEditor<'a> {
         for entry in index.manifests.iter_mut().filter(|entry| child.is_from(entry)) {
             entry.redirect(child.new.digest.clone(), child.new.size);
             entry.platform.clone_from(&child.new.platform);
-            child.edits.iter().for_each(|edit| edit.apply(&mut entry.annotations));
+            apply(&child.edits, &mut entry.annotations);
             found = true;
         }
         for subject in index.subject.iter_mut().filter(|it| it.digest == child.old.digest) {
@@ -325,13 +325,12 @@ impl<'a> ImageEditor<'a> {
                 descriptor.digest, child.old.digest
             )));
         }
-        let edits: Vec<_> = edits.collect();
-        let mut all = edits.iter().copied().chain(&child.edits);
+        let mut all = edits.iter().chain(&child.edits);
         let is_docker = Family::of(&descriptor.media_type) == Some(Family::Docker);
         if is_docker && all.any(|edit| edit.value.is_some()) {
             return Err(docker_has_no_annotations());
         }
-        edits.iter().for_each(|edit| edit.apply(&mut index.annotations));
+        apply(edits, &mut index.annotations);
         let stored = put(self.writer, &index).context("put index blob")?;
         Ok(Moved::new(descriptor, &stored))
     }

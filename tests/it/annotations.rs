@@ -182,7 +182,7 @@ fn what_only_docker_knows_is_kept_to_the_byte() {
         r#""OnBuild":["RUN a \u0026\u0026 b","ADD . /"],"Shell":["powershell","-Command"],"#,
         r#""MacAddress":"","Tty":false"#,
     );
-    let config = format!(r#"{{"architecture":"amd64","os":"linux","config":{{{own}}},"#,)
+    let config = format!(r#"{{"architecture":"amd64","os":"linux","config":{{{own}}},"#)
         + r#""rootfs":{"type":"layers","diff_ids":[]},"docker_version":"20.10","container":"abc"}"#;
     let (_, mut manifest) = sandbox.manifest("img", "latest");
     let media_type = "application/vnd.oci.image.config.v1+json";
