@@ -25,6 +25,7 @@ mod platforms;
 mod progress;
 mod raw;
 mod real_image;
+mod referrers;
 mod reported_bugs;
 mod rootless;
 mod stat;

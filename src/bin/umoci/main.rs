@@ -23,6 +23,7 @@ mod output;
 mod progress;
 mod publish;
 mod raw;
+mod referrers;
 mod remove;
 mod repack;
 mod stat;

@@ -7,6 +7,7 @@ use umoci::layout::{LayoutWriter, REF_NAME, RefName};
 use umoci::oci::{Descriptor, DescriptorPath};
 
 use crate::failure::Outcome;
+use crate::referrers::Referrers;
 
 /// How often a change is made anew when others are faster.
 const ATTEMPTS: u32 = 100;
@@ -28,8 +29,10 @@ pub(crate) fn update(writer: &LayoutWriter, editor: ImageEditor<'_>, tag: &RefNa
 
 fn store(writer: &LayoutWriter, editor: ImageEditor<'_>, tag: &RefName) -> Outcome<DescriptorPath> {
     let base = editor.base().root().clone();
+    let referrers = Referrers::find(writer.layout(), editor.base(), tag);
     let path = editor.commit().context("commit mutated image")?;
     rename(writer, tag, &base, path.root().clone()).context("add new tag")?;
+    referrers.tell(&path, tag);
     Ok(path)
 }
 

@@ -15,6 +15,7 @@ use crate::args::{
 };
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
+use crate::referrers::Referrers;
 use crate::{host, interrupt, progress, publish};
 
 /// make an image of a bundle and what was changed in it
@@ -86,10 +87,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
         interrupt: interrupt::watch(),
         ..args.options(path)
     };
+    let referrers = Referrers::find(&layout, image.path(), &target.tag);
     let repack = || bundle::repack(&bundle, &writer, image, &target.tag, &options);
     let made =
         progress::shown(&options.progress, repack).with_context(|| format!("repack {path:?}"))?;
     publish::tell(&made, &target.tag);
+    referrers.tell(&made, &target.tag);
     Ok(())
 }
 
