@@ -451,7 +451,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__insert)
-            opts="-h --whiteout --opaque --annotation --remove-annotation --compress --tag --no-history --history.author --history.comment --history.created --history.created_by --uid-map --gid-map --rootless --image --platform --help"
+            opts="-h --whiteout --opaque --annotation --remove-annotation --compress --tag --no-history --history.author --history.comment --history.created --history.created_by --uid-map --gid-map --rootless --strict --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -836,7 +836,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__repack)
-            opts="-h --mask-path --no-mask-volumes --refresh-bundle --rehash --annotation --remove-annotation --compress --no-history --history.author --history.comment --history.created --history.created_by --image --platform --help"
+            opts="-h --mask-path --no-mask-volumes --refresh-bundle --rehash --strict --annotation --remove-annotation --compress --no-history --history.author --history.comment --history.created --history.created_by --image --platform --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
