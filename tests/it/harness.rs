@@ -320,6 +320,13 @@ impl Run {
         assert!(line.contains(text), "{}\n{line}\ndoes not contain\n{text}", self.line);
     }
 
+    /// Whether it failed to remove what it had made, and said so.
+    pub(crate) fn says_that_it_cannot_clean_up(&self) -> bool {
+        let warnings = ["umoci: warn: cannot clean up ", "umoci: warn: cannot remove "];
+        let stderr = self.stderr();
+        stderr.lines().any(|line| warnings.iter().any(|warning| line.starts_with(warning)))
+    }
+
     /// The hint, if there was one.
     pub(crate) fn hint(&self) -> Option<String> {
         let stderr = self.stderr();

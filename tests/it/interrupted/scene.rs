@@ -110,7 +110,8 @@ pub(super) const ADD_LAYER: Task = Task {
     once: false,
 };
 pub(super) const UNPACK: Task = Task {
-    words: &["unpack", "--image=img:two", "fresh"],
+    // With the check, it would not come to a write that fails for want of space.
+    words: &["unpack", "--no-space-check", "--image=img:two", "fresh"],
     tag: None,
     promise: |sandbox| bundle_is_whole(sandbox, "fresh"),
     once: true,
@@ -260,7 +261,9 @@ impl Task {
                 assert!((self.promise)(sandbox), "{words:?} said it was done");
             } else {
                 assert_eq!(run.status(), Some(1), "{}", run.stderr());
-                self.nothing_half_there(sandbox);
+                if !run.says_that_it_cannot_clean_up() {
+                    self.nothing_half_there(sandbox);
+                }
             }
         }
         let again = sandbox.umoci(self.words);
@@ -305,7 +308,9 @@ impl Task {
         half.then(|| "half a layout".to_owned())
     }
 
-    /// After a failure of which the command could tell, it has cleaned up.
+    /// After a failure of which the command could tell, it has cleaned up. Only where that
+    /// failed, too, what is left is for the next run: threads count their calls each by itself,
+    /// so an error at the first call of its name meets one that lists and one that removes.
     #[track_caller]
     fn nothing_half_there(&self, sandbox: &Sandbox) {
         assert_eq!(names(sandbox, "fresh"), BTreeSet::new(), "{:?}", self.words);
