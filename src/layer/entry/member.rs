@@ -139,11 +139,13 @@ impl Assembling<'_> {
     }
 
     /// The type, how many bytes follow, and the map if it is a sparse file.
-    /// Only regular files have bytes, whatever the size of the others says.
+    /// Only regular files have bytes.
     fn kind(&mut self) -> Result<(EntryKind, u64, Option<Sparse>)> {
         let kind = match self.block.typeflag() {
-            // The only mark of a directory that the oldest archives have.
-            0 if self.path.ends_with(b"/") => EntryKind::Dir,
+            0 if self.is_old_directory()? => EntryKind::Dir,
+            0 | b'0' | b'7' | b'S' if self.path.ends_with(b"/") => {
+                return Err(invalid("regular file with the name of a directory"));
+            }
             0 | b'0' | b'7' => return self.file(),
             b'S' => return self.old_sparse(),
             b'1' => EntryKind::Hardlink { target: self.target()? },
@@ -159,7 +161,22 @@ impl Assembling<'_> {
         if self.pending.pax.sparse.map()?.is_some() {
             return Err(invalid("sparse map for what is not a regular file"));
         }
+        // The size of a directory has had other meanings, and no reader takes it for that of a
+        // body. Of links, pipes and devices some do, and would see other members than the rest.
+        if kind != EntryKind::Dir && self.stored()? != 0 {
+            return Err(invalid("size of what is not a regular file"));
+        }
         Ok((kind, 0, None))
+    }
+
+    /// Whether the name ends with `/`, the only mark of a directory that the oldest archives
+    /// have. The name in the block and the one that counts must not differ in that.
+    fn is_old_directory(&self) -> Result<bool> {
+        let marked = self.path.ends_with(b"/");
+        if marked == self.block.name().ends_with(b"/") {
+            return Ok(marked);
+        }
+        Err(invalid("headers differ on whether it is a directory"))
     }
 
     fn target(&mut self) -> Result<Vec<u8>> {

@@ -386,30 +386,46 @@ fn typeflags_say_what_has_a_body() {
         (b'0', "f", EntryKind::File { size: 3 }),
         (b'7', "f", EntryKind::File { size: 3 }),
         (0, "f", EntryKind::File { size: 3 }),
-        (b'0', "f/", EntryKind::File { size: 3 }),
     ] {
         let all = read(&archive(&[member(name, typeflag, b"abc"), plain("after", b"")])).unwrap();
         assert_eq!((&all[0].0.kind, &all[0].1[..]), (&kind, &b"abc"[..]), "{typeflag}");
         assert_eq!(all[1].0.path, b"after");
     }
-    for (typeflag, name, kind) in [
-        (0, "d/", EntryKind::Dir),
-        (b'5', "d", EntryKind::Dir),
-        (b'6', "p", EntryKind::Fifo),
-        (b'1', "l", EntryKind::Hardlink { target: vec![] }),
-        (b'2', "l", EntryKind::Symlink { target: vec![] }),
-        (b'3', "c", EntryKind::CharDevice(Device::default())),
-        (b'4', "b", EntryKind::BlockDevice(Device::default())),
-    ] {
+    for (typeflag, name, size, kind) in [
         // The size says 700, but the next header follows at once.
-        let header = block(name, typeflag, 700, |header| {
-            header.set_device_major(0).unwrap();
-            header.set_device_minor(0).unwrap();
-        });
-        let all = read(&archive(&[header, plain("after", b"")])).unwrap();
+        (0, "d/", 700, EntryKind::Dir),
+        (b'5', "d", 700, EntryKind::Dir),
+        (b'6', "p", 0, EntryKind::Fifo),
+        (b'1', "l", 0, EntryKind::Hardlink { target: vec![] }),
+        (b'2', "l", 0, EntryKind::Symlink { target: vec![] }),
+        (b'3', "c", 0, EntryKind::CharDevice(Device::default())),
+        (b'4', "b", 0, EntryKind::BlockDevice(Device::default())),
+    ] {
+        let header = |size| {
+            block(name, typeflag, size, |header| {
+                header.set_device_major(0).unwrap();
+                header.set_device_minor(0).unwrap();
+            })
+        };
+        let all = read(&archive(&[header(size), plain("after", b"")])).unwrap();
         assert_eq!(all[0].0.kind, kind, "{typeflag}");
         assert_eq!(all[1].0.path, b"after");
+        if kind != EntryKind::Dir {
+            // Some readers skip a body here, others do not.
+            let message = refused(&archive(&[header(700), plain("after", b"")]));
+            assert!(message.contains("size of what is not a regular file"), "{message}");
+            let sized = [pax(&[("size", "700")]), header(0)];
+            assert!(refused(&archive(&sized)).contains("size of what is not"), "{typeflag}");
+        }
     }
+    for typeflag in [b'0', b'7', b'S'] {
+        // To some readers it is a directory.
+        let message = refused(&archive(&[member("f/", typeflag, b"abc")]));
+        assert!(message.contains("regular file with the name of a directory"), "{message}");
+    }
+    // Only one of its two names says that it is a directory.
+    let renamed = archive(&[pax(&[("path", "d")]), member("d/", 0, b"")]);
+    assert!(refused(&renamed).contains("headers differ on whether it is a directory"));
     for typeflag in *b"MVDNXA8s\x01\xff" {
         let message = refused(&member("some/name", typeflag, b""));
         let expected = format!("some/name: unknown typeflag '\\x{typeflag:02x}'");
@@ -429,11 +445,9 @@ fn the_extended_size_is_the_size() {
         assert!(all[0].1 == inner);
         assert_eq!(all[1].0.path, b"after");
     }
-    let link = block("l", b'1', 0, |_| ());
-    assert_eq!(
-        names(&archive(&[pax(&[("size", "512")]), link, plain("after", b"")])),
-        ["l", "after"]
-    );
+    let directory = block("d", b'5', 0, |_| ());
+    let parts = [pax(&[("size", "512")]), directory, plain("after", b"")];
+    assert_eq!(names(&archive(&parts)), ["d", "after"]);
 }
 
 #[test]

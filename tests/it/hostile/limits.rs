@@ -2,9 +2,11 @@
 //! Images that would fill a disk, a memory or a day, and the flags that say
 //! how much an image may take.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use umoci::oci::{Algorithm, Hasher, media_type};
 
 use super::archive::{Archive, flag};
 use super::arena::{Arena, Layer, Limits, base};
@@ -40,11 +42,23 @@ fn zstd_zeros(size: u64) -> Vec<u8> {
     frame
 }
 
-/// `size` zeros as members of 64 MiB.
-fn gzip_zeros(size: u64) -> Vec<u8> {
+/// Stores a file of zeros as members of 64 MiB, and gives the layer's descriptor.
+fn put_gzip_zeros(arena: &Arena, size: u64) -> Value {
     const MEMBER: usize = 64 << 20;
-    let member = gzip(&vec![0; MEMBER]);
-    member.repeat(usize::try_from(size).unwrap() / MEMBER)
+    let (head, member) = (gzip(&head(size)), gzip(&vec![0; MEMBER]));
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let blob = File::create(arena.path("blob")).unwrap();
+    let mut length = 0;
+    let members = std::iter::repeat_n(&member, usize::try_from(size).unwrap() / MEMBER);
+    for bytes in std::iter::once(&head).chain(members) {
+        hasher.update(bytes);
+        (&blob).write_all(bytes).unwrap();
+        length += bytes.len();
+    }
+    let digest = hasher.finish().to_string();
+    fs::rename(arena.path("blob"), arena.blob_path(&digest)).unwrap();
+    let media_type = format!("{}+gzip", media_type::IMAGE_LAYER);
+    json!({ "mediaType": media_type, "digest": digest, "size": length })
 }
 
 /// Asserts that an image of this layer is refused for a limit, which the hint says how to raise.
@@ -52,6 +66,11 @@ fn gzip_zeros(size: u64) -> Vec<u8> {
 fn stopped(name: &str, layer: Layer, flags: &[&str], message: &str, hint: &str) {
     let arena = Arena::new();
     arena.tag("bad", arena.image(&[layer]));
+    refused_within(&arena, name, flags, message, hint);
+}
+
+#[track_caller]
+fn refused_within(arena: &Arena, name: &str, flags: &[&str], message: &str, hint: &str) {
     let unpack = format!(
         // No file may get beyond 128 MiB, whatever the program means to do.
         "ulimit -f 131072; exec {} unpack --image=img:bad {} bundle",
@@ -70,25 +89,25 @@ fn bombs_are_stopped_soon() {
     if !needs_root() {
         return;
     }
-    // gzip makes a thousandth of zeros at best: 64 MiB, or 1 GiB in the slow variant.
-    let gzipped = if is_slow() { TERABYTE } else { TERABYTE / 16 };
     let bombs = [
         ("zstd", layer([zstd(&head(TERABYTE)), zstd_zeros(TERABYTE)].concat(), "zstd")),
-        ("gzip", layer([gzip(&head(gzipped)), gzip_zeros(gzipped)].concat(), "gzip")),
         (
             "zstd behind the end",
             layer([zstd(&base().end()), zstd_zeros(TERABYTE)].concat(), "zstd"),
         ),
     ];
+    let (flags, hint) = (&["--max-unpacked-size=64M"], "--max-unpacked-size");
+    let message = "larger than the limit of 67108864 bytes";
     for (name, layer) in bombs {
-        stopped(
-            name,
-            layer,
-            &["--max-unpacked-size=64M"],
-            "larger than the limit of 67108864 bytes",
-            "--max-unpacked-size",
-        );
+        stopped(name, layer, flags, message, hint);
     }
+    // gzip makes a thousandth of zeros at best: 64 MiB, or 1 GiB in the slow variant.
+    let arena = Arena::new();
+    let (mut manifest, config) = arena.parts(&[layer(Vec::new(), "gzip")]);
+    let size = if is_slow() { TERABYTE } else { TERABYTE / 16 };
+    manifest["layers"][0] = put_gzip_zeros(&arena, size);
+    arena.tag("bad", arena.join(manifest, &config));
+    refused_within(&arena, "gzip", flags, message, hint);
 }
 
 /// Without a flag the default stops it, which takes its while.
