@@ -4,10 +4,9 @@
 
 use serde_json::{Value, json};
 
-use crate::garbage::{descriptor, push, put};
+use crate::garbage::{push, put};
 use crate::harness::{Sandbox, needs_root, peer, write};
 
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const NAME: &str = "org.opencontainers.image.ref.name";
 
 /// Adds a layer with one file.
@@ -109,24 +108,19 @@ fn what_cannot_be_annotated_changes_nothing() {
     }
 }
 
-/// A tag for two platforms, as an index with both manifests.
+/// A tag for two platforms.
 pub(crate) fn multi_platform() -> Sandbox {
     let sandbox = Sandbox::with_image();
-    let mut manifests = Vec::new();
     for architecture in ["amd64", "arm64"] {
         let flag = format!("--architecture={architecture}");
         let tag = format!("--tag={architecture}");
         sandbox.umoci(&["config", "--image=img", "--os=linux", &flag, &tag]).succeeds_silently();
-        let mut entry = descriptor(&sandbox, architecture);
-        entry["platform"] = json!({"architecture": architecture, "os": "linux"});
-        manifests.push(entry);
-        let image = format!("img:{architecture}");
-        sandbox.umoci(&["rm", "--image", &image]).succeeds_silently();
     }
-    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
-    let mut entry = put(&sandbox, INDEX, index.to_string().as_bytes());
-    entry["annotations"] = json!({NAME: "multi"});
-    push(&sandbox, entry);
+    let create = ["index", "create", "--image=img:multi", "amd64", "arm64"];
+    sandbox.umoci(&create).succeeds_silently();
+    for tag in ["img:amd64", "img:arm64"] {
+        sandbox.umoci(&["rm", "--image", tag]).succeeds_silently();
+    }
     sandbox
 }
 

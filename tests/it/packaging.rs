@@ -65,7 +65,7 @@ fn bash_completes_commands_and_flags() {
     }
     assert_eq!(bash_offers(&["umoci", "un"]), ["unpack"]);
     assert_eq!(bash_offers(&["umoci", "repack", "--mask"]), ["--mask-path"]);
-    assert_eq!(bash_offers(&["umoci", "config", "--os"]), ["--os"]);
+    assert_eq!(bash_offers(&["umoci", "config", "--os"]), ["--os", "--os-version", "--os-feature"]);
     assert_eq!(bash_offers(&["umoci", "rm", "--im"]), ["--image"]);
     let all = bash_offers(&["umoci", "config", "--config."]);
     assert!(all.contains(&"--config.entrypoint".to_owned()), "{all:?}");

@@ -82,11 +82,10 @@ fn what_still_applies_is_not_mentioned() {
 fn what_is_about_the_platforms_of_an_image() {
     let sandbox = multi_platform();
     let (index, document) = sandbox.manifest("img", "multi");
+    let whole = descriptor(&sandbox, "multi");
     let [amd, arm] = [0, 1].map(|at| document["manifests"][at].clone());
     attach(&sandbox, &amd, "application/vnd.example.of-amd64");
     let of_arm = attach(&sandbox, &arm, SBOM);
-    let size = document.to_string().len();
-    let whole = json!({"mediaType": INDEX, "digest": index, "size": size});
     let of_all = attach(&sandbox, &whole, "application/vnd.example.signature");
     let words = ["config", "--image=img:multi", "--platform=linux/arm64", "--author=me"];
     let expected = [

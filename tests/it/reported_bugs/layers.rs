@@ -8,8 +8,8 @@ use std::path::Path;
 use serde_json::json;
 use tar::{EntryType, Header};
 
-use super::{AGE, Layer, add, edit_manifest, image, put, quietly, refused, unpacked};
-use crate::harness::{Run, Sandbox, needs_root, needs_time, peer, set_mode, write};
+use super::{AGE, Layer, add, edit_manifest, image, put, quietly, refused, unpacked, with_failing};
+use crate::harness::{Sandbox, needs_root, needs_time, peer, set_mode, write};
 
 #[test]
 fn case_1_unpacking_twice_gives_the_same_times() {
@@ -45,17 +45,6 @@ fn case_8_and_29_attributes_of_the_host_are_not_the_images() {
         let of_new_files = xattr::get(sandbox.path("img"), "security.selinux");
         assert_eq!(found.ok().flatten(), of_new_files.ok().flatten(), "{name}");
     }
-}
-
-/// Runs the program with system calls that fail. What is not traced would not fail.
-#[track_caller]
-fn with_failing(sandbox: &Sandbox, strace: &Path, calls: &str, fault: &str, words: &[&str]) -> Run {
-    let [trace, inject] = [format!("trace={calls}"), format!("inject={calls}:{fault}")];
-    let traced = ["-f", "-qq", "-o", "calls", "-e", &trace, "-e", &inject];
-    let run = sandbox.peer(strace, &[&traced[..], &[env!("CARGO_BIN_EXE_umoci")], words].concat());
-    let calls = std::fs::read_to_string(sandbox.path("calls")).unwrap();
-    assert!(calls.contains("(INJECTED)"), "nothing failed: {words:?}");
-    run
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 
 use tar::{EntryType, Header};
 
-use super::{Layer, image, quietly, refused, unpacked};
+use super::{Layer, image, quietly, refused, unpacked, with_failing};
 use crate::harness::{Sandbox, needs_root};
 
 #[test]
@@ -45,6 +45,24 @@ fn case_28_links_to_directories_are_kept_on_request_only() {
         assert!(!is_link(&format!("replaced/{name}")), "{name}");
     }
     assert!(exists("replaced/one/x") && !exists("replaced/real/x"));
+}
+
+#[test]
+fn case_37_a_hard_link_that_is_refused_becomes_a_copy() {
+    if !needs_root() {
+        return;
+    }
+    let Some(strace) = crate::harness::strace() else { return };
+    let sandbox = image([Layer::new().file("a", "x").hard_link("b", "a")]);
+    let words = ["unpack", "--image=img", "bundle"];
+    let run = with_failing(&sandbox, &strace, "linkat", "error=EPERM", &words);
+    run.succeeds();
+    assert!(run.stderr().contains("1 hard link as a copy"), "{}", run.stderr());
+    let [a, b] = ["a", "b"].map(|name| sandbox.path("bundle/rootfs").join(name));
+    assert_eq!(std::fs::read(&b).unwrap(), b"x");
+    assert_ne!(a.metadata().unwrap().ino(), b.metadata().unwrap().ino());
+    // What was emulated is no change.
+    assert_eq!(super::repacked(&sandbox), [""; 0]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod overlay;
 mod whiteouts;
 
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tar::{EntryType, Header};
@@ -224,6 +224,17 @@ fn edit_config(sandbox: &Sandbox, edit: impl FnOnce(&mut Value)) {
 #[track_caller]
 fn quietly(sandbox: &Sandbox, words: &[&str]) {
     sandbox.umoci(words).succeeds_silently();
+}
+
+/// Runs the program with system calls that fail. What is not traced would not fail.
+#[track_caller]
+fn with_failing(sandbox: &Sandbox, strace: &Path, calls: &str, fault: &str, words: &[&str]) -> Run {
+    let [trace, inject] = [format!("trace={calls}"), format!("inject={calls}:{fault}")];
+    let traced = ["-f", "-qq", "-o", "calls", "-e", &trace, "-e", &inject];
+    let run = sandbox.peer(strace, &[&traced[..], &[env!("CARGO_BIN_EXE_umoci")], words].concat());
+    let calls = std::fs::read_to_string(sandbox.path("calls")).unwrap();
+    assert!(calls.contains("(INJECTED)"), "nothing failed: {words:?}");
+    run
 }
 
 /// Asserts that a run did not panic.
