@@ -104,6 +104,22 @@ fn what_is_about_the_platforms_of_an_image() {
 }
 
 #[test]
+fn what_is_about_an_index_that_is_changed() {
+    let sandbox = multi_platform();
+    let (_, document) = sandbox.manifest("img", "multi");
+    attach(&sandbox, &document["manifests"][0], SBOM);
+    let whole = descriptor(&sandbox, "multi");
+    let signature = attach(&sandbox, &whole, "application/vnd.example.signature");
+    let annotate = ["index", "annotate", "--image=img:multi", "a=b"];
+    let expected = format!(
+        "{signature} (application/vnd.example.signature) no longer applies to multi: it is about {}",
+        digest(&whole)
+    );
+    assert_eq!(warnings(&sandbox.umoci(&annotate)), [expected], "the images are what they were");
+    assert_eq!(warnings(&sandbox.umoci(&annotate)), [""; 0]);
+}
+
+#[test]
 fn attestations_beside_the_image() {
     let Some(skopeo) = peer("skopeo") else { return };
     let sandbox = multi_platform();

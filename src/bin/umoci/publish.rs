@@ -32,7 +32,7 @@ fn store(writer: &LayoutWriter, editor: ImageEditor<'_>, tag: &RefName) -> Outco
     let referrers = Referrers::find(writer.layout(), editor.base(), tag);
     let path = editor.commit().context("commit mutated image")?;
     rename(writer, tag, &base, path.root().clone()).context("add new tag")?;
-    referrers.tell(&path, tag);
+    referrers.tell(&path.target().digest, tag);
     Ok(path)
 }
 

@@ -3,35 +3,41 @@
 //! the like are about the bytes of a manifest, and the changed image has others.
 
 use umoci::layout::{Layout, RefName, Referrer, Selector, referrers};
-use umoci::oci::{Descriptor, DescriptorPath};
+use umoci::oci::{DescriptorPath, Digest};
 
 /// How many are named one by one.
 const NAMED: usize = 20;
 
-/// What was about an image before it is changed.
+/// What was about an image, or an index of images, before it is changed.
 pub(crate) struct Referrers {
-    /// The image under the tag that is about to lead to another one.
-    old: Option<Descriptor>,
+    /// What the tag leads to, which is about to lead to something else.
+    old: Option<Digest>,
     found: Vec<Referrer>,
 }
 
 impl Referrers {
     /// Finds what is about the image at the end of `base`, if `tag` leads to it: under other tags
-    /// it stays what it was. What cannot be read is no reason to change nothing.
+    /// it stays what it was.
     pub(crate) fn find(layout: &Layout, base: &DescriptorPath, tag: &RefName) -> Self {
-        let path = layout.find_again(&Selector::Name(tag.clone()), base.target());
-        let Ok(Some(path)) = path else { return Self { old: None, found: Vec::new() } };
-        let found = referrers(layout, &path).unwrap_or_else(|error| {
+        match layout.find_again(&Selector::Name(tag.clone()), base.target()) {
+            Ok(Some(path)) => Self::of(layout, &path),
+            _ => Self { old: None, found: Vec::new() },
+        }
+    }
+
+    /// Finds what is about what a path leads to, and about the indexes on the way. What cannot
+    /// be read is no reason to change nothing.
+    pub(crate) fn of(layout: &Layout, path: &DescriptorPath) -> Self {
+        let found = referrers(layout, path).unwrap_or_else(|error| {
             log::warn!("cannot tell what is about the image: {error}");
             Vec::new()
         });
-        Self { old: Some(path.target().clone()), found }
+        Self { old: Some(path.target().digest.clone()), found }
     }
 
-    /// Says which of them are not about the image that has the tag now.
-    pub(crate) fn tell(&self, new: &DescriptorPath, tag: &RefName) {
-        let unchanged = self.old.as_ref().is_some_and(|old| old.digest == new.target().digest);
-        if unchanged || self.found.is_empty() {
+    /// Says which of them are not about what the tag leads to now.
+    pub(crate) fn tell(&self, new: &Digest, tag: &RefName) {
+        if self.old.as_ref() == Some(new) {
             return;
         }
         for referrer in self.found.iter().take(NAMED) {

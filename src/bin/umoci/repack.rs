@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let made =
         progress::shown(&options.progress, repack).with_context(|| format!("repack {path:?}"))?;
     publish::tell(&made, &target.tag);
-    referrers.tell(&made, &target.tag);
+    referrers.tell(&made.target().digest, &target.tag);
     Ok(())
 }
 

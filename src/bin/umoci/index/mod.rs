@@ -13,11 +13,12 @@ use clap::Subcommand;
 use umoci::error::{Context, Error, ErrorKind, Result};
 use umoci::image::IndexEditor;
 use umoci::layout::{Layout, RefName, Selector};
-use umoci::oci::Descriptor;
+use umoci::oci::{Descriptor, DescriptorPath};
 
 use crate::args::EntryTarget;
 use crate::failure::{Failure, Outcome};
 use crate::publish::until_unchanged;
+use crate::referrers::Referrers;
 
 /// make and change images for several platforms
 ///
@@ -55,10 +56,13 @@ fn change(target: &EntryTarget, edit: impl Fn(&mut IndexEditor<'_>) -> Outcome) 
         let mut editor =
             IndexEditor::open(&writer, &entry).map_err(|error| no_index(target, error))?;
         edit(&mut editor)?;
+        let referrers = Referrers::of(&layout, &DescriptorPath::new(vec![entry.clone()])?);
         let mut new = editor.commit().context("write index")?;
         new.annotations.clone_from(&entry.annotations);
         log::info!("new index created: {}", new.digest);
+        let digest = new.digest.clone();
         writer.retag(&target.tag, &entry, new).context("update tag")?;
+        referrers.tell(&digest, &target.tag);
         log::info!("updated tag for index: {}", target.tag);
         Ok(())
     })
