@@ -516,7 +516,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__list)
-            opts="-h --layout --help"
+            opts="-l -h --layout --long --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -9,6 +9,7 @@ mod editor;
 mod index;
 mod insert;
 mod stat;
+mod summary;
 mod unpack;
 pub mod validate;
 
@@ -18,6 +19,7 @@ pub use editor::{CompressionChoice, ImageEditor, LayerOptions, UNCOMPRESSED_SIZE
 pub use index::{EntryChoice, IndexEditor, IndexEntry, entries};
 pub use insert::{InsertOptions, Insertion, Lower, Target, insert};
 pub use stat::{HistoryStat, Stat};
+pub use summary::{Summary, summaries, to_json as summaries_to_json};
 pub use unpack::{
     AfterLayer, RootfsOptions, UnpackedLayer, diff_id, open_layer, refuse_unmapped, unpack_rootfs,
 };

@@ -9,12 +9,14 @@
 mod blob;
 mod create;
 mod files;
+mod full_name;
 mod gc;
 mod lock;
 mod reference;
 mod referrers;
 mod resolve;
 mod search;
+mod select;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,7 @@ use crate::sys;
 
 pub use blob::{BlobReader, BlobWriter};
 pub(crate) use files::LayoutFiles;
+pub use full_name::{FULL_NAME, full_name};
 pub use gc::{
     Effect, GcOptions, GcPolicy, GcReport, KeepSince, StoredBlob, Untagged, collect_garbage,
 };

@@ -4,10 +4,11 @@
 use std::fmt;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::oci::{Descriptor, DescriptorPath, Platform};
+use crate::oci::{Descriptor, DescriptorPath, Digest, Platform};
 
 use super::search::{Found, Source, Suit, search};
-use super::{Layout, REF_NAME, RefName};
+use super::select::{self, DEFAULT_NAME, Selection, locate};
+use super::{Layout, RefName, full_name};
 
 /// How many platforms an error lists.
 const LISTED: usize = 32;
@@ -27,8 +28,15 @@ pub struct ImageRef {
 /// What an entry of `index.json` is found by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
-    /// Its name.
+    /// Exactly this name.
     Name(RefName),
+    /// What somebody calls it: its name, or else its full name or a short form of that. With a
+    /// digest behind it, `name@algorithm:hex`, it must lead to a manifest or index of that digest.
+    Reference(RefName),
+    /// The digest of a manifest or an index, there or in an index that is found from there.
+    Digest(Digest),
+    /// Nothing in particular: the name `latest`, or else it must be the only entry.
+    Default,
 }
 
 /// Which image is meant where an entry leads to several, for different platforms.
@@ -56,7 +64,9 @@ impl From<RefName> for ImageRef {
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name(name) => name.fmt(f),
+            Self::Name(name) | Self::Reference(name) => name.fmt(f),
+            Self::Digest(digest) => digest.fmt(f),
+            Self::Default => f.write_str(DEFAULT_NAME),
         }
     }
 }
@@ -83,21 +93,30 @@ impl Layout {
     /// the platform leaves several, [`ErrorKind::Platform`] when it leaves none.
     pub fn find(&self, image: &ImageRef) -> Result<DescriptorPath> {
         let selector = &image.selector;
-        let entries = self.entries(selector)?;
-        let found = search(self, entries.clone(), &mut |_| Ok(Some(ANY)))?;
+        let Selection { entries, pin } = self.select(selector)?;
+        let Some(pin) = pin else { return self.find_among(&entries, image) };
+        let mut path = self.find_pinned(selector, &entries, &pin)?;
+        let pinned: Vec<Descriptor> = path.pop().into_iter().collect();
+        path.extend_from_slice(self.find_among(&pinned, image)?.walk());
+        DescriptorPath::new(path)
+    }
+
+    fn find_among(&self, entries: &[Descriptor], image: &ImageRef) -> Result<DescriptorPath> {
+        let selector = &image.selector;
+        let found = search(self, entries.to_vec(), &mut |_| Ok(Some(ANY)))?;
         let wanted = match (found, &image.platform) {
             (Found::None, _) => return Err(not_found(selector)),
             (Found::One(path), PlatformChoice::Any | PlatformChoice::Prefer(_)) => {
                 return DescriptorPath::new(path);
             }
-            (Found::Several, PlatformChoice::Any) => return Err(ambiguous(selector)),
+            (Found::Several, PlatformChoice::Any) => return Err(ambiguous(selector, entries)),
             (_, PlatformChoice::Prefer(wanted) | PlatformChoice::Require(wanted)) => wanted,
         };
         let mut offers = Offers::default();
-        match search(self, entries, &mut |image| offers.weigh(self, image, wanted))? {
+        match search(self, entries.to_vec(), &mut |image| offers.weigh(self, image, wanted))? {
             Found::One(path) => DescriptorPath::new(path),
-            Found::Several => Err(ambiguous(selector)),
-            Found::None if offers.several_unknown() => Err(ambiguous(selector)),
+            Found::Several => Err(ambiguous(selector, entries)),
+            Found::None if offers.several_unknown() => Err(ambiguous(selector, entries)),
             Found::None => Err(Error::new(
                 ErrorKind::Platform,
                 format!("no image for {wanted} in {selector}: there is {offers}"),
@@ -137,31 +156,59 @@ impl Layout {
     /// # Errors
     /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Ambiguous`] when there are several.
     pub fn entry(&self, selector: &Selector) -> Result<Descriptor> {
-        let mut entries = self.entries(selector)?.into_iter();
-        match (entries.next(), entries.next()) {
+        let Selection { mut entries, pin } = self.select(selector)?;
+        if let Some(pin) = pin {
+            entries = self.find_pinned(selector, &entries, &pin)?.pop().into_iter().collect();
+        }
+        match (entries.pop(), entries.pop()) {
             (Some(entry), None) => Ok(entry),
             (None, _) => Err(not_found(selector)),
-            (Some(_), Some(_)) => Err(ambiguous(selector)),
+            (Some(one), Some(other)) => Err(ambiguous(selector, &[other, one])),
         }
     }
 
-    /// The entries of `index.json` that are meant, in their order.
+    /// The entries of `index.json` that are meant, in their order. With [`Selector::Digest`] it
+    /// is the one that has the digest, which may be an entry of an index below.
     pub fn entries(&self, selector: &Selector) -> Result<Vec<Descriptor>> {
-        let is_meant = |entry: &Descriptor| match selector {
-            Selector::Name(name) => {
-                entry.annotations.get(REF_NAME).is_some_and(|found| found == name.as_str())
-            }
-        };
-        Ok(self.index()?.manifests.into_iter().filter(is_meant).collect())
+        Ok(self.select(selector)?.entries)
+    }
+
+    /// The entries of `index.json` that are meant, or that lead to what is meant.
+    pub(crate) fn roots(&self, selector: &Selector) -> Result<Vec<Descriptor>> {
+        let Selector::Digest(digest) = selector else { return self.entries(selector) };
+        let path = locate(self, &self.index()?.manifests, digest)?;
+        Ok(path.and_then(|path| path.into_iter().next()).into_iter().collect())
+    }
+
+    /// The way from one of some entries to what has a digest.
+    fn find_pinned(
+        &self,
+        selector: &Selector,
+        entries: &[Descriptor],
+        pin: &Digest,
+    ) -> Result<Vec<Descriptor>> {
+        if let Some(path) = locate(self, entries, pin)? {
+            return Ok(path);
+        }
+        let found: Vec<String> = entries.iter().map(|entry| entry.digest.to_string()).collect();
+        if found.is_empty() {
+            return Err(not_found(selector));
+        }
+        let message = format!("{selector} does not lead there, but to {}", found.join(", "));
+        Err(Error::new(ErrorKind::Mismatch, message))
     }
 }
 
 fn not_found(selector: &Selector) -> Error {
-    Error::new(ErrorKind::NotFound, format!("tag not found: {selector}"))
+    let message = match selector {
+        Selector::Digest(digest) => format!("no image has the digest {digest}"),
+        _ => format!("tag not found: {selector}"),
+    };
+    Error::new(ErrorKind::NotFound, message)
 }
 
-fn ambiguous(selector: &Selector) -> Error {
-    Error::new(ErrorKind::Ambiguous, format!("tag is ambiguous: {selector}"))
+fn ambiguous(selector: &Selector, entries: &[Descriptor]) -> Error {
+    select::ambiguous(&selector.to_string(), &entries.iter().filter_map(full_name).collect())
 }
 
 /// The platforms of the images that were looked at.
@@ -210,6 +257,7 @@ impl fmt::Display for Offers {
 mod tests {
     use super::super::tests::{file_of, name, put_image, put_index, scratch};
     use super::*;
+    use crate::layout::REF_NAME;
     use crate::oci::{Algorithm, Digest, ImageConfig, Manifest, media_type};
 
     #[test]

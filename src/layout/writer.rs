@@ -19,7 +19,7 @@ use crate::sys;
 
 use super::lock::{Held, Mode, Patience};
 use super::store::{Owner, TempDir, TempFile, ensure_dir};
-use super::{BLOBS, BlobWriter, INDEX_FILE, Layout, REF_NAME, RefName};
+use super::{BLOBS, BlobWriter, FULL_NAME, INDEX_FILE, Layout, REF_NAME, RefName};
 
 /// Adds blobs to a layout and changes its index.
 ///
@@ -212,9 +212,13 @@ impl LayoutWriter {
     /// Lets `name` mean `descriptor`, and gives what it meant before: nothing,
     /// one entry, or several, of which a warning tells.
     ///
-    /// The new entry is the last of the index and keeps its annotations. When
-    /// others changed the same name meanwhile, the last one wins.
+    /// The new entry is the last of the index and keeps its annotations, except for a full
+    /// name that belongs to another name. When others changed the same name meanwhile, the
+    /// last one wins.
     pub fn tag(&self, name: &RefName, mut descriptor: Descriptor) -> Result<Vec<Descriptor>> {
+        if !is_named(&descriptor, name) {
+            descriptor.annotations.remove(FULL_NAME);
+        }
         descriptor.annotations.insert(REF_NAME.to_owned(), name.as_str().to_owned());
         let replaced = self.update_index(|index| {
             let replaced = take(index, name);

@@ -53,6 +53,12 @@ impl Failure {
         self
     }
 
+    /// What went wrong.
+    #[cfg(test)]
+    pub(crate) fn error(&self) -> &Error {
+        &self.error
+    }
+
     /// The sort of failure.
     pub(crate) fn kind(&self) -> ErrorKind {
         self.error.kind()

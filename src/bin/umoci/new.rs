@@ -33,6 +33,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
+    let tag = target.tag()?;
     args::none(&args.words)?;
     let platform =
         args::platform(args.platform.as_deref())?.unwrap_or_else(|| Host::read().platform());
@@ -43,8 +44,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let writer = layout.writer().context("create new image")?;
     let manifest = image::create(&writer, &config).context("create new image")?;
     log::info!("new image manifest created: {}", manifest.digest);
-    writer.tag(&target.tag, manifest).context("add new tag")?;
-    log::info!("created new tag for image manifest: {}", target.tag);
+    writer.tag(&tag, manifest).context("add new tag")?;
+    log::info!("created new tag for image manifest: {tag}");
     Ok(())
 }
 

@@ -6,23 +6,34 @@ use umoci::image::ImageEditor;
 use umoci::layout::{LayoutWriter, REF_NAME, RefName};
 use umoci::oci::{Descriptor, DescriptorPath};
 
+use crate::args::Destination;
 use crate::failure::Outcome;
 use crate::referrers::Referrers;
 
 /// How often a change is made anew when others are faster.
 const ATTEMPTS: u32 = 100;
 
-/// Stores a changed image, and lets `tag` name it. If that is the tag of the
+/// Stores a changed image, and gives it its tag. If that is the tag of the
 /// image before the change, it must still be.
-pub(crate) fn publish(writer: &LayoutWriter, editor: ImageEditor<'_>, tag: &RefName) -> Outcome {
-    let path = store(writer, editor, tag)?;
-    tell(&path, tag);
+pub(crate) fn publish(
+    writer: &LayoutWriter,
+    editor: ImageEditor<'_>,
+    destination: &Destination,
+) -> Outcome {
+    let tag = destination.tag(editor.base())?;
+    let path = store(writer, editor, &tag)?;
+    tell(&path, &tag);
     Ok(())
 }
 
 /// As [`publish`], in the words of commands that say "updated".
-pub(crate) fn update(writer: &LayoutWriter, editor: ImageEditor<'_>, tag: &RefName) -> Outcome {
-    tell_manifest(&store(writer, editor, tag)?);
+pub(crate) fn update(
+    writer: &LayoutWriter,
+    editor: ImageEditor<'_>,
+    destination: &Destination,
+) -> Outcome {
+    let tag = destination.tag(editor.base())?;
+    tell_manifest(&store(writer, editor, &tag)?);
     log::info!("updated tag for image manifest: {tag}");
     Ok(())
 }

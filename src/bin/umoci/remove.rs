@@ -25,9 +25,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
+    let tag = target.tag()?;
     args::none(&args.words)?;
     let writer = target.layout()?.writer().context("delete reference")?;
-    writer.untag(&target.tag).context("delete reference")?;
-    log::info!("removed tag: {}", target.tag);
+    writer.untag(&tag).context("delete reference")?;
+    log::info!("removed tag: {tag}");
     Ok(())
 }

@@ -66,6 +66,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
+    let tag = target.place.tag()?;
     args.history.check()?;
     let compression = args.compress.choice()?;
     let annotations = args.annotations.edits()?;
@@ -87,12 +88,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
         interrupt: interrupt::watch(),
         ..args.options(path)
     };
-    let referrers = Referrers::find(&layout, image.path(), &target.tag);
-    let repack = || bundle::repack(&bundle, &writer, image, &target.tag, &options);
+    let referrers = Referrers::find(&layout, image.path(), &tag);
+    let repack = || bundle::repack(&bundle, &writer, image, &tag, &options);
     let made =
         progress::shown(&options.progress, repack).with_context(|| format!("repack {path:?}"))?;
-    publish::tell(&made, &target.tag);
-    referrers.tell(&made.target().digest, &target.tag);
+    publish::tell(&made, &tag);
+    referrers.tell(&made.target().digest, &tag);
     Ok(())
 }
 

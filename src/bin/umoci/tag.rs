@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         None => target.resolve(&layout)?,
     };
     writer.tag(&new, image).context("put reference")?;
-    log::info!("created new tag: {new:?} -> {:?}", target.tag);
+    log::info!("created new tag: {new:?} -> {}", target.selector);
     Ok(())
 }
 

@@ -65,7 +65,7 @@ impl Args {
             }
             (true, false) => {
                 let target = self.image.target()?;
-                Ok((target.path, Scope::Tag(target.tag)))
+                Ok((target.path, Scope::Image(target.selector)))
             }
             (false, true) => Ok((self.layout.path()?.to_owned(), Scope::Layout)),
         }

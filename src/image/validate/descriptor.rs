@@ -9,6 +9,7 @@ use super::code::Code;
 use super::fields::{Fields, Need};
 use super::finding::{Findings, Place};
 use crate::layer::compress::Compression;
+use crate::layout::{FULL_NAME, REF_NAME};
 use crate::oci::media_type::Kind;
 use crate::oci::{Algorithm, Digest, Platform};
 use crate::quote::quote;
@@ -67,9 +68,6 @@ pub(super) struct Names {
 const KNOWN: &[&str] =
     &["mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType"];
 
-/// The annotation in which containerd and Docker put an image's full name.
-const FULL_NAME: &str = "io.containerd.image.name";
-
 /// Checks a value that has to be a descriptor.
 pub(super) fn check(value: &Value, place: &Place, findings: &mut Findings) -> Option<Reference> {
     let Value::Object(members) = value else {
@@ -88,7 +86,7 @@ pub(super) fn check_fields(fields: &mut Fields<'_, '_>) -> Reference {
     let size = size(fields);
     let annotations = fields.string_map("annotations");
     let name = |name: &str| annotations.get(name).map(|value| (*value).to_owned());
-    let names = Names { tag: name(crate::layout::REF_NAME), full: name(FULL_NAME) };
+    let names = Names { tag: name(REF_NAME), full: name(FULL_NAME) };
     let has_urls = !fields.strings("urls").is_empty();
     let platform = platform(fields);
     check_empty(fields, &media_type, digest.as_ref(), size);

@@ -39,7 +39,8 @@ use finding::Findings;
 use graph::Graph;
 
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::layout::{Layout, LayoutFiles, REF_NAME, RefName, reachable};
+use crate::layout::{Layout, LayoutFiles, REF_NAME, Selector, reachable};
+use crate::oci::Descriptor;
 use crate::progress::{Progress, Stage};
 
 /// How many threads read blobs at most unless the caller says otherwise.
@@ -62,18 +63,8 @@ pub enum Scope {
     /// All of it, and what nothing refers to.
     #[default]
     Layout,
-    /// The images of a tag, and what they refer to.
-    Tag(RefName),
-}
-
-impl Scope {
-    /// Whether an entry of `index.json` is looked at.
-    fn has(&self, entry: &Value) -> bool {
-        match self {
-            Self::Layout => true,
-            Self::Tag(name) => entry["annotations"][REF_NAME].as_str() == Some(name.as_str()),
-        }
-    }
+    /// The entry that is meant, and all that it leads to.
+    Image(Selector),
 }
 
 /// Looks at the layout in the directory `path` and tells what is wrong with it.
@@ -98,23 +89,34 @@ impl Validation<'_> {
     fn run(&self) -> Result<Report> {
         let mut findings = Findings::default();
         store::marker(&self.files, &mut findings);
-        let scope = &self.options.scope;
-        let index = store::index(&self.files, &|entry| scope.has(entry), &mut findings);
+        let wanted = self.wanted()?;
+        let index = store::index(&self.files, &|entry| wanted.has(entry), &mut findings);
         let algorithms = store::blobs(&self.files, &mut findings);
         let (Some(index), Some(algorithms)) = (index, algorithms) else {
             return Ok(Report::new(findings, 0, &Reading::default(), None));
         };
-        if let (Scope::Tag(name), []) = (scope, &index.entries[..]) {
-            return Err(Error::new(ErrorKind::NotFound, format!("tag not found: {name}")));
+        if let (Scope::Image(image), []) = (&self.options.scope, &index.entries[..]) {
+            return Err(Error::new(ErrorKind::NotFound, format!("tag not found: {image}")));
         }
         document::names(&index.entries, &mut findings);
         let mut graph = Graph::new(&self.files, findings);
         graph.walk(index.entries, index.subject);
-        let orphaned = match scope {
+        let orphaned = match self.options.scope {
             Scope::Layout => self.orphans(&algorithms, &mut graph),
-            Scope::Tag(_) => None,
+            Scope::Image(_) => None,
         };
         self.read(graph, orphaned)
+    }
+
+    /// The entries that are looked at.
+    fn wanted(&self) -> Result<Wanted> {
+        let Scope::Image(image) = &self.options.scope else { return Ok(Wanted::All) };
+        match Layout::open(self.path).and_then(|layout| layout.roots(image)) {
+            Ok(roots) => Ok(Wanted::These(roots)),
+            Err(error) if error.kind() == ErrorKind::Ambiguous => Err(error),
+            // What is wrong there is to be found by others.
+            Err(_) => Ok(Wanted::Called(image.to_string())),
+        }
     }
 
     /// Adds blobs that nothing refers to; gives their number, if it can be known.
@@ -146,5 +148,27 @@ impl Validation<'_> {
         self.options.threads.unwrap_or_else(|| {
             thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(most)
         })
+    }
+}
+
+/// Which entries of `index.json` are looked at.
+enum Wanted {
+    All,
+    These(Vec<Descriptor>),
+    /// Those with this name or digest.
+    Called(String),
+}
+
+impl Wanted {
+    fn has(&self, entry: &Value) -> bool {
+        let (name, digest) = (&entry["annotations"][REF_NAME], &entry["digest"]);
+        match self {
+            Self::All => true,
+            Self::Called(text) => *name == **text || *digest == **text,
+            Self::These(entries) => entries.iter().any(|one| {
+                let wanted = one.annotations.get(REF_NAME).map(String::as_str);
+                name.as_str() == wanted && *digest == *one.digest.to_string()
+            }),
+        }
     }
 }

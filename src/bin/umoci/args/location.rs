@@ -4,20 +4,27 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use clap::{Args, ValueHint};
 use umoci::error::{Context, Error, ErrorKind, Result};
-use umoci::layout::{ImageRef, Layout, PlatformChoice, RefName, Selector};
-use umoci::oci::{Descriptor, DescriptorPath, Platform};
+use umoci::layout::{
+    FULL_NAME, ImageRef, Layout, PlatformChoice, REF_NAME, RefName, Selector, full_name,
+};
+use umoci::oci::{Descriptor, DescriptorPath, Digest, Platform};
 
 use crate::failure::{Failure, Outcome};
 use crate::host::Host;
+use crate::output::{self, Label};
+
+/// The tag that is given or taken away where none is named.
+const DEFAULT_TAG: &str = "latest";
 
 /// The flag of commands that work on what a tag names, whatever it is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct EntryArg {
-    /// image in a layout, as 'path[:tag]'; the tag is "latest" if not given
-    #[arg(long, value_name = "PATH[:TAG]", value_hint = ValueHint::DirPath)]
+    /// image in a layout, as 'path[:tag][@digest]'; without both it is "latest", or the only one
+    #[arg(long, value_name = "PATH[:TAG][@DIGEST]", value_hint = ValueHint::DirPath)]
     image: Option<OsString>,
 }
 
@@ -32,31 +39,81 @@ impl EntryArg {
         let Some(image) = &self.image else { return Err(missing("--image")) };
         let mut parts = image.as_bytes().splitn(2, |byte| *byte == b':');
         let path = OsStr::from_bytes(parts.next().unwrap_or_default());
+        let rest = parts.next().map(OsStr::from_bytes);
+        let (path, selector) = match (split_digest(path, rest), rest) {
+            (Some((path, digest)), _) => (path, Ok(Selector::Digest(digest))),
+            (None, None) => (path, Ok(Selector::Default)),
+            (None, Some(tag)) => (path, reference(tag).map(Selector::Reference)),
+        };
         if path.is_empty() {
             return Err(Error::invalid("invalid --image: path is empty"));
         }
-        let tag = reference(OsStr::from_bytes(parts.next().unwrap_or(b"latest")));
-        Ok(EntryTarget { path: path.into(), tag: tag.context("invalid --image")? })
+        Ok(EntryTarget { path: path.into(), selector: selector.context("invalid --image")? })
     }
 }
 
-/// The place of an entry: a layout and a tag there, which need not exist.
+/// Splits `path@algorithm` and the `hex` behind a colon into path and digest, if it is one.
+fn split_digest<'a>(path: &'a OsStr, rest: Option<&OsStr>) -> Option<(&'a OsStr, Digest)> {
+    let at = path.as_bytes().iter().rposition(|byte| *byte == b'@')?;
+    let (path, algorithm) = path.as_bytes().split_at(at);
+    let algorithm = std::str::from_utf8(&algorithm[1..]).ok()?;
+    let digest = format!("{algorithm}:{}", rest?.to_str()?).parse().ok()?;
+    Some((OsStr::from_bytes(path), digest))
+}
+
+/// The place of an entry: a layout and what is called in some way there, which need not exist.
 #[derive(Debug, Clone)]
 pub(crate) struct EntryTarget {
     pub(crate) path: PathBuf,
-    pub(crate) tag: RefName,
+    pub(crate) selector: Selector,
 }
 
 impl EntryTarget {
+    /// The tag that is to be given or taken away: exactly that.
+    pub(crate) fn tag(&self) -> Outcome<RefName> {
+        match &self.selector {
+            Selector::Name(tag) | Selector::Reference(tag) => Ok(tag.clone()),
+            Selector::Default => Ok(DEFAULT_TAG.parse::<RefName>()?),
+            Selector::Digest(digest) => {
+                let message = format!("invalid --image: {digest} is not a tag");
+                Err(Failure::from(Error::invalid(message)).hint("This command needs path:tag."))
+            }
+        }
+    }
+
+    /// The tag of an entry that was found here. A digest is nothing that could lead to another.
+    pub(crate) fn tag_of(&self, entry: &Descriptor) -> Outcome<RefName> {
+        match (&self.selector, entry.annotations.get(REF_NAME)) {
+            (Selector::Digest(_), _) => self.tag(),
+            (_, Some(name)) => Ok(name.parse::<RefName>()?),
+            (_, None) => Err(nameless(&entry.digest.to_string())),
+        }
+    }
+
     /// Opens the layout.
     pub(crate) fn layout(&self) -> Outcome<Layout> {
         open(&self.path)
     }
 
-    /// Finds the one entry that the tag names.
+    /// Finds the one entry that is meant.
     pub(crate) fn resolve(&self, layout: &Layout) -> Outcome<Descriptor> {
-        let found = layout.entry(&Selector::Name(self.tag.clone()));
-        found.map_err(|error| explain(error, &self.path))
+        let found = layout.entry(&self.selector).map_err(|error| explain(error, &self.path))?;
+        tell_meaning(&self.selector, &found);
+        Ok(found)
+    }
+}
+
+/// Says which image a short name was taken for.
+fn tell_meaning(selector: &Selector, entry: &Descriptor) {
+    static TOLD: Once = Once::new();
+    let name = |annotation: &str| entry.annotations.get(annotation).map(String::as_str);
+    let (Selector::Reference(asked), Some(full)) = (selector, full_name(entry)) else { return };
+    let is_asked = |name: &str| {
+        let rest = asked.as_str().strip_prefix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
+    };
+    if ![REF_NAME, FULL_NAME].into_iter().filter_map(name).any(is_asked) {
+        TOLD.call_once(|| output::complain(Label::Note, &format!("{asked} is {full} here")));
     }
 }
 
@@ -74,12 +131,12 @@ pub(crate) struct ImageArg {
 impl ImageArg {
     /// What was asked for.
     pub(crate) fn target(&self) -> Result<ImageTarget> {
-        let EntryTarget { path, tag } = self.entry.target()?;
+        let place = self.entry.target()?;
         let platform = match self.platform()? {
             Some(platform) => PlatformChoice::Require(platform),
             None => PlatformChoice::Prefer(Host::read().platform()),
         };
-        Ok(ImageTarget { path, tag, platform })
+        Ok(ImageTarget { place, platform })
     }
 
     /// The flag about entries alone.
@@ -98,31 +155,31 @@ pub(crate) fn platform(text: Option<&str>) -> Result<Option<Platform>> {
     text.map(str::parse).transpose().context("invalid --platform")
 }
 
-/// An image's place: a layout and a tag there, which need not exist, and which of the tag's
-/// images it is.
+/// An image's place: an entry, which need not exist, and which of its images it is.
 #[derive(Debug, Clone)]
 pub(crate) struct ImageTarget {
-    pub(crate) path: PathBuf,
-    pub(crate) tag: RefName,
+    pub(crate) place: EntryTarget,
     pub(crate) platform: PlatformChoice,
 }
 
 impl ImageTarget {
     /// Opens the layout.
     pub(crate) fn layout(&self) -> Outcome<Layout> {
-        open(&self.path)
+        self.place.layout()
     }
 
     /// Finds the image.
     pub(crate) fn resolve(&self, layout: &Layout) -> Outcome<DescriptorPath> {
-        let selector = Selector::Name(self.tag.clone());
-        let image = ImageRef { selector, platform: self.platform.clone() };
-        layout.find(&image).map_err(|error| match (error.kind(), &self.platform) {
+        let EntryTarget { path, selector } = &self.place;
+        let image = ImageRef { selector: selector.clone(), platform: self.platform.clone() };
+        let found = layout.find(&image).map_err(|error| match (error.kind(), &self.platform) {
             (ErrorKind::Platform, PlatformChoice::Prefer(_)) => {
                 Failure::from(error).hint("--platform chooses one of them.")
             }
-            _ => explain(error, &self.path),
-        })
+            _ => explain(error, path),
+        })?;
+        tell_meaning(selector, found.root());
+        Ok(found)
     }
 }
 
@@ -201,13 +258,42 @@ pub(crate) struct TagArg {
 }
 
 impl TagArg {
-    /// The tag of the result.
-    pub(crate) fn or(&self, source: &RefName) -> Result<RefName> {
-        match &self.tag {
-            None => Ok(source.clone()),
-            Some(tag) => tag.parse::<RefName>().context("invalid --tag"),
+    /// Where the result goes.
+    pub(crate) fn destination(&self, source: &ImageTarget) -> Outcome<Destination> {
+        match (&self.tag, &source.place.selector) {
+            (Some(tag), _) => {
+                Ok(Destination::Tag(tag.parse::<RefName>().context("invalid --tag")?))
+            }
+            (None, Selector::Digest(digest)) => Err(nameless(&digest.to_string())),
+            (None, _) => Ok(Destination::Source),
         }
     }
+}
+
+/// Which tag the result of a change gets.
+#[derive(Debug, Clone)]
+pub(crate) enum Destination {
+    /// This one.
+    Tag(RefName),
+    /// That of the image before the change.
+    Source,
+}
+
+impl Destination {
+    /// The tag, now that the image is known.
+    pub(crate) fn tag(&self, image: &DescriptorPath) -> Outcome<RefName> {
+        match (self, image.root().annotations.get(REF_NAME)) {
+            (Self::Tag(tag), _) => Ok(tag.clone()),
+            (Self::Source, Some(name)) => Ok(name.parse::<RefName>()?),
+            (Self::Source, None) => Err(nameless(&image.root().digest.to_string())),
+        }
+    }
+}
+
+/// A digest stays with what it is; what is made of that needs a tag of its own.
+fn nameless(image: &str) -> Failure {
+    Failure::from(Error::invalid(format!("{image} names no tag for the result")))
+        .hint("--tag gives it one.")
 }
 
 fn missing(flag: &str) -> Error {
@@ -224,6 +310,8 @@ fn reference(tag: &OsStr) -> Result<RefName> {
 
 #[cfg(test)]
 mod tests {
+    use umoci::oci::Algorithm;
+
     use super::*;
 
     fn image(value: &str) -> Result<EntryTarget> {
@@ -232,11 +320,33 @@ mod tests {
 
     #[test]
     fn an_image_is_split_at_its_first_colon() {
-        for (value, path, tag) in
-            [("img", "img", "latest"), ("/a/b:c", "/a/b", "c"), ("img:a:b", "img", "a:b")]
-        {
+        for (value, path, tag) in [
+            ("img", "img", "latest"),
+            ("/a/b:c", "/a/b", "c"),
+            ("img:a:b", "img", "a:b"),
+            ("a@b:c", "a@b", "c"),
+            ("a@sha256:0", "a@sha256", "0"),
+        ] {
             let target = image(value).unwrap();
-            assert_eq!((target.path.as_path(), target.tag.as_str()), (Path::new(path), tag));
+            let found = target.tag().unwrap();
+            assert_eq!((target.path.as_path(), found.as_str()), (Path::new(path), tag));
+        }
+        assert_eq!(image("img").unwrap().selector, Selector::Default);
+    }
+
+    #[test]
+    fn a_digest_stands_behind_an_at() {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512] {
+            let digest = Digest::of(algorithm, "x");
+            let target = image(&format!("/a/b@c@{digest}")).unwrap();
+            assert_eq!(target.path, Path::new("/a/b@c"));
+            assert!(target.tag().is_err());
+            assert_eq!(target.selector, Selector::Digest(digest.clone()));
+            let name = format!("tag@{digest}");
+            let expected = Selector::Reference(name.parse().unwrap());
+            assert_eq!(image(&format!("img:{name}")).unwrap().selector, expected);
+            let empty = image(&format!("@{digest}")).unwrap_err().to_string();
+            assert_eq!(empty, "invalid --image: path is empty");
         }
     }
 
@@ -278,11 +388,23 @@ mod tests {
 
     #[test]
     fn a_result_goes_to_the_tag_of_its_source_or_to_a_valid_one() {
-        let source: RefName = "old".parse().unwrap();
-        let tag = |tag: Option<&str>| TagArg { tag: tag.map(str::to_owned) }.or(&source);
-        assert_eq!(tag(None).unwrap().as_str(), "old");
-        assert_eq!(tag(Some("new")).unwrap().as_str(), "new");
+        let mut entry = Descriptor::new("", Digest::of(Algorithm::Sha256, "x"), 1);
+        let nameless = DescriptorPath::new(vec![entry.clone()]).unwrap();
+        entry.annotations.insert(REF_NAME.to_owned(), "old".to_owned());
+        let named = DescriptorPath::new(vec![entry]).unwrap();
+        let tag = |tag: Option<&str>, value: &str, path: &DescriptorPath| {
+            let place = image(value).unwrap();
+            let target = ImageTarget { place, platform: PlatformChoice::Any };
+            let arg = TagArg { tag: tag.map(str::to_owned) };
+            arg.destination(&target).and_then(|destination| destination.tag(path))
+        };
+        let digest = format!("a@{}", Digest::of(Algorithm::Sha256, "x"));
+        assert_eq!(tag(None, "a:short", &named).unwrap().as_str(), "old");
+        assert_eq!(tag(Some("new"), "a:short", &named).unwrap().as_str(), "new");
+        assert_eq!(tag(Some("new"), &digest, &nameless).unwrap().as_str(), "new");
+        assert!(tag(None, &digest, &named).is_err());
+        assert!(tag(None, "a", &nameless).is_err());
         let message = "invalid --tag: tag contains invalid characters: \"\"";
-        assert_eq!(tag(Some("")).unwrap_err().to_string(), message);
+        assert_eq!(tag(Some(""), "a", &named).unwrap_err().error().to_string(), message);
     }
 }

@@ -16,6 +16,8 @@ pub(crate) use compress::CompressArgs;
 pub(crate) use history::{HistoryArgs, HistoryDefaults};
 pub(crate) use id_map::{IdMapArgs, StrictArg};
 pub(crate) use limits::{LimitArgs, suggest_flag};
-pub(crate) use location::{EntryArg, EntryTarget, ImageArg, LayoutArg, TagArg, open, platform};
+pub(crate) use location::{
+    Destination, EntryArg, EntryTarget, ImageArg, LayoutArg, TagArg, open, platform,
+};
 pub(crate) use pair::{PairName, pairs};
 pub(crate) use positional::{none, one, several};

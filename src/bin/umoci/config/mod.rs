@@ -47,7 +47,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     args.history.check()?;
-    let tag = args.tag.or(&target.tag)?;
+    let destination = args.tag.destination(&target)?;
     args::none(&args.words)?;
     let edits = args.settings.edits()?;
     let annotations = args.annotations.edits()?;
@@ -64,6 +64,6 @@ pub(crate) fn run(args: &Args) -> Outcome {
         annotate(&mut editor, &annotations)?;
         let history = history.clone().map(|entry| entry.by(&editor.config().author));
         editor.record(history);
-        publish(&writer, editor, &tag)
+        publish(&writer, editor, &destination)
     })
 }

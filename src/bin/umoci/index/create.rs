@@ -40,17 +40,18 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
+    let tag = target.tag()?;
     let annotations = pairs("--annotation", &args.annotations, PairName::Required)?;
     let tags = sources(&args.words)?;
     let layout = target.layout()?;
     let writer = layout.writer().context("create index")?;
     let mut editor = IndexEditor::new(&writer);
-    for tag in &tags {
-        for entry in entries_of(&layout, tag).context("create index")? {
-            let replaced = editor.add(&entry).with_context(|| format!("add {tag} to index"))?;
+    for source in &tags {
+        for entry in entries_of(&layout, source).context("create index")? {
+            let replaced = editor.add(&entry).with_context(|| format!("add {source} to index"))?;
             if let Some(platform) = replaced.and_then(|old| old.platform) {
                 let message =
-                    format!("create index: {tag} is for {platform}, as another source is");
+                    format!("create index: {source} is for {platform}, as another source is");
                 return Err(Error::invalid(message).into());
             }
         }
@@ -63,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     let new = editor.commit().context("create index")?;
     log::info!("new index created: {}", new.digest);
-    writer.tag(&target.tag, new).context("add new tag")?;
-    log::info!("created new tag for index: {}", target.tag);
+    writer.tag(&tag, new).context("add new tag")?;
+    log::info!("created new tag for index: {tag}");
     Ok(())
 }

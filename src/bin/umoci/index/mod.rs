@@ -53,6 +53,7 @@ fn change(target: &EntryTarget, edit: impl Fn(&mut IndexEditor<'_>) -> Outcome) 
     until_unchanged(|| {
         let writer = layout.writer().context("write index")?;
         let entry = target.resolve(&layout)?;
+        let tag = target.tag_of(&entry)?;
         let mut editor =
             IndexEditor::open(&writer, &entry).map_err(|error| no_index(target, error))?;
         edit(&mut editor)?;
@@ -61,9 +62,9 @@ fn change(target: &EntryTarget, edit: impl Fn(&mut IndexEditor<'_>) -> Outcome) 
         new.annotations.clone_from(&entry.annotations);
         log::info!("new index created: {}", new.digest);
         let digest = new.digest.clone();
-        writer.retag(&target.tag, &entry, new).context("update tag")?;
-        referrers.tell(&digest, &target.tag);
-        log::info!("updated tag for index: {}", target.tag);
+        writer.retag(&tag, &entry, new).context("update tag")?;
+        referrers.tell(&digest, &tag);
+        log::info!("updated tag for index: {tag}");
         Ok(())
     })
 }
@@ -72,7 +73,8 @@ fn change(target: &EntryTarget, edit: impl Fn(&mut IndexEditor<'_>) -> Outcome) 
 fn no_index(target: &EntryTarget, error: Error) -> Failure {
     match error.kind() {
         ErrorKind::Unsupported => {
-            let text = format!("tag {} leads to an image, not to an index of images", target.tag);
+            let name = &target.selector;
+            let text = format!("tag {name} leads to an image, not to an index of images");
             Failure::from(Error::unsupported(text)).hint("`umoci index create` makes an index.")
         }
         _ => error.context("read index").into(),

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let (contents, options) = args.layer()?;
     let annotations = args.annotations.edits()?;
     args.history.check()?;
-    let tag = args.tag.or(&target.tag)?;
+    let destination = args.tag.destination(&target)?;
     let path = args::one(&args.words, "newlayer.tar", "<new-layer.tar> path")?;
     let defaults =
         HistoryDefaults { created_by: "umoci raw add-layer", created: Clock::read()?.now };
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let add = || add_archive(&mut editor, &mut archive, contents, &options);
     progress::shown(&options.progress, add).with_context(|| format!("add layer {path:?}"))?;
     annotate(&mut editor, &annotations)?;
-    publish(&writer, editor, &tag)
+    publish(&writer, editor, &destination)
 }
 
 /// Opens the archive; `-` is standard input.

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which entries of `index.json` somebody means.
+
+use std::collections::{BTreeSet, HashSet};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::oci::media_type::Kind;
+use crate::oci::{Descriptor, Digest, Index};
+
+use super::full_name::{FULL_NAME, full_name, is_short_for};
+use super::walk::MAX_DEPTH;
+use super::{Layout, REF_NAME, RefName, Selector};
+
+/// The name that is meant where none is given.
+pub(super) const DEFAULT_NAME: &str = "latest";
+
+/// What was selected.
+pub(super) struct Selection {
+    /// The entries, in their order.
+    pub(super) entries: Vec<Descriptor>,
+    /// What one of them has to lead to.
+    pub(super) pin: Option<Digest>,
+}
+
+impl From<Vec<Descriptor>> for Selection {
+    fn from(entries: Vec<Descriptor>) -> Self {
+        Self { entries, pin: None }
+    }
+}
+
+impl Layout {
+    pub(super) fn select(&self, selector: &Selector) -> Result<Selection> {
+        let entries = self.index()?.manifests;
+        Ok(match selector {
+            Selector::Name(name) => named(entries, name.as_str()).into(),
+            Selector::Reference(name) => referred(&entries, name)?,
+            Selector::Digest(digest) => {
+                let path = locate(self, &entries, digest)?;
+                path.and_then(|mut path| path.pop()).into_iter().collect::<Vec<_>>().into()
+            }
+            Selector::Default if entries.len() == 1 => entries.into(),
+            Selector::Default => named(entries, DEFAULT_NAME).into(),
+        })
+    }
+}
+
+fn has(entry: &Descriptor, annotation: &str, name: &str) -> bool {
+    entry.annotations.get(annotation).is_some_and(|found| found == name)
+}
+
+fn named(entries: Vec<Descriptor>, name: &str) -> Vec<Descriptor> {
+    entries.into_iter().filter(|entry| has(entry, REF_NAME, name)).collect()
+}
+
+/// What somebody calls `name`. Whatever has exactly that name goes before what it is short for.
+fn referred(entries: &[Descriptor], name: &RefName) -> Result<Selection> {
+    let whole = called(entries, name.as_str())?;
+    if !whole.is_empty() {
+        return Ok(whole.into());
+    }
+    let pinned = name.as_str().rsplit_once('@');
+    let pinned = pinned.and_then(|(name, digest)| Some((name, digest.parse().ok()?)));
+    match pinned {
+        Some((name, pin)) => Ok(Selection { entries: called(entries, name)?, pin: Some(pin) }),
+        None => Ok(whole.into()),
+    }
+}
+
+fn called(entries: &[Descriptor], name: &str) -> Result<Vec<Descriptor>> {
+    let those = |is_meant: &dyn Fn(&&Descriptor) -> bool| -> Vec<Descriptor> {
+        entries.iter().filter(is_meant).cloned().collect()
+    };
+    for annotation in [REF_NAME, FULL_NAME] {
+        let found = those(&|entry| has(entry, annotation, name));
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    let found = those(&|entry| full_name(entry).is_some_and(|full| is_short_for(name, full)));
+    let names: BTreeSet<&str> = found.iter().filter_map(full_name).collect();
+    if names.len() > 1 {
+        return Err(ambiguous(name, &names));
+    }
+    Ok(found)
+}
+
+/// How many names an error lists.
+const LISTED: usize = 32;
+
+/// A name that can mean several, with what it can mean.
+pub(super) fn ambiguous(name: &str, meanings: &BTreeSet<&str>) -> Error {
+    let listed: Vec<&str> = meanings.iter().copied().take(LISTED).collect();
+    let meanings = match listed[..] {
+        [] | [_] => String::new(),
+        _ => format!(": it can mean {}", listed.join(", ").escape_debug()),
+    };
+    Error::new(ErrorKind::Ambiguous, format!("tag is ambiguous: {name}{meanings}"))
+}
+
+/// Finds the first way from entries through indexes to what has a digest.
+pub(super) fn locate(
+    layout: &Layout,
+    entries: &[Descriptor],
+    digest: &Digest,
+) -> Result<Option<Vec<Descriptor>>> {
+    let mut seen = HashSet::new();
+    // What is nearest is found first, however much is nested elsewhere.
+    let mut level: Vec<Vec<Descriptor>> = entries.iter().map(|entry| vec![entry.clone()]).collect();
+    for _ in 0..=MAX_DEPTH {
+        let is_found = |path: &Vec<Descriptor>| path.last().is_some_and(|at| at.digest == *digest);
+        if let Some(found) = level.iter().position(is_found) {
+            return Ok(Some(level.swap_remove(found)));
+        }
+        let mut below = Vec::new();
+        for path in level {
+            let Some(last) = path.last() else { continue };
+            if Kind::of(&last.media_type) == Kind::Index && seen.insert(last.digest.clone()) {
+                let index = match layout.document::<Index>(last) {
+                    // It is not in there for sure.
+                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                    index => index?,
+                };
+                below.extend(index.manifests.into_iter().map(|next| [&path[..], &[next]].concat()));
+            }
+        }
+        level = below;
+    }
+    Ok(None)
+}
