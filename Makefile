@@ -44,7 +44,7 @@ reproducible:
 	hack/reproducible.sh
 
 bench: static
-	benches/run.sh $(STATIC)
+	benches/run.py $(STATIC) $(GROUPS)
 
 install: static
 	install -D -m 0755 $(STATIC) $(DESTDIR)$(BINDIR)/umoci

@@ -52,8 +52,8 @@ pub(crate) enum Piece {
 
 /// A body as it is handed over.
 pub(crate) enum Body {
-    /// All of it.
-    Whole(Vec<Piece>),
+    /// All of it, which most files are in one piece.
+    Whole(Option<Piece>, Vec<Piece>),
     /// As it comes, until the sender is dropped.
     Stream(Receiver<Piece>),
 }
@@ -285,7 +285,9 @@ impl Worker<'_> {
             ends_in_hole: false,
         };
         match body {
-            Body::Whole(pieces) => pieces.into_iter().try_for_each(|piece| target.put(&piece)),
+            Body::Whole(first, others) => {
+                first.into_iter().chain(others).try_for_each(|piece| target.put(&piece))
+            }
             Body::Stream(pieces) => pieces.into_iter().try_for_each(|piece| target.put(&piece)),
         }
         .context("write file")?;

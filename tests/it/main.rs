@@ -30,6 +30,7 @@ mod referrers;
 mod reported_bugs;
 mod rootless;
 mod stat;
+mod system_calls;
 mod validate;
 
 /// Every file beside this one is listed above, or its tests would silently not run.

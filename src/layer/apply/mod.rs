@@ -186,12 +186,15 @@ impl Applier<'_, '_> {
     fn hand_over(&mut self, new: NewFile, members: &mut LayerMembers<'_>) -> Result<()> {
         let size = new.size;
         if size <= WHOLE {
-            let mut pieces = Vec::new();
+            let (mut first, mut others) = (None, Vec::new());
             self.each_piece(members, size, |_, piece| {
-                pieces.push(piece);
+                match first {
+                    None => first = Some(piece),
+                    Some(_) => others.push(piece),
+                }
                 Ok(())
             })?;
-            return self.bodies.write(new, Body::Whole(pieces));
+            return self.bodies.write(new, Body::Whole(first, others));
         }
         let sender = self.bodies.stream(new)?;
         self.each_piece(members, size, |bodies, piece| match sender.send(piece) {

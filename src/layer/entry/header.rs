@@ -31,6 +31,7 @@ fn sum(bytes: &[u8], value: impl Fn(u8) -> i32) -> i64 {
 }
 
 /// One header block whose checksum is right.
+#[derive(Debug)]
 pub(super) struct Block(Header);
 
 enum Format<'a> {
@@ -41,8 +42,14 @@ enum Format<'a> {
 }
 
 impl Block {
-    pub(super) fn new(bytes: &[u8; BLOCK]) -> Result<Self> {
-        let mut header = Header::new_old();
+    /// A block that nothing has been read into yet.
+    pub(super) fn empty() -> Self {
+        Self(Header::new_old())
+    }
+
+    /// Becomes the block with these bytes.
+    pub(super) fn read(&mut self, bytes: &[u8; BLOCK]) -> Result<()> {
+        let header = &mut self.0;
         *header.as_mut_bytes() = *bytes;
         let field = &header.as_old().cksum;
         let blanks = i64::from(b' ') * 8;
@@ -58,7 +65,7 @@ impl Block {
             // Whatever the version, the fields are these.
             header.as_mut_bytes()[263..265].copy_from_slice(b"00");
         }
-        Ok(Self(header))
+        Ok(())
     }
 
     fn old(&self) -> &OldHeader {

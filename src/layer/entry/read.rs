@@ -56,6 +56,8 @@ pub struct Chunk<'a> {
 pub struct Members<R> {
     input: R,
     limits: MemberLimits,
+    /// The header that was read last.
+    header: Block,
     /// What is left of the current body, last region first; none is empty.
     regions: Vec<Region>,
     /// The bytes that fill the current body's last block.
@@ -78,7 +80,8 @@ impl<R: BufRead> Members<R> {
     /// Reads from `input`, whose `fill_buf` should give large slices.
     pub fn new(input: R) -> Self {
         let limits = MemberLimits::default();
-        Self { input, limits, regions: Vec::new(), padding: 0, ending: None }
+        let header = Block::empty();
+        Self { input, limits, header, regions: Vec::new(), padding: 0, ending: None }
     }
 
     /// Replaces the default limits.
@@ -93,17 +96,17 @@ impl<R: BufRead> Members<R> {
     pub fn next_member(&mut self) -> Result<Option<Entry>> {
         self.skip_body()?;
         let mut pending = Pending::default();
-        while let Some(block) = self.next_block()? {
-            match block.typeflag() {
+        while self.next_header()? {
+            match self.header.typeflag() {
                 b'x' => {
-                    let body = self.metadata(&block, &mut pending)?;
+                    let body = self.metadata(&mut pending)?;
                     pending.pax = Pax::new(&body, self.limits.xattr_value)?;
                 }
-                b'g' => pax::check_global(&self.metadata(&block, &mut pending)?)?,
-                b'L' => pending.name = Some(self.metadata(&block, &mut pending)?),
-                b'K' => pending.link = Some(self.metadata(&block, &mut pending)?),
+                b'g' => pax::check_global(&self.metadata(&mut pending)?)?,
+                b'L' => pending.name = Some(self.metadata(&mut pending)?),
+                b'K' => pending.link = Some(self.metadata(&mut pending)?),
                 _ => {
-                    let member = assemble(&block, pending, &self.limits)?;
+                    let member = assemble(&self.header, pending, &self.limits)?;
                     self.begin(&member.entry, member.stored, member.sparse)
                         .with_context(|| shown(&member.entry.path))?;
                     return Ok(Some(member.entry));
@@ -198,8 +201,8 @@ impl<R: BufRead> Members<R> {
     }
 
     /// Reads the body of an extended header.
-    fn metadata(&mut self, block: &Block, pending: &mut Pending) -> Result<Vec<u8>> {
-        let size = pending.count(block.size()?, &self.limits)?;
+    fn metadata(&mut self, pending: &mut Pending) -> Result<Vec<u8>> {
+        let size = pending.count(self.header.size()?, &self.limits)?;
         let mut left = usize::try_from(size).map_err(|_| invalid("size out of range"))?;
         let mut body = Vec::with_capacity(left.min(64 << 10));
         while left > 0 {
@@ -216,34 +219,37 @@ impl<R: BufRead> Members<R> {
         Ok(body)
     }
 
-    /// Reads the next header block; `None` at the end of the archive, which is
-    /// two blocks of zeros or the end of the input.
-    fn next_block(&mut self) -> Result<Option<Block>> {
+    /// Reads the next header; `false` at the end of the archive, which is two
+    /// blocks of zeros or the end of the input.
+    fn next_header(&mut self) -> Result<bool> {
         if self.ending.is_some() {
-            return Ok(None);
+            return Ok(false);
+        }
+        // Without copying it about, as far as it is in one piece.
+        if let Some(bytes) = fill(&mut self.input)?.first_chunk::<BLOCK>()
+            && *bytes != [0; BLOCK]
+        {
+            self.header.read(bytes)?;
+            self.input.consume(BLOCK);
+            return Ok(true);
         }
         let Some(bytes) = self.block()? else {
             self.ending = Some(Ending::Bare);
-            return Ok(None);
+            return Ok(false);
         };
         if bytes != [0; BLOCK] {
-            return Block::new(&bytes).map(Some);
+            return self.header.read(&bytes).map(|()| true);
         }
         self.ending = Some(match self.block()? {
             None => Ending::Half,
             Some(second) if second == [0; BLOCK] => Ending::Marked,
             Some(_) => return Err(invalid("a block of zeros between members")),
         });
-        Ok(None)
+        Ok(false)
     }
 
     /// Reads one block; `None` when the input has ended.
     fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
-        if let Some(block) = fill(&mut self.input)?.first_chunk().copied() {
-            self.input.consume(BLOCK);
-            return Ok(Some(block));
-        }
-        // The block is in two pieces, or it is none.
         let mut block = [0; BLOCK];
         let mut filled = 0;
         while filled < BLOCK {

@@ -10,7 +10,9 @@
 //! index was taken need not show. As git does, an inode whose ctime or mtime
 //! is not older than the index is therefore recorded by name only and never
 //! vouched for. Neither is anything on another filesystem than the root, whose
-//! clock may be another.
+//! clock may be another. What no index can see is a write through a mapping that
+//! was made, and written through, before the index was taken, on a filesystem
+//! in memory: the kernel sets no time for it.
 //!
 //! # Format
 //! All integers are LEB128, signed ones zigzag, unless said otherwise.

@@ -14,17 +14,34 @@ use crate::snapshot::{KnownEntry, Unchanged, XattrHint};
 
 /// A filesystem that counts the calls that read.
 #[derive(Debug)]
-struct Counting {
+pub(super) struct Counting {
     inner: Native,
+    /// What is added to inode numbers.
+    shift: u64,
     stats: AtomicUsize,
     opened: AtomicUsize,
     xattrs: AtomicUsize,
 }
 
 impl Counting {
-    fn new(inner: Native) -> Self {
+    pub(super) fn new(inner: Native) -> Self {
         let zero = AtomicUsize::default;
-        Self { inner, stats: zero(), opened: zero(), xattrs: zero() }
+        Self { inner, shift: 0, stats: zero(), opened: zero(), xattrs: zero() }
+    }
+
+    /// Gives other inode numbers than the filesystem does.
+    pub(super) fn renumbered(self, shift: u64) -> Self {
+        Self { shift, ..self }
+    }
+
+    /// How many files and links were read.
+    pub(super) fn opened(&self) -> usize {
+        self.counts()[1]
+    }
+
+    fn renumber(&self, mut stat: Stat) -> Stat {
+        stat.identity.ino += self.shift;
+        stat
     }
 
     fn counts(&self) -> [usize; 3] {
@@ -56,11 +73,11 @@ impl FsOps for Counting {
     }
     fn stat(&self, dir: &Dir, name: Name<'_>) -> io::Result<Stat> {
         count(&self.stats);
-        self.inner.stat(dir, name)
+        Ok(self.renumber(self.inner.stat(dir, name)?))
     }
     fn stat_dir(&self, dir: &Dir) -> io::Result<Stat> {
         count(&self.stats);
-        self.inner.stat_dir(dir)
+        Ok(self.renumber(self.inner.stat_dir(dir)?))
     }
     fn read_link(&self, dir: &Dir, name: Name<'_>) -> io::Result<Vec<u8>> {
         count(&self.opened);

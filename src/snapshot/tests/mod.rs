@@ -3,6 +3,7 @@
 
 mod changes;
 mod counting;
+mod deception;
 mod laws;
 mod peer;
 

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How many system calls a file costs: what makes large trees slow, counted,
+//! since a clock would give another answer each time.
+
+use std::fs;
+
+use crate::harness::{Sandbox, needs_root, strace};
+
+/// Calls by which memory and threads are managed, as often as chance has it; and the one by
+/// which the standard library looks, in a build with assertions, whether what it closes is open.
+const NOT_COUNTED: [&str; 9] =
+    ["futex", "sched_yield", "mmap", "munmap", "mremap", "madvise", "mprotect", "brk", "fcntl"];
+/// How many files more the second image has.
+const MORE: usize = 1000;
+
+/// A sandbox with an image `img` of so many small files in one directory.
+fn image_of(files: usize) -> Sandbox {
+    let sandbox = Sandbox::with_image();
+    fs::create_dir(sandbox.path("tree")).unwrap();
+    for file in 0..files {
+        fs::write(sandbox.path(format!("tree/{file}")), "contents").unwrap();
+    }
+    sandbox.umoci(&["insert", "--image=img", "tree", "/tree"]).succeeds();
+    sandbox
+}
+
+/// How many calls a command makes.
+fn calls(sandbox: &Sandbox, words: &[&str]) -> usize {
+    let Some(strace) = strace() else { return 0 };
+    let traced = ["-f", "-c", "-o", "calls", env!("CARGO_BIN_EXE_umoci")];
+    sandbox.peer(&strace, &[&traced[..], words].concat()).succeeds();
+    let summary = fs::read_to_string(sandbox.path("calls")).unwrap();
+    let rows = summary.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let counted = rows.filter_map(|words| {
+        let name = words.last()?;
+        let calls = words.get(3)?.parse::<usize>().ok()?;
+        (!NOT_COUNTED.contains(name) && *name != "total").then_some(calls)
+    });
+    counted.sum()
+}
+
+/// How many calls each of many files costs. What is done once for all does not count, and
+/// neither do a few calls of which chance has the number: to wait for the clock, to read.
+fn per_file(words: &[&str], prepare: impl Fn(&Sandbox)) -> usize {
+    let [few, many] = [10, 10 + MORE].map(|files| {
+        let sandbox = image_of(files);
+        prepare(&sandbox);
+        calls(&sandbox, words)
+    });
+    (many.saturating_sub(few) + MORE / 20) / MORE
+}
+
+#[test]
+fn a_small_file_costs_few_system_calls() {
+    if !needs_root() || strace().is_none() {
+        return;
+    }
+    let unpack = ["unpack", "--image=img", "bundle"];
+    let cost = per_file(&unpack, |_| {});
+    assert!((1..=6).contains(&cost), "unpack: {cost} calls a file");
+    let repack = ["repack", "--image=img:new", "bundle"];
+    let cost = per_file(&repack, |sandbox| sandbox.umoci(&unpack).succeeds_silently());
+    assert_eq!(cost, 1, "repack, nothing changed");
+}
