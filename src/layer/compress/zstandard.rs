@@ -8,12 +8,12 @@ use std::num::NonZeroUsize;
 use zstd::stream::write::Encoder;
 use zstd::zstd_safe::CParameter;
 
-/// The level: the fastest that gives smaller layers than the usual tools.
-const LEVEL: i32 = 4;
+/// The level: with jobs of this size the fastest that gives smaller layers than the usual tools.
+const LEVEL: i32 = 3;
 
 /// The bytes of input that one thread takes at a time. It decides the bytes
 /// that come out, and the memory that each thread takes.
-const JOB: u32 = 2 << 20;
+const JOB: u32 = 3 << 20;
 
 /// How much of the input before it a job looks at: 8 of 9 is half a window.
 const OVERLAP_LOG: u32 = 8;
