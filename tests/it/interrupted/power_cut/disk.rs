@@ -4,7 +4,8 @@
 //! The model promises no more than the system's manual does. `fsync` of a file
 //! keeps its contents, not its name; `fsync` of a directory keeps its names,
 //! not what is below them. Anything else may be lost, each thing by itself: a
-//! name that was given may stay without contents, and of a rename either half.
+//! name that was given may stay without contents, and of a rename to another
+//! directory either half.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,13 +33,16 @@ pub(super) type Tree = BTreeMap<PathBuf, Option<Vec<u8>>>;
 type NodeId = usize;
 type Names = BTreeMap<Vec<u8>, NodeId>;
 
+/// What happens to a directory at once: names are given to something, or taken away.
+type Changed = Vec<(Vec<u8>, Option<NodeId>)>;
+
 #[derive(Debug, Clone)]
 enum Node {
     Dir {
         now: Names,
         synced: Names,
-        /// What has happened since: a name was given to something, or taken away.
-        changes: Vec<(Vec<u8>, Option<NodeId>)>,
+        /// What has happened since.
+        changes: Vec<Changed>,
     },
     File {
         now: Vec<u8>,
@@ -136,14 +140,15 @@ impl Disk {
     }
 
     fn set(&mut self, (dir, name): (NodeId, Vec<u8>), node: Option<NodeId>) {
+        self.change(dir, vec![(name, node)]);
+    }
+
+    fn change(&mut self, dir: NodeId, changed: Changed) {
         let Node::Dir { now, changes, .. } = &mut self.nodes[dir] else {
             panic!("{dir} is no directory")
         };
-        match node {
-            Some(node) => now.insert(name.clone(), node),
-            None => now.remove(&name),
-        };
-        changes.push((name, node));
+        make(now, &changed);
+        changes.push(changed);
     }
 
     /// Does what a call did; tells whether it changed, or synced, anything.
@@ -257,8 +262,12 @@ impl Disk {
     fn rename(&mut self, from: Option<(NodeId, Vec<u8>)>, to: Option<(NodeId, Vec<u8>)>) -> bool {
         let (Some(from), Some(to)) = (from, to) else { return false };
         let node = self.find(&from).unwrap();
-        self.set(from, None);
-        self.set(to, Some(node));
+        if from.0 == to.0 {
+            self.change(from.0, vec![(from.1, None), (to.1, Some(node))]);
+        } else {
+            self.set(from, None);
+            self.set(to, Some(node));
+        }
         true
     }
 
@@ -336,15 +345,21 @@ impl Disk {
             Luck::Names | Luck::All => now.clone(),
             Luck::Chance(_) => {
                 let mut names = synced.clone();
-                for (name, node) in changes.iter().filter(|_| dice.roll(2) == 0) {
-                    match node {
-                        Some(node) => names.insert(name.clone(), *node),
-                        None => names.remove(name),
-                    };
+                for changed in changes.iter().filter(|_| dice.roll(2) == 0) {
+                    make(&mut names, changed);
                 }
                 names
             }
         }
+    }
+}
+
+fn make(names: &mut Names, changed: &Changed) {
+    for (name, node) in changed {
+        match node {
+            Some(node) => names.insert(name.clone(), *node),
+            None => names.remove(name),
+        };
     }
 }
 
