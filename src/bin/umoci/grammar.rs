@@ -231,7 +231,7 @@ impl<'a> Scan<'a> {
 }
 
 /// The spellings of a flag, in the order in which it defines them.
-fn spellings(flag: &Arg) -> impl Iterator<Item = String> + '_ {
+pub(crate) fn spellings(flag: &Arg) -> impl Iterator<Item = String> + '_ {
     let short = flag.get_short().map(String::from);
     let aliases = flag.get_all_aliases().unwrap_or_default();
     let short_aliases = flag.get_all_short_aliases().unwrap_or_default();
@@ -245,7 +245,7 @@ fn find_flag<'a>(command: &'a Command, name: &[u8]) -> Option<&'a Arg> {
 }
 
 /// Whether the flag is a switch: it is never followed by its value as a word of its own.
-fn is_switch(flag: &Arg) -> bool {
+pub(crate) fn is_switch(flag: &Arg) -> bool {
     !flag.get_action().takes_values()
 }
 
@@ -329,7 +329,3 @@ fn check_text(flag: &Arg, name: &str, value: &OsStr) -> Result<(), String> {
     }
     Ok(())
 }
-
-#[cfg(test)]
-#[path = "grammar_tests.rs"]
-mod tests;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The grammar's rules as tables, on a small program of its own and on the real one.
 
-use clap::{CommandFactory, Parser};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use clap::{Arg, ArgAction, Command, CommandFactory, Parser};
 use proptest::prelude::*;
 
-use super::*;
+use crate::grammar::{Invocation, is_switch, read, spellings};
 
 /// Flags of every sort, and a command within a command.
 fn sample() -> Command {

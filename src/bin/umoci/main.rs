@@ -10,6 +10,8 @@ mod gc;
 #[cfg(test)]
 mod generated;
 mod grammar;
+#[cfg(test)]
+mod grammar_tests;
 mod help;
 mod host;
 mod index;
