@@ -92,16 +92,11 @@ impl IdMap {
     /// # Errors
     /// When two ranges share a container id or a host id.
     pub fn new(ranges: Vec<IdRange>) -> Result<Self> {
-        for (i, one) in ranges.iter().enumerate() {
-            one.checked()?;
-            for other in &ranges[..i] {
-                if overlap(one.container, other.container, one, other)
-                    || overlap(one.host, other.host, one, other)
-                {
-                    return Err(Error::invalid(format!("ranges {other} and {one} overlap")));
-                }
-            }
+        for range in &ranges {
+            range.checked()?;
         }
+        refuse_overlap(&ranges, |range| range.container)?;
+        refuse_overlap(&ranges, |range| range.host)?;
         Ok(Self { ranges: Some(ranges) })
     }
 
@@ -137,8 +132,18 @@ impl IdMap {
     }
 }
 
-fn overlap(start: u32, other_start: u32, one: &IdRange, other: &IdRange) -> bool {
-    start.wrapping_sub(other_start) < other.size || other_start.wrapping_sub(start) < one.size
+/// Sorted first, since a file may list very many.
+fn refuse_overlap(ranges: &[IdRange], start: impl Fn(&IdRange) -> u32) -> Result<()> {
+    let mut sorted: Vec<&IdRange> = ranges.iter().collect();
+    sorted.sort_by_key(|range| start(range));
+    for pair in sorted.windows(2) {
+        if let [one, other] = pair
+            && start(other) - start(one) < one.size
+        {
+            return Err(Error::invalid(format!("ranges {one} and {other} overlap")));
+        }
+    }
+    Ok(())
 }
 
 impl std::fmt::Display for IdRange {
