@@ -5,7 +5,8 @@
 //! new file appears and readers need nothing:
 //!
 //! * the directory `blobs`: held while waiting for the next, in the same way as
-//!   that, so that garbage collection gets its turn among many writers;
+//!   that, so that garbage collection gets its turn among many writers; let go
+//!   now and then, so that these do not wait for a single long one as well;
 //! * the layout's directory: shared by writers from before their first blob
 //!   until their index is durable, exclusive for garbage collection;
 //! * the file `oci-layout`: exclusive for the moment in which `index.json` is
@@ -28,6 +29,8 @@ pub(super) const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// How often in all who stands first in line lets others pass.
+const TURNS: u32 = 10;
 
 /// Who else may hold a lock at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +84,13 @@ impl Patience {
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Ok(())
     }
+
+    /// Sleeps until others who wait have had a chance.
+    pub(super) fn rest(&mut self, what: impl Fn() -> String) -> Result<()> {
+        self.pause = LONGEST_PAUSE;
+        self.pause(&what)?;
+        self.pause(&what)
+    }
 }
 
 /// Takes a lock on an open file; it ends when the file is closed.
@@ -94,15 +104,40 @@ pub(super) fn acquire(
     patience: &mut Patience,
 ) -> Result<Held> {
     loop {
+        if let Some(held) = attempt(file, mode, path)? {
+            return Ok(held);
+        }
+        patience.pause(|| holder(file, path))?;
+    }
+}
+
+/// As [`acquire`], but no longer than a turn; `None` when others hold it still.
+pub(super) fn acquire_in_turn(
+    file: &File,
+    mode: Mode,
+    path: &Path,
+    patience: &mut Patience,
+) -> Result<Option<Held>> {
+    let end = patience.waited + patience.limit / TURNS;
+    loop {
+        let held = attempt(file, mode, path)?;
+        if held.is_some() || patience.waited > end {
+            return Ok(held);
+        }
+        patience.pause(|| holder(file, path))?;
+    }
+}
+
+/// Tries once; `None` when others hold it.
+fn attempt(file: &File, mode: Mode, path: &Path) -> Result<Option<Held>> {
+    loop {
         match mode.attempt(file) {
-            Ok(()) => return Ok(Held::Yes),
-            Err(TryLockError::WouldBlock) => patience.pause(|| {
-                format!("{}, which uses the image layout (lock on {path:?})", holder(file))
-            })?,
+            Ok(()) => return Ok(Some(Held::Yes)),
+            Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(TryLockError::Error(error)) if sys::cannot_lock(&error) => {
                 log::debug!("{path:?} cannot be locked: {error}");
-                return Ok(Held::Impossible);
+                return Ok(Some(Held::Impossible));
             }
             Err(TryLockError::Error(error)) => return Err(error).at("lock", path),
         }
@@ -118,8 +153,13 @@ pub(super) enum Held {
     Impossible,
 }
 
+/// Says who holds a lock on this file, and which.
+pub(super) fn holder(file: &File, path: &Path) -> String {
+    format!("{}, which uses the image layout (lock on {path:?})", process(file))
+}
+
 /// Names the process that holds a lock on this file, as far as the system tells.
-fn holder(file: &File) -> String {
+fn process(file: &File) -> String {
     let table = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     let identity = file.metadata().map(|of| (sys::device_parts(of.dev()), of.ino()));
     let found = identity.ok().and_then(|((major, minor), inode)| {

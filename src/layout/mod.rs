@@ -269,17 +269,21 @@ impl Layout {
     /// Takes the lock of those who use the blobs; it ends with the file.
     fn lock_blobs(&self, mode: Mode, patience: &mut Patience) -> Result<(File, Held)> {
         let dir = sys::open_dir(&self.dir, Path::new(".")).at("open", &self.path)?;
-        let queue = self.queue(mode, patience)?;
-        if let Some((_, Held::Impossible)) = queue {
-            return Ok((dir, Held::Impossible));
+        loop {
+            let queue = self.queue(mode, patience)?;
+            if let Some((_, Held::Impossible)) = queue {
+                return Ok((dir, Held::Impossible));
+            }
+            if let Some(held) = lock::acquire_in_turn(&dir, mode, &self.path, patience)? {
+                return Ok((dir, held));
+            }
+            drop(queue);
+            patience.rest(|| lock::holder(&dir, &self.path))?;
         }
-        let held = lock::acquire(&dir, mode, &self.path, patience)?;
-        drop(queue);
-        Ok((dir, held))
     }
 
     /// Stands in line for the lock until the file is closed: who waits for it alone lets
-    /// nobody pass, or those who share it could keep it among them forever.
+    /// nobody pass for a while, or those who share it could keep it among them forever.
     fn queue(&self, mode: Mode, patience: &mut Patience) -> Result<Option<(File, Held)>> {
         let path = self.path.join(BLOBS);
         // Garbage is not collected through a link, so nobody waits there.

@@ -282,6 +282,23 @@ fn many_ways_cost_no_time() {
     assert_eq!(collect(&layout).unwrap_err().kind(), ErrorKind::Limit);
 }
 
+/// A collector that waits for one long writer keeps the others waiting no more than a moment.
+#[test]
+fn does_not_hold_up_others_for_a_long_writer() {
+    let (_dir, layout) = scratch();
+    let long = layout.writer().unwrap();
+    let patient = layout.clone().with_lock_limit(Duration::from_secs(4));
+    std::thread::scope(|scope| {
+        let collector = scope.spawn(|| collect_garbage(&patient, &GcOptions::default()));
+        std::thread::sleep(Duration::from_millis(100));
+        let hurried = layout.clone().with_lock_limit(Duration::from_secs(2));
+        drop(hurried.writer().unwrap());
+        assert!(!collector.is_finished());
+        drop(long);
+        collector.join().unwrap().unwrap();
+    });
+}
+
 /// Writers whose work overlaps never leave the layout alone by themselves.
 #[test]
 fn gets_its_turn_among_many_writers() {
