@@ -19,6 +19,9 @@ _umoci() {
             umoci,config)
                 cmd="umoci__subcmd__config"
                 ;;
+            umoci,convert)
+                cmd="umoci__subcmd__convert"
+                ;;
             umoci,gc)
                 cmd="umoci__subcmd__gc"
                 ;;
@@ -107,7 +110,7 @@ _umoci() {
 
     case "${cmd}" in
         umoci)
-            opts="-v -h --quiet --verbose --log --version --help raw config unpack repack new tag remove rm stat insert index gc init list ls validate"
+            opts="-v -h --quiet --verbose --log --version --help raw config unpack repack new tag remove rm stat insert index convert gc init list ls validate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -264,6 +267,35 @@ _umoci() {
                     ;;
                 --platform)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__convert)
+            opts="-h --format --lossy --tag --image --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --image)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 *)

@@ -40,6 +40,7 @@ complete -c umoci -n "__fish_umoci_needs_command" -f -a "rm" -d 'remove a tag fr
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "stat" -d 'show the manifest, configuration and history of an image'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "insert" -d 'insert content into an image'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "index" -d 'make and change images for several platforms'
+complete -c umoci -n "__fish_umoci_needs_command" -f -a "convert" -d 'convert an image to the format of OCI or Docker'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "gc" -d 'delete the blobs of a layout that no image needs'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "init" -d 'create a new, empty image layout'
 complete -c umoci -n "__fish_umoci_needs_command" -f -a "list" -d 'list the tags in a layout'
@@ -218,6 +219,11 @@ complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subco
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -l remove -d 'name of an annotation that is to be removed; may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c umoci -n "__fish_umoci_using_subcommand convert" -l format -d 'wanted format: oci or docker (version 2, schema 2)' -r
+complete -c umoci -n "__fish_umoci_using_subcommand convert" -l tag -d 'store the result under this tag, instead of that of --image' -r
+complete -c umoci -n "__fish_umoci_using_subcommand convert" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand convert" -l lossy -d 'leave out what the format has no place for'
+complete -c umoci -n "__fish_umoci_using_subcommand convert" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand gc" -l keep-younger-than -d 'keep what was stored less than this time ago, such as 90m, 12h or 3d' -r
 complete -c umoci -n "__fish_umoci_using_subcommand gc" -l layout -d 'path to an image layout' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand gc" -l dry-run -d 'delete nothing; print what would be deleted'

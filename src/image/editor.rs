@@ -25,7 +25,7 @@ use crate::progress::{Counted, Progress, Stage};
 pub const UNCOMPRESSED_SIZE: &str = "ci.umo.uncompressed_blob_size";
 
 /// How much is collected before it is written to a blob.
-const WRITE_SIZE: usize = 256 << 10;
+pub(super) const WRITE_SIZE: usize = 256 << 10;
 
 /// Which compression a new layer gets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -336,11 +336,11 @@ impl<'a> ImageEditor<'a> {
     }
 }
 
-/// The number of annotations of a manifest and its layers.
 fn docker_has_no_annotations() -> Error {
     Error::unsupported("Docker's image format has no annotations")
 }
 
+/// The number of annotations of a manifest and its layers.
 fn annotation_count(manifest: &Manifest) -> usize {
     let layers = manifest.layers.iter().map(|layer| layer.annotations.len());
     layers.sum::<usize>() + manifest.annotations.len()

@@ -257,7 +257,7 @@ fn flatten(
 }
 
 /// The platform that the configuration of an image names; none for an artifact.
-fn platform_of(layout: &Layout, entry: &Descriptor) -> Result<Option<Platform>> {
+pub(super) fn platform_of(layout: &Layout, entry: &Descriptor) -> Result<Option<Platform>> {
     require_manifest(entry)?;
     let manifest: Manifest = layout.document(entry)?;
     if Kind::of(&manifest.config.media_type) != Kind::Config {

@@ -5,6 +5,7 @@
 
 mod annotate;
 mod archive;
+mod convert;
 mod editor;
 mod index;
 mod insert;
@@ -15,6 +16,7 @@ pub mod validate;
 
 pub use annotate::{Annotated, AnnotationEdit};
 pub use archive::{Contents, add_archive};
+pub use convert::{ConvertOptions, Converted, Loss, convert};
 pub use editor::{CompressionChoice, ImageEditor, LayerOptions, UNCOMPRESSED_SIZE};
 pub use index::{EntryChoice, IndexEditor, IndexEntry, entries};
 pub use insert::{InsertOptions, Insertion, Lower, Target, insert};

@@ -45,8 +45,10 @@ pub(super) enum Source {
     Unstated,
 }
 
-/// Whether an entry of an index holds something about an image, instead of an image.
-fn is_about_image(entry: &Descriptor) -> bool {
+/// Whether an entry of an index says that it holds something about an image, such as an
+/// attestation, instead of an image: by the platform `unknown/unknown`, or as Docker does, by an
+/// annotation.
+pub fn is_about_image(entry: &Descriptor) -> bool {
     entry.annotations.contains_key(DOCKER_REFERENCE_TYPE)
         || entry.platform.as_ref().is_some_and(Platform::is_unknown)
 }

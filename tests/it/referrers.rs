@@ -168,3 +168,23 @@ fn entries_that_cannot_be_read_stop_no_change() {
     let found = warnings(&sandbox.umoci(&["config", "--image=img", "--author=me"]));
     assert!(found.len() == 1 && found[0].starts_with(&sbom), "{found:?}");
 }
+
+#[test]
+fn what_is_about_an_index_or_another_format() {
+    let sandbox = Sandbox::with_image();
+    sandbox.umoci(&["index", "create", "--image=img:all", "latest"]).succeeds_silently();
+    for (tag, words) in [
+        ("all", &["index", "annotate", "--image=img:all", "a=b"][..]),
+        ("all", &["convert", "--format=docker", "--lossy", "--image=img:all"]),
+        ("latest", &["convert", "--format=docker", "--image=img"]),
+    ] {
+        let old = descriptor(&sandbox, tag);
+        let sbom = attach(&sandbox, &old, SBOM);
+        let expected =
+            format!("{sbom} ({SBOM}) no longer applies to {tag}: it is about {}", digest(&old));
+        let found = warnings(&sandbox.umoci(words));
+        assert_eq!(found.last(), Some(&expected), "{words:?}");
+        // The second time nothing changes.
+        sandbox.umoci(words).succeeds_silently();
+    }
+}

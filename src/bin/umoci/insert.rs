@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let compression = args.compress.choice()?;
     let annotations = args.annotations.edits()?;
     args.history.check()?;
-    let destination = args.tag.destination(&target)?;
+    let destination = args.tag.destination(&target.place)?;
     let (insertion, place) = args.insertion()?;
     let clock = Clock::read()?;
     let defaults = HistoryDefaults { created_by: "umoci insert", created: clock.now };

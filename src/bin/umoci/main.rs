@@ -5,6 +5,7 @@
 mod args;
 mod clock;
 mod config;
+mod convert;
 mod failure;
 mod gc;
 #[cfg(test)]
@@ -79,6 +80,7 @@ enum Command {
     Insert(Box<insert::Args>),
     #[command(subcommand)]
     Index(index::Command),
+    Convert(convert::Args),
     Gc(gc::Args),
     Init(init::Args),
     #[command(visible_alias = "ls")]
@@ -97,6 +99,7 @@ impl Command {
             Self::Tag(args) => tag::run(args),
             Self::Remove(args) => remove::run(args),
             Self::Stat(args) => stat::run(args),
+            Self::Convert(args) => convert::run(args),
             Self::Index(command) => command.run(),
             Self::Insert(args) => insert::run(args),
             Self::Gc(args) => gc::run(args),

@@ -47,7 +47,7 @@ fn store(writer: &LayoutWriter, editor: ImageEditor<'_>, tag: &RefName) -> Outco
     Ok(path)
 }
 
-fn rename(
+pub(crate) fn rename(
     writer: &LayoutWriter,
     tag: &RefName,
     base: &Descriptor,

@@ -3,6 +3,7 @@
 //! and others make them.
 
 mod choice;
+mod convert;
 mod docker;
 mod edit;
 mod index;

@@ -50,6 +50,37 @@ fn an_image_is_fetched_changed_by_running_it_and_delivered() {
     assert!(!sandbox.path("again/rootfs/usr/share/doc/bash").exists());
 }
 
+#[test]
+fn an_image_for_several_platforms_in_the_format_of_docker_is_run_and_changed() {
+    let Some(fixture) = Fixture::get() else { return };
+    let (Some(skopeo), Some(runc)) = (peer("skopeo"), peer("runc")) else { return };
+    let sandbox = fixture.sandbox();
+    let umoci = |words: &[&str]| sandbox.umoci(words).succeeds_silently();
+    sandbox.peer(&skopeo, &["copy", "-q", "oci:img:single", "oci:work:debian"]).succeeds();
+    std::fs::write(sandbox.path("made"), "inserted\n").unwrap();
+    umoci(&["insert", "--image=work:debian", "--compress=zstd", "made", "/inserted"]);
+    umoci(&["new", "--image=work:other", "--platform=linux/s390x"]);
+    umoci(&["index", "create", "--image=work:all", "other", "debian"]);
+    umoci(&["convert", "--format=docker", "--image=work:all"]);
+    umoci(&["unpack", "--image=work:all", "bundle"]);
+    if !runc_works(&sandbox, &runc) {
+        return;
+    }
+    let script = "cat /inserted && echo changed >/changed";
+    let run = run(&sandbox, &runc, "bundle", &["/bin/sh", "-c", script]);
+    assert_eq!(run.succeeds(), "inserted\n");
+    umoci(&["repack", "--image=work:all", "bundle"]);
+    umoci(&["unpack", "--image=work:all", "again"]);
+    let run = self::run(&sandbox, &runc, "again", &["/bin/cat", "/changed"]);
+    assert_eq!(run.succeeds(), "changed\n");
+    let (_, list) = sandbox.manifest("work", "all");
+    let docker = "application/vnd.docker.distribution.manifest";
+    assert_eq!(list["mediaType"], format!("{docker}.list.v2+json"));
+    for entry in list["manifests"].as_array().unwrap() {
+        assert_eq!(entry["mediaType"], format!("{docker}.v2+json"));
+    }
+}
+
 /// Whether runc can run anything here, tried with a configuration of its own.
 fn runc_works(sandbox: &Sandbox, runc: &Path) -> bool {
     std::fs::create_dir(sandbox.path("probe")).unwrap();

@@ -259,8 +259,8 @@ pub(crate) struct TagArg {
 
 impl TagArg {
     /// Where the result goes.
-    pub(crate) fn destination(&self, source: &ImageTarget) -> Outcome<Destination> {
-        match (&self.tag, &source.place.selector) {
+    pub(crate) fn destination(&self, source: &EntryTarget) -> Outcome<Destination> {
+        match (&self.tag, &source.selector) {
             (Some(tag), _) => {
                 Ok(Destination::Tag(tag.parse::<RefName>().context("invalid --tag")?))
             }
@@ -396,7 +396,7 @@ mod tests {
             let place = image(value).unwrap();
             let target = ImageTarget { place, platform: PlatformChoice::Any };
             let arg = TagArg { tag: tag.map(str::to_owned) };
-            arg.destination(&target).and_then(|destination| destination.tag(path))
+            arg.destination(&target.place).and_then(|destination| destination.tag(path))
         };
         let digest = format!("a@{}", Digest::of(Algorithm::Sha256, "x"));
         assert_eq!(tag(None, "a:short", &named).unwrap().as_str(), "old");

@@ -47,7 +47,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     args.history.check()?;
-    let destination = args.tag.destination(&target)?;
+    let destination = args.tag.destination(&target.place)?;
     args::none(&args.words)?;
     let edits = args.settings.edits()?;
     let annotations = args.annotations.edits()?;

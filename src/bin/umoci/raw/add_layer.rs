@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let (contents, options) = args.layer()?;
     let annotations = args.annotations.edits()?;
     args.history.check()?;
-    let destination = args.tag.destination(&target)?;
+    let destination = args.tag.destination(&target.place)?;
     let path = args::one(&args.words, "newlayer.tar", "<new-layer.tar> path")?;
     let defaults =
         HistoryDefaults { created_by: "umoci raw add-layer", created: Clock::read()?.now };

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `umoci convert`: the same image in another format.
+
+use std::ffi::OsString;
+
+use umoci::error::{Context, Error, Result};
+use umoci::image::{ConvertOptions, Loss};
+use umoci::oci::DescriptorPath;
+use umoci::oci::media_type::Family;
+
+use crate::args::{self, Destination, EntryArg, TagArg};
+use crate::failure::Outcome;
+use crate::progress;
+use crate::publish::{rename, until_unchanged};
+use crate::referrers::Referrers;
+
+/// convert an image to the format of OCI or Docker
+///
+/// "<tag>" (default "latest") names the image, with all its platforms. The result gets that tag
+/// too, or "<new-tag>" if that is given. Only media types change: configurations stay as they
+/// are, and with them the ids that images have in Docker. What is in the wanted format already
+/// keeps its digest.
+///
+/// Docker's format has gzip only; other layers are compressed anew. What it cannot express is an
+/// error that says what; with --lossy annotations, subjects and entries that are no images are
+/// left out.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "umoci convert [command options] --image <image-path>[:<tag>] --format <format>"
+)]
+pub(crate) struct Args {
+    /// wanted format: oci or docker (version 2, schema 2)
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+
+    /// leave out what the format has no place for
+    #[arg(long)]
+    lossy: bool,
+
+    #[command(flatten)]
+    tag: TagArg,
+
+    #[command(flatten)]
+    image: EntryArg,
+
+    #[arg(hide = true)]
+    words: Vec<OsString>,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let target = args.image.target()?;
+    let family = args.family()?;
+    let destination = args.tag.destination(&target)?;
+    args::none(&args.words)?;
+    let loss = if args.lossy { Loss::Accept } else { Loss::Refuse };
+    let options = ConvertOptions { loss, ..ConvertOptions::default() };
+    let layout = target.layout()?;
+    until_unchanged(|| {
+        let writer = layout.writer().context("write image")?;
+        let entry = target.resolve(&layout)?;
+        let path = DescriptorPath::new(vec![entry.clone()])?;
+        let tag = destination.tag(&path)?;
+        let convert = || umoci::image::convert(&writer, &entry, family, &options);
+        let made = progress::shown(&options.progress, convert).context("convert image")?;
+        for lost in &made.lost {
+            log::warn!("left out: {lost}");
+        }
+        let new = made.descriptor.digest.clone();
+        if new == entry.digest {
+            log::info!("{new} is in {family}'s format already");
+        }
+        let referrers = Referrers::of(&layout, &path);
+        rename(&writer, &tag, &entry, made.descriptor).context("add new tag")?;
+        // Under its other tag the image is still what it was.
+        if matches!(destination, Destination::Source) {
+            referrers.tell(&new, &tag);
+        }
+        log::info!("created new tag for image: {tag}");
+        Ok(())
+    })
+}
+
+impl Args {
+    fn family(&self) -> Result<Family> {
+        match self.format.as_deref() {
+            Some("oci") => Ok(Family::Oci),
+            Some("docker") => Ok(Family::Docker),
+            Some(other) => Err(Error::invalid(format!(
+                "invalid --format: {other:?} is neither oci nor docker"
+            ))),
+            None => Err(Error::invalid("missing mandatory argument: --format")),
+        }
+    }
+}
