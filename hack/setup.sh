@@ -3,7 +3,7 @@
 # possible without asking (root, with apt-get and cargo). Otherwise says what is missing and what is skipped for it.
 set -u
 
-# command, Debian package, what is skipped without it
+# command (or file), Debian package, what is skipped without it
 peers='
 gcc        gcc             nothing builds (zstd is C)
 make       make            nothing is checked
@@ -22,6 +22,11 @@ setfacl    acl             access control lists
 strace     strace          killing and failing system calls
 jq         jq              looking into JSON from scripts
 newuidmap  uidmap          runs as an ordinary user
+crun       crun            running an image as an ordinary user with another runtime
+mkfs.ext4  e2fsprogs       filesystems with coarse times
+bindfs     bindfs          filesystems that refuse owners
+fuse-overlayfs fuse-overlayfs bundles in stacked directories
+/usr/lib/python3/dist-packages/fusepy.py python3-fusepy filesystems that refuse what tests tell them to
 man        man-db          showing the manual pages
 mandoc     mandoc          a second opinion on the manual pages
 zsh        zsh             its completions
@@ -33,7 +38,7 @@ time       time            benchmarks
 missing() {
     echo "$peers" | while read -r command package skipped; do
         [ -n "$command" ] || continue
-        command -v "$command" >/dev/null 2>&1 || echo "$command $package $skipped"
+        [ -e "$command" ] || command -v "$command" >/dev/null 2>&1 || echo "$command $package $skipped"
     done
 }
 

@@ -8,7 +8,7 @@ use crate::idmap::IdMap;
 use crate::rootfs::Xattr;
 
 /// The attribute that holds the capabilities of a file.
-const NAME: &[u8] = b"security.capability";
+pub(super) const NAME: &[u8] = b"security.capability";
 /// The version is in the last byte of a little-endian number; its other bits are flags.
 const VERSION_AT: usize = 3;
 const VERSION_2: u8 = 2;

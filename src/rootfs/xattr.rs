@@ -93,5 +93,6 @@ fn is(error: &io::Error, codes: &[Errno]) -> bool {
 /// Whether a hard link is refused by the filesystem, by the system's policy, or
 /// because the two names are on different filesystems.
 pub(super) fn is_no_link(error: &io::Error) -> bool {
-    is(error, &[Errno::EPERM, Errno::EOPNOTSUPP, Errno::EMLINK, Errno::EXDEV])
+    error.kind() == io::ErrorKind::Unsupported
+        || is(error, &[Errno::EPERM, Errno::EMLINK, Errno::EXDEV])
 }

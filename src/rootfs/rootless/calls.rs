@@ -8,7 +8,7 @@ use super::super::metadata::{Device, Kind, Metadata, Stat, Xattr};
 use super::super::ops::{Change, Dir, DirEntry, FsOps, Inode};
 use super::super::path::{Name, RootPath};
 use super::super::sys;
-use super::super::xattr;
+use super::super::{capability, xattr};
 use super::access::Object;
 use super::record::{Emulated, Node, Substitute};
 use super::target::Target;
@@ -68,13 +68,8 @@ impl<F: FsOps> FsOps for Rootless<F> {
         dir: &Dir,
         name: Name<'_>,
     ) -> io::Result<()> {
-        self.options.interrupt.check()?;
-        let objects = [Object::Dir(from), Object::Dir(dir)];
-        let made = self.exact(dir, name, || {
-            self.access.reach(&objects, || self.inner.create_link(from, source, dir, name))
-        });
         let is_dir = || self.inner.stat(from, source).is_ok_and(|stat| stat.kind == Kind::Dir);
-        match made {
+        match self.link(from, source, dir, name) {
             Err(error) if xattr::is_no_link(&error) && !is_dir() => {
                 if self.options.refusals == Refusals::Fail {
                     return Err(error);
@@ -115,6 +110,10 @@ impl<F: FsOps> FsOps for Rootless<F> {
     }
 
     fn set_file_metadata(&self, file: &File, change: &Change<'_>) -> io::Result<()> {
+        let mut names = change.metadata.xattrs.iter().map(|xattr| &*xattr.name);
+        if self.lacks(|has| has.capabilities) && names.any(|name| name == capability::NAME) {
+            file.sync_data()?;
+        }
         self.settle(Target::Open(file), change, || self.inner.set_file_metadata(file, change))
     }
 
@@ -189,6 +188,20 @@ impl<F: FsOps> Rootless<F> {
         if is_taken && !self.has_exactly(dir, name)? {
             let what = || "its place is taken by a name that differs in case only".to_owned();
             self.substitute(Substitute::SameName, Target::Name(dir, name), what)?;
+        }
+        made
+    }
+
+    fn link(&self, from: &Dir, source: Name<'_>, dir: &Dir, name: Name<'_>) -> io::Result<()> {
+        self.options.interrupt.check()?;
+        let objects = [Object::Dir(from), Object::Dir(dir)];
+        let made = self.exact(dir, name, || {
+            self.access.reach(&objects, || self.inner.create_link(from, source, dir, name))
+        });
+        if made.is_ok() && self.lacks(|has| has.links) {
+            // It would be taken for a file of its own, of which nothing is recorded.
+            self.remove_file(dir, name)?;
+            return Err(io::Error::from(io::ErrorKind::Unsupported));
         }
         made
     }

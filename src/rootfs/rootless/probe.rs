@@ -4,12 +4,12 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 
-use super::super::Owner;
 use super::super::metadata::{Device, Kind};
 use super::super::ops::Dir;
 use super::super::sys::{self, Open, XattrTarget};
+use super::super::{Owner, capability};
 
 /// Whether a filesystem can do something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,10 +26,15 @@ pub(super) enum Ability {
 pub(super) struct Abilities {
     /// Giving files to others.
     pub(super) owners: Ability,
+    /// Hard links that can be told from files of their own, by one inode number for all names.
+    pub(super) links: Ability,
     /// Device nodes.
     pub(super) devices: Ability,
     /// Extended attributes of the namespace `user`.
     pub(super) user_attributes: Ability,
+    /// Keeping a file's capabilities while what was written before is still under way: a
+    /// filesystem in user space may do the writing later, and writing takes them away.
+    pub(super) capabilities: Ability,
     /// Telling names apart that differ in nothing but case.
     pub(super) case: Ability,
 }
@@ -38,7 +43,10 @@ pub(super) struct Abilities {
 const PLACE: &str = ".umoci-probe";
 const FILE: &str = "file";
 const SAME: &str = "FILE";
+const LINK: &str = "link";
 const NODE: &str = "node";
+/// No capabilities at all, in version 2 of the format.
+const CAPABILITY: [u8; 20] = [0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 /// An owner that an ordinary file may well have.
 const SOMEBODY: Owner = Owner { uid: 1, gid: 1 };
 
@@ -53,7 +61,7 @@ impl Abilities {
         let found = place.and_then(|place| {
             let place = Dir::new(place.into());
             let found = Self::try_in(&place);
-            for name in [FILE, NODE] {
+            for name in [FILE, LINK, NODE] {
                 // Not all of them have been made.
                 let _ = sys::remove_file_at(&place, OsStr::new(name));
             }
@@ -70,18 +78,34 @@ impl Abilities {
     fn try_in(place: &Dir) -> io::Result<Self> {
         let name = OsStr::new;
         let file = File::from(sys::open_at(place, name(FILE), Open::Create(0o600))?);
+        let link = sys::link_at(place, name(FILE), place, name(LINK));
+        let link = link.and_then(|()| sys::stat_at(place, name(LINK)));
+        let is_denied_owner = is_denied(&sys::chown_fd(&file, SOMEBODY));
+        let own = sys::stat_at(place, name(FILE))?.identity;
         let null = Device { major: 1, minor: 3 };
         let node = sys::make_node_at(place, name(NODE), Kind::CharDevice, 0o600, null);
         let attribute = XattrTarget::Open(&file).set(b"user.umoci", b"1");
         let same = sys::stat_at(place, name(SAME));
         Ok(Self {
             // EINVAL is an id that the user namespace lacks, not the filesystem.
-            owners: missing_if(is_denied(&sys::chown_fd(&file, SOMEBODY))),
+            owners: missing_if(is_denied_owner),
+            links: missing_if(!link.is_ok_and(|link| link.identity == own)),
             devices: missing_if(is_denied(&node)),
             user_attributes: missing_if(is_unsupported(&attribute)),
+            capabilities: missing_if(loses_capability(place, file)?),
             case: missing_if(same.is_ok()),
         })
     }
+}
+
+fn loses_capability(place: &Dir, mut file: File) -> io::Result<bool> {
+    file.write_all(b"x")?;
+    if XattrTarget::Open(&file).set(capability::NAME, &CAPABILITY).is_err() {
+        return Ok(false);
+    }
+    drop(file);
+    let file = File::from(sys::open_at(place, OsStr::new(FILE), Open::Read)?);
+    Ok(XattrTarget::Open(&file).get(capability::NAME)?.is_none())
 }
 
 fn missing_if(refused: bool) -> Ability {
@@ -105,7 +129,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dir = File::open(root.path()).unwrap();
         let found = Abilities::probe(&dir);
-        assert_eq!(found.case, Ability::Given);
+        assert_eq!((found.case, found.links), (Ability::Given, Ability::Given));
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
     }
 

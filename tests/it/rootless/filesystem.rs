@@ -1,76 +1,207 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Filesystems that cannot do everything.
+//! Filesystems that cannot do everything, as one in user space that refuses what it is told to.
+
+use std::path::Path;
 
 use super::scene::{self, last_layer, members, touch};
-use crate::harness::{Run, Sandbox, needs_root, peer};
+use crate::harness::{Run, Sandbox, needs_root, peer, skip};
 
-/// Runs a script with mounts of its own, in which `$umoci` is the program.
-fn with_mounts(sandbox: &Sandbox, script: &str) -> Option<Run> {
+/// Runs a script with mounts of its own, in which `$umoci` is the program and `$user` runs a
+/// command as an ordinary user.
+pub(super) fn with_mounts(sandbox: &Sandbox, script: &str) -> Option<Run> {
     let unshare = peer("unshare")?;
-    let script = format!("set -e\numoci={}\n{script}", sandbox.copy_for_others().display());
+    let umoci = sandbox.copy_for_others();
+    let user = "setpriv --reuid 65534 --regid 65534 --clear-groups";
+    let script = format!("set -e\numoci={}\nuser='{user}'\n{script}", umoci.display());
     Some(sandbox.peer(&unshare, &["-m", "sh", "-c", &script]))
 }
 
-#[test]
-fn a_filesystem_without_attributes_loses_nothing() {
-    if !needs_root() {
-        return;
+/// As [`with_mounts`], where `limited LIMIT...` mounts at `m` a filesystem in user space that
+/// refuses what `limited.py` says, and `unlimited` takes it away.
+pub(super) fn with_limits(sandbox: &Sandbox, script: &str) -> Option<Run> {
+    let python = Path::new("/usr/bin/python3");
+    let has_fuse = Path::new("/dev/fuse").exists()
+        && python.exists()
+        && sandbox.peer(python, &["-c", "import fusepy"]).status() == Some(0);
+    if !has_fuse {
+        return skip("/dev/fuse and the Debian package python3-fusepy");
     }
-    let sandbox = scene::sandbox();
+    let limited = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/rootless/limited.py");
+    let functions = format!(
+        "unlimited() {{ umount m; wait; trap - EXIT; }}\n\
+         limited() {{\n\
+         mkdir -p shown m; chmod 777 shown; /usr/bin/python3 {limited} shown m \"$@\" &\n\
+         trap 'umount m' EXIT; while ! mountpoint -q m; do sleep 0.02; done; }}\n"
+    );
+    with_mounts(sandbox, &(functions + script))
+}
+
+/// The lines of a run that succeeds: a warning for each kind, and the counts.
+#[track_caller]
+fn told(run: &Run, kinds: usize) -> String {
+    run.succeeds();
+    let told = run.stderr();
+    assert_eq!(told.lines().count(), kinds + 1, "{told}");
+    told.lines().last().unwrap().to_owned()
+}
+
+/// The layer of everything that root makes of its bundle, as `img:root`.
+pub(super) fn layer_of_root(sandbox: &Sandbox) {
     touch(&sandbox.path("root/rootfs"));
     let words = ["repack", "--compress=none", "--image=img:root", "root"];
     sandbox.umoci(&words).succeeds_silently();
     sandbox.give_to_ordinary_user("img");
-    // An ordinary user, and root.
-    for (tag, user, flag) in [
-        ("user", "setpriv --reuid 65534 --regid 65534 --clear-groups", "--rootless"),
-        ("plain", "", ""),
+}
+
+/// Changes all of a bundle and repacks it, in a script.
+const REPACK: &str = "find m/b/rootfs -exec touch -h -d @1234567890 {} +\n\
+    $as $umoci repack --compress=none --image=img:new m/b\n";
+
+#[test]
+fn what_a_filesystem_in_user_space_refuses_is_recorded() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    layer_of_root(&sandbox);
+    for (limits, kinds, counts) in [
+        ("owners", 1, "10 owners in the record"),
+        ("attributes", 1, "3 attributes in the record"),
+        ("nodes", 1, "3 devices as empty files"),
+        (
+            "owners attributes nodes",
+            3,
+            "10 owners in the record, 3 devices as empty files, 3 attributes in the record",
+        ),
+        // Each mount has other inodes, and each name one of its own.
+        ("numbers", 1, "1 hard link as a copy"),
     ] {
-        let script = format!(
-            "mount -t ramfs none home && chown 65534:65534 home\n\
-             {user} $umoci --log=info unpack {flag} --image=img:full home/b\n\
-             find home/b/rootfs -exec touch -h -d @1234567890 {{}} +\n\
-             {user} $umoci repack --compress=none --image=img:{tag} home/b\n"
-        );
-        let Some(run) = with_mounts(&sandbox, &script) else { return };
-        run.succeeds();
-        let told = run.stderr();
-        let summaries = told.lines().filter(|line| line.contains("emulated:")).count();
-        assert_eq!(summaries, 1, "{told}");
-        assert!(told.contains("in the record"), "{told}");
-        assert_eq!(members(&sandbox, tag), members(&sandbox, "root"));
-        assert_eq!(last_layer(&sandbox, tag), last_layer(&sandbox, "root"));
+        let unpack = format!("limited {limits}; $umoci unpack --image=img:full m/b; unlimited");
+        let Some(run) = with_limits(&sandbox, &unpack) else { return };
+        let line = told(&run, kinds);
+        assert!(line.ends_with(&format!("emulated: {counts}")), "{limits}: {line}");
+        let repack = format!("limited {limits}; as=; {REPACK}");
+        with_limits(&sandbox, &repack).unwrap().succeeds_silently();
+        if limits != "numbers" {
+            assert_eq!(members(&sandbox, "new"), members(&sandbox, "root"), "{limits}");
+            assert_eq!(last_layer(&sandbox, "new"), last_layer(&sandbox, "root"), "{limits}");
+        }
+        let strict =
+            format!("rm -r shown; limited {limits}; $umoci unpack --strict --image=img:full m/s");
+        let strict = with_limits(&sandbox, &strict).unwrap();
+        assert!(strict.fails().ends_with("(strict)"), "{limits}");
+        std::fs::remove_dir_all(sandbox.path("shown")).unwrap();
     }
 }
 
 #[test]
-fn a_link_that_cannot_be_is_a_copy() {
+fn an_ordinary_user_loses_nothing_where_inodes_change_their_numbers() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    let unpack = "limited numbers attributes; chmod 777 m\n\
+        $user $umoci unpack --rootless --image=img:full m/b; unlimited";
+    let Some(run) = with_limits(&sandbox, unpack) else { return };
+    let line = told(&run, 1);
+    assert!(line.contains("11 owners in the record, 2 devices as empty files"), "{line}");
+    let repack = format!("limited numbers attributes; as=$user; {REPACK}");
+    with_limits(&sandbox, &repack).unwrap().succeeds_silently();
+    layer_of_root(&sandbox);
+    // The second name is the file again that it was: its size is no longer that of a link.
+    let (new, root) = (members(&sandbox, "new"), members(&sandbox, "root"));
+    let without = |lines: &str| {
+        let lines = lines.lines().filter(|line| !line.contains("gshadow-"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(without(&new), without(&root));
+    let second = new.lines().find(|line| line.ends_with("etc/gshadow-")).unwrap();
+    assert!(second.starts_with("---------- 0/42             12 "), "{second}");
+}
+
+#[test]
+fn labels_of_the_host_are_no_part_of_an_image() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    layer_of_root(&sandbox);
+    let script = format!(
+        "limited labels; $umoci unpack --image=img:full m/b\n\
+         getfattr --absolute-names -d -m - m/b/rootfs/bin/su | grep -c -e selinux -e nfs4\n\
+         $umoci repack --image=img:same m/b\n\
+         as=; {REPACK}\n\
+         $umoci raw unpack --image=img:full m/b/rootfs\n"
+    );
+    let Some(run) = with_limits(&sandbox, &script) else { return };
+    assert_eq!(run.succeeds(), "2\n");
+    assert_eq!(run.stderr(), "");
+    assert_eq!(last_layer(&sandbox, "same"), last_layer(&sandbox, "full"));
+    assert_eq!(last_layer(&sandbox, "new"), last_layer(&sandbox, "root"));
+}
+
+#[test]
+fn a_hard_link_that_is_refused_is_a_copy() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    let unpack = "limited links owners; $umoci unpack --image=img:full m/b\n\
+        stat -c '%a %s %h' m/b/rootfs/etc/gshadow-";
+    let Some(run) = with_limits(&sandbox, unpack) else { return };
+    let line = told(&run, 2);
+    assert!(line.ends_with("11 owners in the record, 1 hard link as a copy"), "{line}");
+    assert_eq!(run.stdout(), "0 12 1\n");
+    let repack = format!("limited links owners; as=; {REPACK}");
+    with_limits(&sandbox, &repack).unwrap().succeeds_silently();
+    let lines = members(&sandbox, "new");
+    let copies = lines.lines().filter(|line| line.contains("0/42") && line.contains("gshadow"));
+    assert_eq!(copies.count(), 2, "{lines}");
+}
+
+/// Adds a layer to the image `img:cases`, the members of which are empty files and, with a
+/// `/` at the end, directories.
+fn add_layer(sandbox: &Sandbox, members: &[&str]) {
+    let mut layer = tar::Builder::new(Vec::new());
+    for name in members {
+        let mut header = tar::Header::new_ustar();
+        let is_dir = name.ends_with('/');
+        header.set_entry_type(if is_dir {
+            tar::EntryType::Directory
+        } else {
+            tar::EntryType::Regular
+        });
+        header.set_mode(if is_dir { 0o755 } else { 0o644 });
+        let body = if is_dir { "" } else { *name };
+        header.set_size(body.len() as u64);
+        layer.append_data(&mut header, name, body.as_bytes()).unwrap();
+    }
+    std::fs::write(sandbox.path("layer.tar"), layer.into_inner().unwrap()).unwrap();
+    sandbox.umoci(&["raw", "add-layer", "--image=img:cases", "layer.tar"]).succeeds_silently();
+}
+
+#[test]
+fn names_that_differ_in_case_only_are_told() {
     if !needs_root() {
         return;
     }
     let sandbox = Sandbox::with_image();
-    sandbox.umoci(&["unpack", "--image=img", "first"]).succeeds_silently();
-    let at = |name: &str| sandbox.path("first/rootfs").join(name);
-    for dir in ["a", "b"] {
-        std::fs::create_dir(at(dir)).unwrap();
-    }
-    std::fs::write(at("a/file"), vec![7; 3 << 20]).unwrap();
-    std::os::unix::fs::lchown(at("a/file"), Some(5), Some(6)).unwrap();
-    scene::set_mode(at("a/file"), 0o640);
-    std::fs::hard_link(at("a/file"), at("b/link")).unwrap();
-    sandbox.umoci(&["repack", "--image=img:linked", "first"]).succeeds_silently();
-    let script = "mkdir -p tree/b && mount -t tmpfs none tree/b\n\
-        $umoci raw unpack FLAG --image=img:linked tree\n\
-        cmp tree/a/file tree/b/link && stat -c '%u %g %a %h' tree/b/link\n";
-    let Some(run) = with_mounts(&sandbox, &script.replace("FLAG", "")) else { return };
-    assert_eq!(run.succeeds(), "5 6 640 1\n");
-    let told = run.stderr();
-    assert!(told.contains("1 hard link as a copy"), "{told}");
-    let strict = with_mounts(&sandbox, &script.replace("FLAG", "--strict")).unwrap();
-    assert_ne!(strict.status(), Some(0));
-    assert!(
-        strict.stderr().contains("a copy takes the place of the hard link"),
-        "{}",
-        strict.stderr()
-    );
+    sandbox.umoci(&["tag", "--image=img", "cases"]).succeeds_silently();
+    add_layer(&sandbox, &["d/", "d/README", "d/readme", "lib/", "lib/one", "Lib/", "Lib/two"]);
+    // One that is renamed, in an order in which the old name goes last.
+    add_layer(&sandbox, &["old"]);
+    add_layer(&sandbox, &["OLD", ".wh.old"]);
+    let list = "(cd m/b/rootfs; find . -type f | sort | xargs -n1 sh -c 'echo $0 $(cat $0)')";
+    let script = format!("limited case; $umoci unpack --image=img:cases m/b; {list}");
+    let Some(run) = with_limits(&sandbox, &script) else { return };
+    let line = told(&run, 1);
+    assert!(line.ends_with("emulated: 3 names that are taken for others"), "{line}");
+    let expected = "./OLD OLD\n./d/readme d/readme\n./lib/one lib/one\n./lib/two Lib/two\n";
+    assert_eq!(run.stdout(), expected);
+    let script = "limited case; $umoci unpack --strict --image=img:cases m/s";
+    let line = with_limits(&sandbox, script).unwrap().fails();
+    assert!(line.contains("d/readme") && line.contains("differs in case only"), "{line}");
+    // Elsewhere there is nothing to say.
+    sandbox.umoci(&["unpack", "--strict", "--image=img:cases", "all"]).succeeds_silently();
+    assert!(sandbox.path("all/rootfs/OLD").exists() && !sandbox.path("all/rootfs/old").exists());
 }

@@ -5,6 +5,7 @@
 mod access;
 mod filesystem;
 mod interrupt;
+mod mounts;
 mod namespace;
 mod peers;
 mod round_trip;

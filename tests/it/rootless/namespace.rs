@@ -98,6 +98,58 @@ fn root_of_a_namespace_gives_files_away() {
     assert_same_layers(&sandbox, "user", "root");
 }
 
+/// Runs the program as an ordinary user who has been given ranges of ids, as
+/// `/etc/subuid` and `newuidmap` give them.
+fn with_own_ranges(sandbox: &Sandbox, words: &[&str]) -> Option<Run> {
+    peer("newuidmap")?;
+    std::fs::write(sandbox.path("ranges"), "65534:100000:500\n65534:200000:600\n").unwrap();
+    let program = sandbox.copy_for_others();
+    let script = format!(
+        "for f in /etc/subuid /etc/subgid; do mount --bind ranges $f; done\n\
+         exec setpriv --reuid 65534 --regid 65534 --clear-groups \\\n\
+         unshare --map-root-user --map-users=100000,1,500 --map-groups=100000,1,500 {} {}\n",
+        program.display(),
+        words.join(" ")
+    );
+    let run = sandbox.peer(&peer("unshare")?, &["-m", "sh", "-e", "-c", &script]);
+    if run.stderr().contains("unshare: ") {
+        return skip(&format!("unshare with ranges of ids: {}", run.stderr()));
+    }
+    Some(run)
+}
+
+#[test]
+fn a_user_with_ranges_of_ids_gives_files_away() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    let words = ["unpack", "--image=img:full", "home/b"];
+    let Some(run) = with_own_ranges(&sandbox, &words) else { return };
+    let told = warnings(&run);
+    // 1000 is beyond the ranges, the other owners are set.
+    let expected = "emulated: 2 owners in the record, 2 devices as empty files, \
+        1 attribute in the record";
+    assert!(told.last().unwrap().ends_with(expected), "{told:#?}");
+    assert_eq!(told.len(), 4, "{told:#?}");
+    let owner = |name: &str| {
+        let metadata = sandbox.path("home/b/rootfs").join(name).symlink_metadata().unwrap();
+        (metadata.uid(), metadata.gid())
+    };
+    assert_eq!(owner("etc/passwd"), (65_534, 65_534));
+    assert_eq!(owner("var/www/page"), (100_032, 100_032));
+    let ping = sandbox.path("home/b/rootfs/bin/ping");
+    let capability = xattr::get(ping, "security.capability").unwrap().unwrap();
+    assert_eq!((capability[3], &capability[20..]), (3, &65_534_u32.to_le_bytes()[..]));
+    touch(&sandbox.path("home/b/rootfs"));
+    touch(&sandbox.path("root/rootfs"));
+    let words = ["repack", "--compress=none", "--image=img:user", "home/b"];
+    with_own_ranges(&sandbox, &words).unwrap().succeeds_silently();
+    let words = ["repack", "--compress=none", "--image=img:root", "root"];
+    sandbox.umoci(&words).succeeds_silently();
+    assert_same_layers(&sandbox, "user", "root");
+}
+
 const MAPS: [&str; 4] = [
     "--uid-map=0:200000:40",
     "--uid-map=40:300000:65000",
@@ -148,11 +200,46 @@ fn ids_outside_the_maps_are_told_with_their_path() {
 
     let words = [&["unpack", "--image=img:full", "mapped"], &MAPS[..]].concat();
     sandbox.umoci(&words).succeeds_silently();
-    std::fs::write(sandbox.path("mapped/rootfs/etc/new"), "").unwrap();
+    // Several that are new, and owners that are outside on purpose.
+    for name in ["bin/late", "etc/new"] {
+        std::fs::write(sandbox.path("mapped/rootfs").join(name), "").unwrap();
+    }
     let before = sandbox.tree("img");
     let line = sandbox.umoci(&["repack", "--image=img:new", "mapped"]).fails();
-    assert!(line.contains("etc/new") && line.contains("host id 0 cannot be mapped"), "{line}");
+    let expected = "2 objects have owners outside of the maps: could not add file \"bin/late\": \
+        map header: map uid to container: host id 0 cannot be mapped to a container id";
+    assert!(line.ends_with(expected), "{line}");
+    let words = [&["insert", "--image=img:full"], &MAPS[..], &["mapped/rootfs/etc", "/etc"]];
+    let line = sandbox.umoci(&words.concat()).fails();
+    assert!(line.contains("\"new\"") && line.contains("host id 0 cannot be mapped"), "{line}");
     assert_eq!(sandbox.tree("img"), before);
+    assert_no_blob_was_begun(&sandbox, &["repack", "--image=img:new", "mapped"]);
+}
+
+/// No file is ever made in the layout, not even one that is removed again.
+fn assert_no_blob_was_begun(sandbox: &Sandbox, words: &[&str]) {
+    let Some(strace) = crate::harness::strace() else { return };
+    let traced = ["-f", "-qq", "-o", "calls", "-e", "trace=openat,openat2"];
+    let program = [env!("CARGO_BIN_EXE_umoci")];
+    sandbox.peer(&strace, &[&traced[..], &program, words].concat()).fails();
+    let calls = std::fs::read_to_string(sandbox.path("calls")).unwrap();
+    assert!(calls.contains("rootfs") && !calls.contains("O_CREAT"), "{calls}");
+}
+
+#[test]
+fn a_tree_that_is_there_is_not_half_changed_for_an_id_outside_of_the_maps() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    std::fs::create_dir(sandbox.path("tree")).unwrap();
+    let map = "--uid-map=0:200000:10";
+    let words = ["raw", "unpack", map, "--image=img:full", "tree"];
+    let line = sandbox.umoci(&words).fails();
+    assert!(line.contains("container id 1000 cannot be mapped to a host id"), "{line}");
+    assert!(line.contains("unpack entry: locked"), "{line}");
+    assert_eq!(std::fs::read_dir(sandbox.path("tree")).unwrap().count(), 0);
+    assert_eq!(sandbox.path("tree").metadata().unwrap().uid(), 0);
 }
 
 #[test]

@@ -1,0 +1,132 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""A filesystem in user space that shows another directory and refuses what it is told to refuse.
+
+Usage: limited.py DIRECTORY MOUNTPOINT [owners] [links] [attributes] [nodes] [case] [numbers] [labels]
+
+With `labels` every inode has attributes that nobody has set and nobody can take away, as SELinux and
+NFS give them. With `numbers` inodes have other numbers each time that it runs. With `case` names that differ in nothing but the case of ASCII letters are one and the same, as
+they are in a directory of ext4 with `casefold`. It runs until it is unmounted.
+"""
+import errno
+import os
+import sys
+
+from fusepy import FUSE, FuseOSError, Operations
+
+TIMES = ("st_atime", "st_mtime", "st_ctime")
+LABELS = {"security.selinux": b"system_u:object_r:some_t:s0", "system.nfs4_acl": b"\0\0\0\0"}
+REFUSALS = {"owners": errno.EPERM, "links": errno.EPERM, "attributes": errno.EOPNOTSUPP, "nodes": errno.EPERM}
+
+
+class Limited(Operations):
+    def __init__(self, directory, limits):
+        self.directory = directory
+        self.limits = limits
+        self.use_ns = True  # Times are whole numbers of nanoseconds.
+
+    def refuse(self, limit):
+        if limit in self.limits:
+            raise FuseOSError(REFUSALS[limit])
+
+    def real(self, path):
+        """The path of the directory that is shown."""
+        real = self.directory
+        for name in path.split("/")[1:]:
+            if "case" in self.limits and not os.path.lexists(os.path.join(real, name)):
+                names = os.listdir(real) if os.path.isdir(real) else []
+                name = next((other for other in names if other.lower() == name.lower()), name)
+            real = os.path.join(real, name) if name else real
+        return real
+
+    def getattr(self, path, fh=None):
+        stat = os.lstat(self.real(path)) if fh is None else os.fstat(fh)
+        keys = ("st_mode", "st_nlink", "st_size", "st_uid", "st_gid", "st_rdev", "st_ino", "st_blocks")
+        return {key: getattr(stat, key) for key in keys} | {key: getattr(stat, key + "_ns") for key in TIMES}
+
+    def readdir(self, path, fh):
+        return [".", "..", *os.listdir(self.real(path))]
+
+    def readlink(self, path):
+        return os.readlink(self.real(path))
+
+    def mknod(self, path, mode, dev):
+        self.refuse("nodes")
+        os.mknod(self.real(path), mode, dev)
+
+    def mkdir(self, path, mode):
+        os.mkdir(self.real(path), mode)
+
+    def rmdir(self, path):
+        os.rmdir(self.real(path))
+
+    def unlink(self, path):
+        os.unlink(self.real(path))
+
+    def symlink(self, path, target):
+        os.symlink(target, self.real(path))
+
+    def rename(self, old, new):
+        os.rename(self.real(old), self.real(new))
+
+    def link(self, path, source):
+        self.refuse("links")
+        os.link(self.real(source), self.real(path), follow_symlinks=False)
+
+    def chmod(self, path, mode):
+        os.chmod(self.real(path), mode & 0o7777)
+
+    def chown(self, path, uid, gid):
+        self.refuse("owners")
+        os.lchown(self.real(path), uid, gid)
+
+    def utimens(self, path, times=None):
+        os.utime(self.real(path), ns=times, follow_symlinks=False)
+
+    def open(self, path, flags):
+        return os.open(self.real(path), flags & ~os.O_CREAT)
+
+    def create(self, path, mode, fi=None):
+        return os.open(self.real(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+
+    def read(self, path, size, offset, fh):
+        return os.pread(fh, size, offset)
+
+    def write(self, path, data, offset, fh):
+        return os.pwrite(fh, data, offset)
+
+    def truncate(self, path, length, fh=None):
+        os.truncate(self.real(path) if fh is None else fh, length)
+
+    def release(self, path, fh):
+        os.close(fh)
+
+    def label(self, name):
+        return LABELS.get(name) if "labels" in self.limits else None
+
+    def getxattr(self, path, name, position=0):
+        self.refuse("attributes")
+        return self.label(name) or os.getxattr(self.real(path), name, follow_symlinks=False)
+
+    def listxattr(self, path):
+        self.refuse("attributes")
+        labels = LABELS if "labels" in self.limits else ()
+        return [*labels, *os.listxattr(self.real(path), follow_symlinks=False)]
+
+    def setxattr(self, path, name, value, options, position=0):
+        self.refuse("attributes")
+        if self.label(name):
+            raise FuseOSError(errno.EACCES)
+        os.setxattr(self.real(path), name, value, options, follow_symlinks=False)
+
+    def removexattr(self, path, name):
+        self.refuse("attributes")
+        if self.label(name):
+            raise FuseOSError(errno.EACCES)
+        os.removexattr(self.real(path), name, follow_symlinks=False)
+
+
+if __name__ == "__main__":
+    directory, mountpoint, *limits = sys.argv[1:]
+    use_ino = "numbers" not in limits
+    FUSE(Limited(directory, limits), mountpoint, foreground=True, nothreads=True, allow_other=True, use_ino=use_ino)
