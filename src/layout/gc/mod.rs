@@ -113,7 +113,7 @@ pub fn collect_garbage(layout: &Layout, options: &GcOptions<'_>) -> Result<GcRep
         let lock = lock(layout, options.effect, &mut patience)?;
         if let Some(plan) = Plan::make(layout, options)? {
             let report = match options.effect {
-                Effect::Report => Some(plan.foretell()),
+                Effect::Report => Some(plan.foretell(layout)?),
                 Effect::Remove => plan.carry_out(layout, &lock)?,
             };
             if let Some(report) = report {
@@ -178,15 +178,15 @@ impl Plan {
     }
 
     /// What carrying it out would do.
-    fn foretell(self) -> GcReport {
+    fn foretell(self, layout: &Layout) -> Result<GcReport> {
         let dropped = self.dropped_entries();
         let garbage = self.dirs.into_iter().flat_map(|dir| dir.garbage);
-        GcReport {
+        Ok(GcReport {
             dropped,
             removed: garbage.map(|found| found.blob).collect(),
             spared: self.spared,
-            temporary: self.abandoned.len(),
-        }
+            temporary: temporary::count(layout, &self.abandoned)?,
+        })
     }
 
     /// Drops the entries, then removes the blobs: stopped in between it leaves garbage, and

@@ -68,6 +68,15 @@ pub(super) fn abandoned(layout: &Layout) -> Result<Option<Vec<OsString>>> {
     Ok(Some(names))
 }
 
+/// How many of these would be removed.
+pub(super) fn count(layout: &Layout, names: &[OsString]) -> Result<usize> {
+    let mut count = 0;
+    for name in names {
+        count += usize::from(matches!(examine(layout, Path::new(name))?, Temp::Abandoned(_)));
+    }
+    Ok(count)
+}
+
 /// Removes what killed writers left; a failure is only worth a warning.
 pub(super) fn remove(layout: &Layout, names: Vec<OsString>) -> Result<usize> {
     let mut count = 0;

@@ -232,6 +232,9 @@ fn removes_what_killed_writers_left_and_waits_for_living_ones() {
     fs::write(layout.path().join(".umoci-2"), "").unwrap();
     symlink(dir.path(), layout.path().join(".umoci-3")).unwrap();
     fs::create_dir_all(layout.path().join(".umoci-4/nested")).unwrap();
+    let report = GcOptions { effect: Effect::Report, ..GcOptions::default() };
+    assert_eq!(collect_with(&layout, &report).unwrap().temporary, 3);
+    assert!(dead.exists());
     assert_eq!(collect(&layout).unwrap().temporary, 2);
     assert!(!dead.exists() && dir.path().exists());
 
