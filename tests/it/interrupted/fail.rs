@@ -96,6 +96,11 @@ fn gc() {
 }
 
 #[test]
+fn gc_of_entries() {
+    fails_anywhere(&scene::GC_UNTAGGED);
+}
+
+#[test]
 fn repack() {
     fails_anywhere(&scene::REPACK);
 }

@@ -71,6 +71,11 @@ fn gc() {
 }
 
 #[test]
+fn gc_of_entries() {
+    killed_anywhere(&scene::GC_UNTAGGED);
+}
+
+#[test]
 fn repack() {
     killed_anywhere(&scene::REPACK);
 }

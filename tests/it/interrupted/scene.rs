@@ -64,6 +64,13 @@ pub(super) const GC: Task = Task {
     promise: |sandbox| blobs(sandbox) == reachable(sandbox),
     once: false,
 };
+/// The index changes, then blobs go.
+pub(super) const GC_UNTAGGED: Task = Task {
+    words: &["gc", "--layout=img", "--untagged"],
+    tag: None,
+    promise: |sandbox| unnamed(sandbox) == 0 && blobs(sandbox) == reachable(sandbox),
+    once: false,
+};
 pub(super) const REPACK: Task = Task {
     words: &["repack", "--image=img:three", "bundle"],
     tag: Some("three"),
@@ -128,12 +135,25 @@ pub(super) fn scene() -> Sandbox {
     sandbox.umoci(&["repack", "--refresh-bundle", "--image=img:two", "bundle"]).succeeds();
     change(&rootfs);
     sandbox.umoci(&["repack", "--refresh-bundle", "--image=img:two", "bundle"]).succeeds();
+    // An image whose tag another tool has moved.
+    sandbox.umoci(&["new", "--image=img:loose"]).succeeds();
+    let index = std::fs::read_to_string(sandbox.path("img/index.json")).unwrap();
+    let name = ",\"annotations\":{\"org.opencontainers.image.ref.name\":\"loose\"}";
+    assert!(index.contains(name));
+    std::fs::write(sandbox.path("img/index.json"), index.replace(name, "")).unwrap();
     // What the next repack is to find.
     std::fs::write(rootfs.join("etc/hosts"), "127.0.0.1 localhost\n").unwrap();
     std::fs::remove_file(rootfs.join("usr/bin/alias")).unwrap();
     crate::harness::write(sandbox.path("source/file"), "inserted");
     crate::harness::write(sandbox.path("layer.tar"), archive(&[("opt/file", "added")]));
     sandbox
+}
+
+/// How many entries of the index have no name.
+fn unnamed(sandbox: &Sandbox) -> usize {
+    let index = sandbox.json("img/index.json");
+    let entries = index["manifests"].as_array().unwrap();
+    entries.iter().filter(|entry| entry.get("annotations").is_none()).count()
 }
 
 fn fill(rootfs: &Path) {

@@ -209,6 +209,11 @@ fn gc() {
 }
 
 #[test]
+fn gc_of_entries() {
+    survives(&scene::GC_UNTAGGED);
+}
+
+#[test]
 fn repack() {
     survives(&scene::REPACK);
 }
