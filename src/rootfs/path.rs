@@ -89,6 +89,11 @@ impl RootPath {
         &self.0
     }
 
+    /// The least of the paths below this one, in the order of paths.
+    pub(crate) fn first_below(&self) -> Self {
+        if self.is_root() { Self::root() } else { Self([&*self.0, b"/"].concat().into()) }
+    }
+
     /// The components in order.
     pub fn components(&self) -> impl Iterator<Item = Name<'_>> {
         self.0.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).map(Name)

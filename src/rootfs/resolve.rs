@@ -15,17 +15,23 @@ use super::path::{Name, RootPath};
 /// How many links one path may lead through. The kernel stops at 40; images made elsewhere may have more.
 const MAX_LINKS: usize = 255;
 
+/// How many components one path and the links on its way may have together. Each costs a call
+/// or two of the system, and a few links can ask for very many.
+const MAX_STEPS: usize = 8192;
+
 /// Follows all links of `path`, also one in its last component. What does not
 /// exist is kept as it is written.
 ///
 /// # Errors
-/// When more than 255 links are met ("too many levels of symbolic links").
+/// When more than 255 links are met, or links of very many components ("too many levels of
+/// symbolic links").
 pub fn resolve(fs: &dyn FsOps, path: &RootPath) -> io::Result<RootPath> {
     let mut todo: VecDeque<Box<[u8]>> =
         path.components().map(|name| name.as_bytes().into()).collect();
     let mut done = RootPath::root();
-    let mut links = 0;
+    let (mut links, mut steps) = (0, 0);
     while let Some(component) = todo.pop_front() {
+        steps += 1;
         match &*component {
             b"" | b"." => {}
             b".." => done = done.parent().unwrap_or_default(),
@@ -36,7 +42,7 @@ pub fn resolve(fs: &dyn FsOps, path: &RootPath) -> io::Result<RootPath> {
                     continue;
                 };
                 links += 1;
-                if links > MAX_LINKS {
+                if links > MAX_LINKS || steps > MAX_STEPS {
                     return Err(io::Error::other("too many levels of symbolic links"));
                 }
                 if target.starts_with(b"/") {

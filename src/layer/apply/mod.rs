@@ -9,7 +9,7 @@ mod links;
 mod parents;
 mod whiteouts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -79,6 +79,7 @@ pub(crate) fn apply_members(
         parents: Parents::new(disk, options)?,
         deferred: Vec::new(),
         gone: BTreeMap::new(),
+        cleared: HashSet::new(),
         opaque_links: Vec::new(),
     };
     while let Some(mut entry) = members.next_member()? {
@@ -103,6 +104,8 @@ struct Applier<'a, 'scope> {
     deferred: Vec<Deferred>,
     /// What whiteouts have named, for formats that say it in the tree; free of symbolic links.
     gone: BTreeMap<RootPath, Gone>,
+    /// Where nothing of the layers below is left; free of symbolic links.
+    cleared: HashSet<RootPath>,
     /// Opaque markers in what were links then, by the path as members write it.
     opaque_links: Vec<RootPath>,
 }

@@ -313,9 +313,11 @@ impl<'a> Parents<'a> {
 
     fn forget_unless(&mut self, path: &RootPath, keep: impl Fn(&RootPath) -> bool) {
         self.open.clear();
-        let behind = self.pending.range(path.clone()..).map(|(pending, _)| pending);
-        let alike = behind.take_while(|other| other.as_bytes().starts_with(path.as_bytes()));
-        let gone = alike.filter(|pending| pending.is_within(path) && !keep(pending));
+        // What is below a path does not follow it at once: `a-b` comes between `a` and `a/b`.
+        let below = self.pending.range(path.first_below()..);
+        let below = below.map(|(pending, _)| pending).take_while(|pending| pending.is_within(path));
+        let itself = self.pending.get_key_value(path).map(|(pending, _)| pending);
+        let gone = itself.into_iter().chain(below).filter(|pending| !keep(pending));
         for gone in gone.cloned().collect::<Vec<_>>() {
             self.pending.remove(&gone);
         }

@@ -33,7 +33,10 @@ impl Applier<'_, '_> {
         if let Some(parent) = self.parents.open_existing(parent)?
             && self.fs.has_exactly(&parent.dir, hidden)?
         {
-            self.hide(&parent.path.join(hidden))?;
+            let path = parent.path.join(hidden);
+            if !self.is_cleared(&path) && self.hide(&path)? == Some(Removed::Part) {
+                self.set_cleared(path)?;
+            }
         }
         if self.disk.overlay().is_some() {
             let path = resolve(self.fs, parent)?.join(hidden);
@@ -62,9 +65,31 @@ impl Applier<'_, '_> {
 
     fn hide_children(&mut self, directory: &RootPath) -> Result<()> {
         let Some(parent) = self.parents.open_existing(directory)? else { return Ok(()) };
+        if self.is_cleared(&parent.path) {
+            return Ok(());
+        }
         for entry in self.list(&parent)? {
             self.hide(&parent.path.join(Name::new(&entry)?))?;
         }
+        self.set_cleared(parent.path.clone())
+    }
+
+    /// Whether nothing of the layers below is left at a path. What comes there later is the
+    /// layer's own, so that nobody needs to look twice, however often a layer asks for it.
+    fn is_cleared(&self, path: &RootPath) -> bool {
+        let mut next = (!self.cleared.is_empty()).then(|| path.clone());
+        while let Some(path) = next {
+            if self.cleared.contains(&path) {
+                return true;
+            }
+            next = path.parent();
+        }
+        false
+    }
+
+    fn set_cleared(&mut self, path: RootPath) -> Result<()> {
+        self.parents.remember(path.as_bytes().len())?;
+        self.cleared.insert(path);
         Ok(())
     }
 
@@ -134,14 +159,15 @@ impl Applier<'_, '_> {
         }
     }
 
-    fn hide(&mut self, path: &RootPath) -> Result<()> {
+    /// Removes what lower layers have at a path; `None` where there is nothing.
+    fn hide(&mut self, path: &RootPath) -> Result<Option<Removed>> {
         let ledger = &*self.ledger;
         match remove_unless(self.fs, path, &|path| ledger.is_current(path)) {
-            Ok(Removed::All | Removed::Part) => {
+            Ok(removed) => {
                 self.parents.forget_hidden(path, self.ledger);
-                Ok(())
+                Ok(Some(removed))
             }
-            Err(error) if nothing_there(&error) => Ok(()),
+            Err(error) if nothing_there(&error) => Ok(None),
             Err(error) => Err(error).context("whiteout"),
         }
     }

@@ -209,10 +209,10 @@ impl Arena {
         watch(self.sandbox.command(words), limits)
     }
 
-    /// As [`Arena::run_within`], another program, which becomes this one.
+    /// As [`Arena::run_within`], another command, which becomes this program.
     #[track_caller]
-    pub(super) fn run_program_within(&self, path: &str, words: &[&str], limits: Limits) -> Run {
-        watch(self.sandbox.program(path, words), limits)
+    pub(super) fn run_watched(command: Command, limits: Limits) -> Run {
+        watch(command, limits)
     }
 
     /// Asserts what holds after every refusal.

@@ -51,6 +51,18 @@ fn an_index_that_is_none() {
     }
 }
 
+/// An empty list, to some writers.
+#[test]
+fn an_index_of_null() {
+    let arena = Arena::new();
+    for words in COMMANDS {
+        let text = r#"{"schemaVersion":2,"manifests":null}"#;
+        fs::write(arena.path("img/index.json"), text).unwrap();
+        let run = arena.run_within(words, Limits::default());
+        assert!(matches!(run.status(), Some(0 | 1)), "{words:?}: {}", run.stderr());
+    }
+}
+
 #[test]
 fn files_of_the_wrong_kind() {
     all_refuse("no index", |arena| fs::remove_file(arena.path("img/index.json")).unwrap());

@@ -78,7 +78,7 @@ fn refused_within(arena: &Arena, name: &str, flags: &[&str], message: &str, hint
         flags.join(" ")
     );
     let limits = Limits { seconds: 20, memory: 80 << 20 };
-    let run = arena.run_program_within("bash", &["-c", &unpack], limits);
+    let run = Arena::run_watched(arena.sandbox.program("bash", &["-c", &unpack]), limits);
     arena.refused(name, &run);
     let text = run.stderr();
     assert!(text.contains(message) && text.contains(hint), "{name}: {text}");

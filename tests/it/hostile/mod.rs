@@ -19,4 +19,7 @@ mod names;
 mod numbers;
 mod races;
 mod readers;
+mod rootless;
+mod truncation;
 mod whiteouts;
+mod work;
