@@ -9,6 +9,7 @@ mod publish;
 mod record;
 mod renew;
 mod repack;
+mod rootfs;
 mod runtime_config;
 pub mod runtime_spec;
 mod space;
@@ -19,10 +20,11 @@ pub use crate::rootfs::Strictness;
 pub use metadata::{BundleMetadata, MtreeRecord, Privileges};
 pub use passwd::{Accounts, User};
 pub use repack::{Bundle, Refresh, RepackOptions, Volumes, repack};
+pub use rootfs::unpack_into;
 pub use runtime_config::{RuntimeConfigOptions, write_runtime_config};
 pub use runtime_spec::{RuntimeSpec, RuntimeSpecOptions, runtime_spec};
 pub use space::SpaceCheck;
-pub use unpack::{UnpackOptions, unpack, unpack_into};
+pub use unpack::{UnpackOptions, unpack};
 
 use crate::oci::Digest;
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::emulation::{Keeping, Terms, remove_below};
+use super::emulation::{Keeping, Terms};
 use super::metadata::{self, BundleMetadata, MtreeRecord, Privileges};
 use super::passwd::Accounts;
 use super::record::{self, Remembered};
@@ -18,17 +18,16 @@ use super::staging::{BundleDir, ROOTFS, Staging};
 use super::{mtree_name, stat_index_name};
 use crate::error::{Context, Result};
 use crate::idmap::IdMaps;
-use crate::image::{Image, RootfsOptions, refuse_unmapped, unpack_rootfs};
+use crate::image::{Image, RootfsOptions, unpack_rootfs};
 use crate::layer::{ApplyOptions, DirLinks, FileDigests, Limits, Unpacked};
 use crate::layout::Layout;
 use crate::oci::Digest;
 use crate::progress::Progress;
 use crate::rootfs::{
     Change, FileTime, FsOps, Interrupt, Kind, Metadata, Native, Owner, RootPath, Rootless, Stat,
-    Strictness, View, open_own_dir,
+    Strictness, View,
 };
 use crate::snapshot::{CaptureOptions, Known, KnownEntry, MtreeHeader, XattrHint, capture};
-use crate::sys;
 
 /// How an image is unpacked.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +53,7 @@ pub struct UnpackOptions {
 }
 
 impl UnpackOptions {
-    fn terms(&self) -> Terms {
+    pub(super) fn terms(&self) -> Terms {
         let privileges = match self.rootless {
             Some(_) => Privileges::Rootless,
             None => Privileges::Full,
@@ -86,86 +85,7 @@ pub fn unpack(
     bundle.fill(|| work.run()).context("create runtime bundle")
 }
 
-/// Unpacks only the layers of an image, over what may be in the directory
-/// `rootfs` already, which may also be a link to one. Its parent must exist.
-///
-/// # Errors
-/// As [`unpack`]. A directory that this call made is removed again; in one
-/// that was there before, what has been written stays.
-pub fn unpack_into(
-    layout: &Layout,
-    image: &Image,
-    rootfs: &Path,
-    options: &UnpackOptions,
-) -> Result<()> {
-    let made = match std::fs::create_dir(rootfs) {
-        Ok(()) => true,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
-        Err(error) => return Err(error).at("create rootfs", rootfs),
-    };
-    let open = || {
-        let parent = |path: &Path| match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => File::open(parent),
-            _ => File::open("."),
-        };
-        match rootfs.file_name() {
-            // It may not be a link that somebody has put there meanwhile.
-            Some(name) if made => sys::open_dir(&parent(rootfs)?, Path::new(name)),
-            _ => open_root(rootfs),
-        }
-    };
-    let unpacked = open().at("open rootfs", rootfs).and_then(|root| {
-        let apply = apply_options(options);
-        if !made && !apply.maps.is_identity() {
-            // What is there has been there before, and is not to be half changed.
-            refuse_unmapped(layout, image, &apply).context("unpack rootfs")?;
-        }
-        fill(layout, image, root, options)
-    });
-    if unpacked.is_err()
-        && made
-        && let Err(error) = remove_made(rootfs)
-    {
-        log::warn!("cannot clean up {rootfs:?}: {error}");
-    }
-    unpacked
-}
-
-/// Opens a directory, or what a link to one leads to, whatever its permission bits are.
-fn open_root(path: &Path) -> std::io::Result<File> {
-    match File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            let path = path.canonicalize()?;
-            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-                return Err(error);
-            };
-            open_own_dir(&File::open(parent)?, Path::new(name))
-        }
-        opened => opened,
-    }
-}
-
-fn remove_made(rootfs: &Path) -> Result<()> {
-    let Some(name) = rootfs.file_name() else { return Ok(()) };
-    let parent = rootfs.parent().filter(|parent| !parent.as_os_str().is_empty());
-    remove_below(&File::open(parent.unwrap_or(Path::new(".")))?, Path::new(name))
-}
-
-fn fill(layout: &Layout, image: &Image, root: File, options: &UnpackOptions) -> Result<()> {
-    options.space.check(image, &root)?;
-    let terms = options.terms();
-    let place = root.try_clone()?;
-    let mut fs = terms.open(root, View::Disk)?;
-    fs.probe(&place);
-    let apply = apply_options(options);
-    prepare_root(&fs, &apply.maps)?;
-    let options = RootfsOptions { apply, ..RootfsOptions::default() };
-    unpack_rootfs(layout, image, &fs, &options).context("unpack rootfs")?;
-    terms.tell(&fs.census(), Keeping::Nothing);
-    Ok(())
-}
-
-fn apply_options(options: &UnpackOptions) -> ApplyOptions {
+pub(super) fn apply_options(options: &UnpackOptions) -> ApplyOptions {
     ApplyOptions {
         maps: options.terms().maps(&options.maps),
         dir_links: options.dir_links,
@@ -176,7 +96,7 @@ fn apply_options(options: &UnpackOptions) -> ApplyOptions {
 }
 
 /// Many images do not describe their root directory: it is root's, and as old as can be.
-fn prepare_root(fs: &dyn FsOps, maps: &IdMaps) -> Result<()> {
+pub(super) fn prepare_root(fs: &dyn FsOps, maps: &IdMaps) -> Result<()> {
     let owner = maps.to_host(Owner::default()).context("ensure rootuid has mapping")?;
     let (atime, mtime) = (FileTime::EPOCH, FileTime::EPOCH);
     let metadata = Metadata { owner, mode: 0o755, atime, mtime, xattrs: Vec::new() };

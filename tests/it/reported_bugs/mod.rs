@@ -8,6 +8,7 @@ mod layers;
 mod layouts;
 mod links;
 mod overlay;
+mod rootless;
 mod whiteouts;
 
 use std::os::unix::fs::MetadataExt;

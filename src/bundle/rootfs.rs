@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//! [`unpack_into`]: the root filesystem of an image without a bundle around it.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::emulation::{Keeping, remove_below};
+use super::unpack::{UnpackOptions, apply_options, prepare_root};
+use crate::error::{Context, Result};
+use crate::image::{Image, RootfsOptions, refuse_unmapped, unpack_rootfs};
+use crate::layout::Layout;
+use crate::rootfs::{View, open_own_dir};
+use crate::sys;
+
+/// Unpacks only the layers of an image, over what may be in the directory
+/// `rootfs` already, which may also be a link to one. Its parent must exist.
+///
+/// # Errors
+/// As [`unpack`]. A directory that this call made is removed again; in one
+/// that was there before, what has been written stays.
+pub fn unpack_into(
+    layout: &Layout,
+    image: &Image,
+    rootfs: &Path,
+    options: &UnpackOptions,
+) -> Result<()> {
+    let made = match std::fs::create_dir(rootfs) {
+        Ok(()) => true,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
+        Err(error) => return Err(error).at("create rootfs", rootfs),
+    };
+    let open = match rootfs.file_name() {
+        // It may not be a link that somebody has put there meanwhile.
+        Some(name) if made => {
+            parent(rootfs).and_then(|parent| sys::open_dir(&parent, Path::new(name)))
+        }
+        _ => open_root(rootfs),
+    };
+    let unpacked = open.at("open rootfs", rootfs).and_then(|root| {
+        let apply = apply_options(options);
+        if !made && !apply.maps.is_identity() {
+            // What is there has been there before, and is not to be half changed.
+            refuse_unmapped(layout, image, &apply).context("unpack rootfs")?;
+        }
+        fill(layout, image, root, options)
+    });
+    if unpacked.is_err()
+        && made
+        && let Err(error) = remove_made(rootfs)
+    {
+        log::warn!("cannot clean up {rootfs:?}: {error}");
+    }
+    unpacked
+}
+
+/// Opens a directory, or what a link to one leads to, whatever its permission bits are.
+fn open_root(path: &Path) -> std::io::Result<File> {
+    match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let path = path.canonicalize()?;
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                return Err(error);
+            };
+            open_own_dir(&File::open(parent)?, Path::new(name))
+        }
+        opened => opened,
+    }
+}
+
+fn remove_made(rootfs: &Path) -> Result<()> {
+    let Some(name) = rootfs.file_name() else { return Ok(()) };
+    remove_below(&parent(rootfs)?, Path::new(name))
+}
+
+fn parent(path: &Path) -> std::io::Result<File> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))
+}
+
+fn fill(layout: &Layout, image: &Image, root: File, options: &UnpackOptions) -> Result<()> {
+    options.space.check(image, &root)?;
+    let terms = options.terms();
+    let place = root.try_clone()?;
+    let mut fs = terms.open(root, View::Disk)?;
+    fs.probe(&place);
+    let apply = apply_options(options);
+    prepare_root(&fs, &apply.maps)?;
+    let options = RootfsOptions { apply, ..RootfsOptions::default() };
+    unpack_rootfs(layout, image, &fs, &options).context("unpack rootfs")?;
+    terms.tell(&fs.census(), Keeping::Nothing);
+    Ok(())
+}
