@@ -569,7 +569,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__new)
-            opts="-h --image --platform --help"
+            opts="-h --image --platform --digest-algorithm --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -583,6 +583,10 @@ _umoci() {
                     return 0
                     ;;
                 --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --digest-algorithm)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

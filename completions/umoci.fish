@@ -160,6 +160,7 @@ complete -c umoci -n "__fish_umoci_using_subcommand repack" -l no-history -d 'do
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand new" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand new" -l platform -d 'platform that the image is for, as \'os/arch[/variant]\'; that of this machine if not given' -r
+complete -c umoci -n "__fish_umoci_using_subcommand new" -l digest-algorithm -d 'algorithm of the image\'s digests, as \'sha256\', \'sha384\' or \'sha512\'' -r
 complete -c umoci -n "__fish_umoci_using_subcommand new" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand tag" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand tag" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r

@@ -127,7 +127,9 @@ impl Converter<'_> {
         self.drop_text(old, &mut index.artifact_type)?;
         let media_type = self.media_type(&old.media_type, old)?;
         index.media_type.clone_from(&media_type);
-        self.store(old, media_type, before == index, |writer| put(writer, &index))
+        self.store(old, media_type, before == index, |writer| {
+            put(writer, old.digest.algorithm(), &index)
+        })
     }
 
     /// Converts an entry of an index; none is left of what may be lost.
@@ -169,7 +171,9 @@ impl Converter<'_> {
         self.drop_text(old, &mut manifest.artifact_type)?;
         let media_type = self.media_type(&old.media_type, old)?;
         manifest.media_type.clone_from(&media_type);
-        self.store(old, media_type, before == manifest, |writer| put(writer, &manifest))
+        self.store(old, media_type, before == manifest, |writer| {
+            put(writer, old.digest.algorithm(), &manifest)
+        })
     }
 
     fn layer(&mut self, old: &Descriptor) -> Result<Descriptor> {
@@ -199,7 +203,8 @@ impl Converter<'_> {
     fn compress_anew(&self, old: &Descriptor) -> Result<Descriptor> {
         let mut plain =
             Counted::new(open_layer(self.writer.layout(), old)?, self.options.progress.clone());
-        let blob = BufWriter::with_capacity(WRITE_SIZE, self.writer.blob()?);
+        let blob =
+            BufWriter::with_capacity(WRITE_SIZE, self.writer.blob_with(old.digest.algorithm())?);
         let mut encoder = Encoder::new(blob, Compression::Gzip, &self.options.encoder)?;
         copy(&mut plain, &mut encoder)?;
         let blob = encoder.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;

@@ -100,6 +100,17 @@ impl<'a> ImageEditor<'a> {
         &self.path
     }
 
+    /// The algorithm of the image's digests, and of those of what is added to it.
+    pub fn algorithm(&self) -> Algorithm {
+        self.path.target().digest.algorithm()
+    }
+
+    /// The algorithm of the digests of uncompressed layers.
+    fn diff_id_algorithm(&self) -> Algorithm {
+        let last = self.config.rootfs.diff_ids.last();
+        last.map_or_else(|| self.algorithm(), Digest::algorithm)
+    }
+
     /// The configuration as it is now.
     pub fn config(&self) -> &ImageConfig {
         &self.config
@@ -178,7 +189,9 @@ impl<'a> ImageEditor<'a> {
         options.progress.begin(Stage::Packing);
         let write =
             |output: &mut dyn Write| write(&mut Counted::new(output, options.progress.clone()));
-        let stored = StoredLayer::write(self.writer.blob()?, compression, &options.encoder, write)?;
+        let blob = self.writer.blob_with(self.algorithm())?;
+        let plain = self.diff_id_algorithm();
+        let stored = StoredLayer::write(blob, plain, compression, &options.encoder, write)?;
         let descriptor = stored.descriptor(media_type, options);
         self.push_layer(descriptor.clone(), stored.diff_id, options.history.clone());
         Ok(descriptor)
@@ -247,9 +260,10 @@ impl<'a> ImageEditor<'a> {
         if place.walk().len() < 2 && self.edits_of(Annotated::Index).next().is_some() {
             return Err(Error::invalid("annotate index: the image is not in one of its own"));
         }
-        let config = put(self.writer, &self.config).context("put config blob")?;
+        let config = put(self.writer, self.algorithm(), &self.config).context("put config blob")?;
         self.manifest.config.redirect(config.digest, config.size);
-        let manifest = put(self.writer, &self.manifest).context("put manifest blob")?;
+        let manifest =
+            put(self.writer, self.algorithm(), &self.manifest).context("put manifest blob")?;
         let mut child = Moved::new(place.target(), &manifest);
         self.restate_platform(&mut child.new);
         child.edits = self.edits_of(Annotated::Descriptor).cloned().collect();
@@ -331,7 +345,8 @@ impl<'a> ImageEditor<'a> {
             return Err(docker_has_no_annotations());
         }
         apply(edits, &mut index.annotations);
-        let stored = put(self.writer, &index).context("put index blob")?;
+        let stored =
+            put(self.writer, descriptor.digest.algorithm(), &index).context("put index blob")?;
         Ok(Moved::new(descriptor, &stored))
     }
 }
@@ -377,13 +392,14 @@ struct StoredLayer {
 impl StoredLayer {
     fn write(
         blob: BlobWriter,
+        plain: Algorithm,
         compression: Compression,
         options: &EncoderOptions,
         write: impl FnOnce(&mut dyn Write) -> Result<()>,
     ) -> Result<Self> {
         let blob = BufWriter::with_capacity(WRITE_SIZE, blob);
         let encoder = Encoder::new(blob, compression, options)?;
-        let mut plain = Hashing::new(Algorithm::Sha256, encoder);
+        let mut plain = Hashing::new(plain, encoder);
         write(&mut plain)?;
         let (encoder, diff_id, plain_size) = plain.finish();
         let blob = encoder.finish().context("compress layer")?;

@@ -11,7 +11,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutWriter, REF_NAME};
 use crate::oci::json::to_bytes;
 use crate::oci::media_type::{DOCKER_MANIFEST_LIST, Family, Kind};
-use crate::oci::{Descriptor, Digest, ImageConfig, Index, Manifest, Platform};
+use crate::oci::{Algorithm, Descriptor, Digest, ImageConfig, Index, Manifest, Platform};
 
 /// How deep indexes may be nested.
 const MAX_DEPTH: usize = 64;
@@ -168,8 +168,14 @@ impl<'a> IndexEditor<'a> {
             self.index.manifests.iter().try_for_each(check_docker_entry)?;
         }
         let media_type = self.index.media_type.clone();
-        let stored = put(self.writer, &self.index).context("put index blob")?;
+        let stored = put(self.writer, self.algorithm(), &self.index).context("put index blob")?;
         Ok(Descriptor { media_type, ..stored })
+    }
+
+    /// The algorithm of what is in the index.
+    fn algorithm(&self) -> Algorithm {
+        let first = self.index.manifests.first();
+        first.map_or_else(Algorithm::default, |entry| entry.digest.algorithm())
     }
 
     fn layout(&self) -> &Layout {

@@ -29,7 +29,9 @@ pub use unpack::{
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layout::{Layout, LayoutWriter};
 use crate::oci::media_type::Kind;
-use crate::oci::{Descriptor, DescriptorPath, Digest, Document, ImageConfig, Manifest, RootFs};
+use crate::oci::{
+    Algorithm, Descriptor, DescriptorPath, Digest, Document, ImageConfig, Manifest, RootFs,
+};
 
 /// An image: where it is found, its manifest and its configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,8 +119,18 @@ fn check_rootfs(manifest: &Manifest, rootfs: &RootFs) -> Result<()> {
 
 /// Stores an image without layers, and gives the descriptor of its manifest.
 pub fn create(writer: &LayoutWriter, config: &ImageConfig) -> Result<Descriptor> {
-    let config = put(writer, config).context("put config blob")?;
-    put(writer, &Manifest::new(config)).context("put manifest blob")
+    create_with(writer, Algorithm::default(), config)
+}
+
+/// As [`create`], with blobs that are named by the digests of an algorithm. All that is added
+/// to the image later is named likewise.
+pub fn create_with(
+    writer: &LayoutWriter,
+    algorithm: Algorithm,
+    config: &ImageConfig,
+) -> Result<Descriptor> {
+    let config = put(writer, algorithm, config).context("put config blob")?;
+    put(writer, algorithm, &Manifest::new(config)).context("put manifest blob")
 }
 
 fn require_manifest(descriptor: &Descriptor) -> Result<()> {
@@ -132,7 +144,11 @@ fn require_manifest(descriptor: &Descriptor) -> Result<()> {
 }
 
 /// Stores a document, unless nobody would read it again.
-fn put<D: Document>(writer: &LayoutWriter, document: &D) -> Result<Descriptor> {
+fn put<D: Document>(
+    writer: &LayoutWriter,
+    algorithm: Algorithm,
+    document: &D,
+) -> Result<Descriptor> {
     let bytes = document.to_bytes()?;
     if bytes.len() as u64 > D::MAX_SIZE {
         return Err(Error::new(
@@ -140,5 +156,5 @@ fn put<D: Document>(writer: &LayoutWriter, document: &D) -> Result<Descriptor> {
             format!("document would have {} bytes, more than {}", bytes.len(), D::MAX_SIZE),
         ));
     }
-    writer.put(&bytes, D::MEDIA_TYPE)
+    writer.put_with(algorithm, &bytes, D::MEDIA_TYPE)
 }

@@ -164,8 +164,7 @@ impl Layout {
 
     /// The names in `index.json`, in its order, repeated and odd ones included.
     pub fn references(&self) -> Result<Vec<String>> {
-        let entries = self.index()?.manifests.into_iter();
-        Ok(entries.filter_map(|mut entry| entry.annotations.remove(REF_NAME)).collect())
+        Ok(self.index()?.annotated(REF_NAME).collect())
     }
 
     /// Opens a blob, or the data embedded in its descriptor.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::oci::media_type::Kind;
-use crate::oci::{Descriptor, Digest, Index};
+use crate::oci::{Descriptor, Digest, Index, UnreadEntry};
 
 use super::full_name::{FULL_NAME, full_name, is_short_for};
 use super::walk::MAX_DEPTH;
@@ -30,7 +30,21 @@ impl From<Vec<Descriptor>> for Selection {
 
 impl Layout {
     pub(super) fn select(&self, selector: &Selector) -> Result<Selection> {
-        let entries = self.index()?.manifests;
+        let Index { manifests: entries, unread, .. } = self.index()?;
+        let selection = self.select_from(entries, selector)?;
+        if selection.entries.is_empty() {
+            let name = selector.to_string();
+            let is_meant = |one: &&UnreadEntry| {
+                one.annotation(REF_NAME) == Some(&name) || one.digest() == name
+            };
+            if let Some(one) = unread.iter().find(is_meant) {
+                return Err(one.refuse().context(name));
+            }
+        }
+        Ok(selection)
+    }
+
+    fn select_from(&self, entries: Vec<Descriptor>, selector: &Selector) -> Result<Selection> {
         Ok(match selector {
             Selector::Name(name) => named(entries, name.as_str()).into(),
             Selector::Reference(name) => referred(&entries, name)?,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::oci::json::{MAX_DOCUMENT_SIZE, Members, Trailing, from_slice};
 use crate::oci::media_type::Kind;
-use crate::oci::{Descriptor, Digest, Index, Manifest};
+use crate::oci::{Descriptor, Digest, Index, Manifest, UnreadEntry};
 
 use super::Layout;
 
@@ -35,6 +35,12 @@ pub fn walk(
     Walker::new(layout).walk(roots, visit)
 }
 
+/// Refuses an index of which it cannot be known what all its entries refer to.
+pub(super) fn require_all(index: &Index) -> Result<()> {
+    let refused = index.unread.first().map(UnreadEntry::refuse);
+    refused.map_or(Ok(()), |error| Err(error.context("an entry of the index cannot be read")))
+}
+
 /// Every blob that can be reached from the layout's index, whether it is there or not.
 pub(crate) fn reachable(layout: &Layout) -> Result<HashSet<Digest>> {
     let mut reachable = HashSet::new();
@@ -43,6 +49,7 @@ pub(crate) fn reachable(layout: &Layout) -> Result<HashSet<Digest>> {
         Ok(())
     };
     let index = layout.index()?;
+    require_all(&index)?;
     let mut walker = Walker::new(layout);
     walker.walk(index.manifests, &mut visit)?;
     if let Some(subject) = index.subject {
@@ -171,7 +178,7 @@ impl Edge {
 
     fn children(&self, layout: &Layout, sort: Sort) -> Result<Vec<Edge>> {
         let found = match sort {
-            Sort::Index => index_children(layout.document(&self.target)?),
+            Sort::Index => index_children(layout.document(&self.target)?)?,
             Sort::Manifest => manifest_children(layout.document(&self.target)?),
             Sort::Config => {
                 layout.blob(&self.target)?.verify()?;
@@ -197,9 +204,10 @@ impl Edge {
 
 type Children = Vec<(Descriptor, Role)>;
 
-fn index_children(index: Index) -> Children {
+fn index_children(index: Index) -> Result<Children> {
+    require_all(&index)?;
     let entries = index.manifests.into_iter().map(|entry| (entry, Role::Entry));
-    entries.chain(index.subject.map(|subject| (subject, Role::Subject))).collect()
+    Ok(entries.chain(index.subject.map(|subject| (subject, Role::Subject))).collect())
 }
 
 fn manifest_children(manifest: Manifest) -> Children {

@@ -165,9 +165,19 @@ impl LayoutWriter {
         Ok(BlobWriter::new(Hashing::new(algorithm, file), self.session.clone()))
     }
 
-    /// Stores bytes as a blob.
+    /// Stores bytes as a blob, named by its SHA-256.
     pub fn put(&self, bytes: &[u8], media_type: impl Into<String>) -> Result<Descriptor> {
-        let mut blob = self.blob()?;
+        self.put_with(Algorithm::default(), bytes, media_type)
+    }
+
+    /// Stores bytes as a blob, named by the digest of an algorithm.
+    pub fn put_with(
+        &self,
+        algorithm: Algorithm,
+        bytes: &[u8],
+        media_type: impl Into<String>,
+    ) -> Result<Descriptor> {
+        let mut blob = self.blob_with(algorithm)?;
         blob.write_all(bytes).context("write blob")?;
         let (digest, size) = blob.commit()?;
         Ok(Descriptor::new(media_type, digest, size))
@@ -272,6 +282,7 @@ impl LayoutWriter {
 }
 
 fn take(index: &mut Index, name: &RefName) -> Vec<Descriptor> {
+    index.unread.retain(|entry| entry.annotation(REF_NAME) != Some(name.as_str()));
     index.manifests.extract_if(.., |entry| is_named(entry, name)).collect()
 }
 

@@ -136,6 +136,19 @@ impl FromStr for Digest {
     }
 }
 
+/// Whether a text has the form of a digest of any algorithm.
+pub(crate) fn is_digest(text: &str) -> bool {
+    let Some((algorithm, encoded)) = text.split_once(':') else { return false };
+    let is_word = |word: &str| {
+        let mut bytes = word.bytes();
+        bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) && !word.is_empty()
+    };
+    let is_encoded = |byte: u8| byte.is_ascii_alphanumeric() || b"=_-".contains(&byte);
+    algorithm.split(['+', '.', '_', '-']).all(is_word)
+        && !encoded.is_empty()
+        && encoded.bytes().all(is_encoded)
+}
+
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

@@ -11,8 +11,11 @@ mod platform;
 mod timestamp;
 
 pub use descriptor::{Descriptor, DescriptorPath};
+pub(crate) use digest::is_digest;
 pub use digest::{Algorithm, Digest, Hasher, Hashing};
-pub use documents::{Document, ExecutionConfig, History, ImageConfig, Index, Manifest, RootFs};
+pub use documents::{
+    Document, ExecutionConfig, History, ImageConfig, Index, Manifest, RootFs, UnreadEntry,
+};
 pub use json::Members;
 pub use platform::Platform;
 pub use timestamp::Timestamp;

@@ -12,6 +12,7 @@ mod callers;
 mod command_line;
 mod concurrent;
 mod config;
+mod digests;
 mod failures;
 mod garbage;
 mod harness;

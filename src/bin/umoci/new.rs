@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use umoci::error::Context;
 use umoci::image;
-use umoci::oci::{ImageConfig, Platform};
+use umoci::oci::{Algorithm, ImageConfig, Platform};
 
 use crate::args::{self, EntryArg};
 use crate::clock::Clock;
@@ -27,6 +27,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<String>,
 
+    /// algorithm of the image's digests, as 'sha256', 'sha384' or 'sha512'
+    #[arg(long, value_name = "ALGORITHM", default_value = "sha256")]
+    digest_algorithm: String,
+
     #[arg(hide = true)]
     words: Vec<OsString>,
 }
@@ -37,12 +41,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
     args::none(&args.words)?;
     let platform =
         args::platform(args.platform.as_deref())?.unwrap_or_else(|| Host::read().platform());
+    let algorithm =
+        args.digest_algorithm.parse::<Algorithm>().context("invalid --digest-algorithm")?;
     let config = blank_config(platform, &Clock::read()?);
     let layout = target.layout()?;
     // An index that cannot be changed is better found before there are blobs to throw away.
     layout.index().context("create new image")?;
     let writer = layout.writer().context("create new image")?;
-    let manifest = image::create(&writer, &config).context("create new image")?;
+    let manifest = image::create_with(&writer, algorithm, &config).context("create new image")?;
     log::info!("new image manifest created: {}", manifest.digest);
     writer.tag(&tag, manifest).context("add new tag")?;
     log::info!("created new tag for image manifest: {tag}");

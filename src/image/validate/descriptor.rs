@@ -11,7 +11,7 @@ use super::finding::{Findings, Place};
 use crate::layer::compress::Compression;
 use crate::layout::{FULL_NAME, REF_NAME};
 use crate::oci::media_type::Kind;
-use crate::oci::{Algorithm, Digest, Platform};
+use crate::oci::{Algorithm, Digest, Platform, is_digest};
 use crate::quote::quote;
 
 /// What a descriptor says, as far as it is in order.
@@ -142,19 +142,6 @@ pub(super) fn parse_digest(text: &str, place: &Place, findings: &mut Findings) -
         findings.add(Code::DigestInvalid, place, error.to_string());
     }
     None
-}
-
-/// Whether a text has the form of a digest of any algorithm.
-fn is_digest(text: &str) -> bool {
-    let Some((algorithm, encoded)) = text.split_once(':') else { return false };
-    let is_word = |word: &str| {
-        let mut bytes = word.bytes();
-        bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) && !word.is_empty()
-    };
-    let is_encoded = |byte: u8| byte.is_ascii_alphanumeric() || b"=_-".contains(&byte);
-    algorithm.split(['+', '.', '_', '-']).all(is_word)
-        && !encoded.is_empty()
-        && encoded.bytes().all(is_encoded)
 }
 
 fn size(fields: &mut Fields<'_, '_>) -> Option<u64> {

@@ -24,7 +24,7 @@ use crate::oci::{Descriptor, Digest, Index};
 use crate::sys;
 
 use super::lock::{Held, Mode, Patience};
-use super::walk::Walker;
+use super::walk::{Walker, require_all};
 use super::{Layout, LayoutWriter};
 
 use blobs::BlobDir;
@@ -159,6 +159,7 @@ impl Plan {
         let mut dirs = blobs::list(layout)?;
         let bytes = layout.index_bytes()?;
         let index = layout.parse_index(&bytes)?;
+        require_all(&index).context("getting reachables")?;
         let young = young(&dirs, options);
         let choice = entries::choose(layout, &index, options.untagged, &young)?;
         if temporary::abandoned(layout)?.is_none() || layout.index_bytes()? != bytes {

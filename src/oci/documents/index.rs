@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Document;
+use super::entry::{Entry, UnreadEntry, annotation};
 use crate::error::{Context, Error, Result};
 use crate::oci::Descriptor;
 use crate::oci::json::{
@@ -15,30 +16,102 @@ use crate::oci::media_type::{self, Kind};
 
 /// A list of manifests, or of further indexes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
 pub struct Index {
     /// 2, but any number is read; 0 where there is none.
-    #[serde(rename = "schemaVersion", default, deserialize_with = "nullable")]
     pub schema_version: i64,
     /// The media type of the index itself, or nothing.
-    #[serde(rename = "mediaType", default, deserialize_with = "nullable")]
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub media_type: String,
     /// The type of the artifact, where it is one.
-    #[serde(rename = "artifactType", default, deserialize_with = "nullable")]
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub artifact_type: String,
     /// The entries.
-    #[serde(default, deserialize_with = "nullable")]
     pub manifests: Vec<Descriptor>,
+    /// Entries whose digests are of algorithms that are not registered. They cannot be used, and
+    /// stay as they are.
+    pub unread: Vec<UnreadEntry>,
     /// The manifest that this one is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Annotations.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// Members that this crate does not know.
-    #[serde(flatten)]
     pub other: Members,
+}
+
+/// The members of an index as they are stored.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    #[serde(rename = "schemaVersion", default, deserialize_with = "nullable")]
+    schema_version: i64,
+    #[serde(rename = "mediaType", default, deserialize_with = "nullable")]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    media_type: String,
+    #[serde(rename = "artifactType", default, deserialize_with = "nullable")]
+    #[serde(skip_serializing_if = "String::is_empty")]
+    artifact_type: String,
+    #[serde(default, deserialize_with = "nullable")]
+    manifests: Vec<Entry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<Descriptor>,
+    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    #[serde(flatten)]
+    other: Members,
+}
+
+impl From<Stored> for Index {
+    fn from(stored: Stored) -> Self {
+        let (mut manifests, mut unread) = (Vec::new(), Vec::new());
+        for entry in stored.manifests {
+            match entry {
+                Entry::Read(descriptor) => manifests.push(*descriptor),
+                Entry::Unread(value) => unread.push(UnreadEntry { after: manifests.len(), value }),
+            }
+        }
+        let Stored {
+            schema_version, media_type, artifact_type, subject, annotations, other, ..
+        } = stored;
+        Self {
+            schema_version,
+            media_type,
+            artifact_type,
+            manifests,
+            unread,
+            subject,
+            annotations,
+            other,
+        }
+    }
+}
+
+impl From<Index> for Stored {
+    fn from(index: Index) -> Self {
+        let manifests = merge(index.manifests, index.unread);
+        let Index {
+            schema_version, media_type, artifact_type, subject, annotations, other, ..
+        } = index;
+        Self {
+            schema_version,
+            media_type,
+            artifact_type,
+            manifests: manifests.collect(),
+            subject,
+            annotations,
+            other,
+        }
+    }
+}
+
+/// All entries in their order.
+fn merge(read: Vec<Descriptor>, unread: Vec<UnreadEntry>) -> impl Iterator<Item = Entry> {
+    let mut unread = unread.into_iter().peekable();
+    let mut read = read.into_iter().enumerate().peekable();
+    std::iter::from_fn(move || {
+        let at = read.peek().map(|(at, _)| *at);
+        if let Some(entry) = unread.next_if(|entry| at.is_none_or(|at| entry.after <= at)) {
+            return Some(Entry::Unread(entry.value));
+        }
+        read.next().map(|(_, descriptor)| Entry::Read(Box::new(descriptor)))
+    })
 }
 
 impl Default for Index {
@@ -48,6 +121,7 @@ impl Default for Index {
             media_type: media_type::IMAGE_INDEX.into(),
             artifact_type: String::new(),
             manifests: Vec::new(),
+            unread: Vec::new(),
             subject: None,
             annotations: BTreeMap::new(),
             other: Members::new(),
@@ -69,7 +143,15 @@ impl Index {
         Ok(index)
     }
 
-    /// Every descriptor in the index, `subject` last.
+    /// The values of an annotation, of all entries and in their order.
+    pub fn annotated(self, name: &str) -> impl Iterator<Item = String> {
+        merge(self.manifests, self.unread).filter_map(move |entry| match entry {
+            Entry::Read(mut descriptor) => descriptor.annotations.remove(name),
+            Entry::Unread(value) => Some(annotation(&value, name)?.to_owned()),
+        })
+    }
+
+    /// Every descriptor in the index that could be read, `subject` last.
     pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
         self.manifests.iter().chain(&self.subject)
     }

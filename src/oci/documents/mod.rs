@@ -5,10 +5,12 @@
 //! are kept in `other` and written after the known ones, in their order.
 
 mod config;
+mod entry;
 mod index;
 mod manifest;
 
 pub use config::{ExecutionConfig, History, ImageConfig, RootFs};
+pub use entry::UnreadEntry;
 pub use index::Index;
 pub use manifest::Manifest;
 

@@ -658,7 +658,7 @@ const LAYERS: &[Case] = &[
     (
         "a file in place of the root",
         &["tar-name"],
-        Damage::Tar(|| ended(&[member("./", b'0', "", b"")])),
+        Damage::Tar(|| ended(&[member(".", b'0', "", b"")])),
     ),
     ("a member without a name", &["tar-name"], Damage::Tar(|| ended(&[member("", b'0', "", b"")]))),
     ("an absolute name", &["tar-absolute"], Damage::Tar(|| ended(&[member("/a", b'0', "", b"")]))),
