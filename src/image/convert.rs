@@ -155,6 +155,9 @@ impl Converter<'_> {
         if is_about_image(entry) || Kind::of(&entry.media_type) != Kind::Manifest {
             return Ok(Kind::of(&entry.media_type) == Kind::Index);
         }
+        if self.done.contains_key(&(entry.digest.clone(), entry.media_type.clone())) {
+            return Ok(true);
+        }
         let manifest: Manifest = self.writer.layout().document(entry)?;
         Ok(Kind::of(&manifest.config.media_type) == Kind::Config)
     }

@@ -2,13 +2,13 @@
 //! Images for several platforms: [`IndexEditor`] makes and changes the index
 //! of one, [`entries`] lists what is in it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 
 use super::{put, require_manifest};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::layout::{Layout, LayoutWriter, REF_NAME};
+use crate::layout::{Layout, LayoutWriter, Platforms, REF_NAME};
 use crate::oci::json::to_bytes;
 use crate::oci::media_type::{DOCKER_MANIFEST_LIST, Family, Kind};
 use crate::oci::{Algorithm, Descriptor, Digest, ImageConfig, Index, Manifest, Platform};
@@ -191,11 +191,13 @@ impl<'a> IndexEditor<'a> {
     }
 
     fn position(&self, choice: &EntryChoice) -> Result<usize> {
+        let mut platforms = Platforms::new(self.layout());
         for (at, entry) in self.index.manifests.iter().enumerate() {
             let is_meant = match choice {
                 EntryChoice::Digest(digest) => entry.digest == *digest,
-                EntryChoice::Platform(platform) => stated_or_read(self.layout(), entry)?
-                    .is_some_and(|found| found.is_same(platform)),
+                EntryChoice::Platform(platform) => {
+                    platforms.of(entry)?.is_some_and(|found| found.is_same(platform))
+                }
             };
             if is_meant {
                 return Ok(at);
@@ -273,19 +275,6 @@ pub(super) fn platform_of(layout: &Layout, entry: &Descriptor) -> Result<Option<
     Ok(Some(Platform::of(&config)).filter(Platform::is_stated))
 }
 
-/// The platform of an entry. What is not in the layout has none that is known.
-fn stated_or_read(layout: &Layout, entry: &Descriptor) -> Result<Option<Platform>> {
-    match &entry.platform {
-        Some(platform) if platform.is_stated() => return Ok(Some(platform.clone())),
-        _ if Kind::of(&entry.media_type) != Kind::Manifest => return Ok(None),
-        _ => {}
-    }
-    match platform_of(layout, entry) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        read => read,
-    }
-}
-
 /// Something in an index.
 #[derive(Debug, Clone)]
 pub struct IndexEntry {
@@ -308,35 +297,56 @@ pub struct IndexEntry {
 /// # Errors
 /// [`ErrorKind::Unsupported`] when the descriptor leads to something else.
 pub fn entries(layout: &Layout, descriptor: &Descriptor) -> Result<Vec<IndexEntry>> {
-    let mut listed = Vec::new();
-    list(layout, descriptor, 0, &mut HashSet::new(), &mut listed)?;
-    Ok(listed)
+    let mut listing = Listing {
+        layout,
+        platforms: Platforms::new(layout),
+        sizes: HashMap::new(),
+        seen: HashSet::new(),
+        listed: Vec::new(),
+    };
+    listing.list(descriptor, 0)?;
+    Ok(listing.listed)
 }
 
-fn list(
-    layout: &Layout,
-    index: &Descriptor,
-    depth: usize,
-    seen: &mut HashSet<Digest>,
-    listed: &mut Vec<IndexEntry>,
-) -> Result<()> {
-    if depth > MAX_DEPTH {
-        let message = format!("indexes are nested more than {MAX_DEPTH} deep");
-        return Err(Error::new(ErrorKind::Limit, message));
-    }
-    let document: Index = layout.document(index)?;
-    seen.insert(index.digest.clone());
-    for descriptor in document.manifests {
-        let platform = stated_or_read(layout, &descriptor)?;
-        let size = size_of(layout, &descriptor)?;
-        let about = descriptor.annotations.get(REFERENCE_DIGEST).cloned();
-        listed.push(IndexEntry { depth, descriptor: descriptor.clone(), platform, size, about });
-        let is_index = Kind::of(&descriptor.media_type) == Kind::Index;
-        if is_index && !seen.contains(&descriptor.digest) && layout.contains(&descriptor)? {
-            list(layout, &descriptor, depth + 1, seen, listed)?;
+struct Listing<'a> {
+    layout: &'a Layout,
+    platforms: Platforms<'a>,
+    sizes: HashMap<Digest, Option<u64>>,
+    /// The indexes that are listed.
+    seen: HashSet<Digest>,
+    listed: Vec<IndexEntry>,
+}
+
+impl Listing<'_> {
+    fn list(&mut self, index: &Descriptor, depth: usize) -> Result<()> {
+        if depth > MAX_DEPTH {
+            let message = format!("indexes are nested more than {MAX_DEPTH} deep");
+            return Err(Error::new(ErrorKind::Limit, message));
         }
+        let document: Index = self.layout.document(index)?;
+        self.seen.insert(index.digest.clone());
+        for descriptor in document.manifests {
+            self.add(descriptor.clone(), depth)?;
+            let is_index = Kind::of(&descriptor.media_type) == Kind::Index;
+            let is_new = is_index && !self.seen.contains(&descriptor.digest);
+            if is_new && self.layout.contains(&descriptor)? {
+                self.list(&descriptor, depth + 1)?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn add(&mut self, descriptor: Descriptor, depth: usize) -> Result<()> {
+        let platform = self.platforms.of(&descriptor)?;
+        let size = match self.sizes.get(&descriptor.digest) {
+            Some(known) => *known,
+            None => size_of(self.layout, &descriptor)?,
+        };
+        self.sizes.insert(descriptor.digest.clone(), size);
+        let about = descriptor.annotations.get(REFERENCE_DIGEST).cloned();
+        self.listed.push(IndexEntry { depth, descriptor, platform, size, about });
+        Ok(())
+    }
 }
 
 fn size_of(layout: &Layout, entry: &Descriptor) -> Result<Option<u64>> {

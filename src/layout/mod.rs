@@ -46,7 +46,7 @@ pub use gc::{
 pub use reference::{REF_NAME, RefName};
 pub use referrers::{Referrer, referrers};
 pub use resolve::{ImageRef, PlatformChoice, Selector};
-pub use search::is_about_image;
+pub use search::{Platforms, is_about_image};
 pub(crate) use store::random;
 pub(crate) use walk::reachable;
 pub use walk::walk;

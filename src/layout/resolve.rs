@@ -6,7 +6,7 @@ use std::fmt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::oci::{Descriptor, DescriptorPath, Digest, Platform};
 
-use super::search::{Found, Source, Suit, search};
+use super::search::{Found, Platforms, Source, Suit, search};
 use super::select::{self, DEFAULT_NAME, Selection, locate};
 use super::{Layout, RefName, full_name};
 
@@ -112,8 +112,8 @@ impl Layout {
             (Found::Several, PlatformChoice::Any) => return Err(ambiguous(selector, entries)),
             (_, PlatformChoice::Prefer(wanted) | PlatformChoice::Require(wanted)) => wanted,
         };
-        let mut offers = Offers::default();
-        match search(self, entries.to_vec(), &mut |image| offers.weigh(self, image, wanted))? {
+        let mut offers = Offers::new(self);
+        match search(self, entries.to_vec(), &mut |image| offers.weigh(image, wanted))? {
             Found::One(path) => DescriptorPath::new(path),
             Found::Several => Err(ambiguous(selector, entries)),
             Found::None if offers.several_unknown() => Err(ambiguous(selector, entries)),
@@ -212,20 +212,20 @@ fn ambiguous(selector: &Selector, entries: &[Descriptor]) -> Error {
 }
 
 /// The platforms of the images that were looked at.
-#[derive(Debug, Default)]
-struct Offers {
+#[derive(Debug)]
+struct Offers<'a> {
+    known: Platforms<'a>,
     platforms: Vec<String>,
     unknown: usize,
 }
 
-impl Offers {
-    fn weigh(
-        &mut self,
-        layout: &Layout,
-        image: &Descriptor,
-        wanted: &Platform,
-    ) -> Result<Option<Suit>> {
-        let Some((platform, source)) = layout.platform(image)? else {
+impl<'a> Offers<'a> {
+    fn new(layout: &'a Layout) -> Self {
+        Self { known: Platforms::new(layout), platforms: Vec::new(), unknown: 0 }
+    }
+
+    fn weigh(&mut self, image: &Descriptor, wanted: &Platform) -> Result<Option<Suit>> {
+        let Some((platform, source)) = self.known.find(image)? else {
             self.unknown += 1;
             return Ok(None);
         };
@@ -242,7 +242,7 @@ impl Offers {
     }
 }
 
-impl fmt::Display for Offers {
+impl fmt::Display for Offers<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (listed, more) = self.platforms.split_at(self.platforms.len().min(LISTED));
         match (listed, more) {
@@ -458,5 +458,25 @@ mod tests {
             let found = if found == "2" { "tag is ambiguous: t" } else { found };
             assert_eq!(find(&layout, &images, wanted()), found, "of the same name");
         }
+    }
+
+    #[test]
+    fn large_documents_are_read_once() {
+        let (_dir, layout) = scratch();
+        let writer = layout.writer().unwrap();
+        let mut config = ImageConfig::new("amd64", "linux");
+        config.author = "x".repeat(8 << 20);
+        let config = writer.put_document(&config).unwrap();
+        let mut images = Vec::new();
+        for number in 0..100 {
+            let mut manifest = Manifest::new(config.clone());
+            manifest.annotations.insert("n".into(), number.to_string());
+            let image = writer.put_document(&manifest).unwrap();
+            images.extend(std::iter::repeat_n(image, 20));
+        }
+        writer.tag(&name("t"), put_index(&writer, images.clone())).unwrap();
+        let wanted = PlatformChoice::Prefer("linux/arm64".parse().unwrap());
+        let error = find(&layout, &images, wanted);
+        assert_eq!(error, "no image for linux/arm64 in t: there is linux/amd64");
     }
 }

@@ -53,27 +53,64 @@ pub fn is_about_image(entry: &Descriptor) -> bool {
         || entry.platform.as_ref().is_some_and(Platform::is_unknown)
 }
 
-impl Layout {
-    /// The platform that an image is for, and where that is said. `None` if nothing says it,
-    /// or what would is not in the layout.
-    pub(super) fn platform(&self, image: &Descriptor) -> Result<Option<(Platform, Source)>> {
+/// Finds out which platforms images are for.
+///
+/// Manifests and configurations can be large and be referred to very often: each is read once.
+#[derive(Debug)]
+pub struct Platforms<'a> {
+    layout: &'a Layout,
+    manifests: HashMap<Digest, Option<Platform>>,
+    configs: HashMap<Digest, Option<Platform>>,
+}
+
+impl<'a> Platforms<'a> {
+    /// Knows nothing yet.
+    pub fn new(layout: &'a Layout) -> Self {
+        Self { layout, manifests: HashMap::new(), configs: HashMap::new() }
+    }
+
+    /// The platform that an image is for, as its descriptor states it or else its configuration.
+    /// `None` if neither does, or what would is not in the layout.
+    ///
+    /// # Errors
+    /// When what has to be read is damaged or malformed.
+    pub fn of(&mut self, image: &Descriptor) -> Result<Option<Platform>> {
+        Ok(self.find(image)?.map(|(platform, _)| platform))
+    }
+
+    /// As [`Platforms::of`], and where it is said.
+    pub(super) fn find(&mut self, image: &Descriptor) -> Result<Option<(Platform, Source)>> {
         if let Some(stated) = image.platform.as_ref().filter(|platform| platform.is_stated()) {
             return Ok(Some((stated.clone(), Source::Stated)));
         }
-        match self.config_of(image) {
-            Ok(config) => Ok(Some(Platform::of(&config))
-                .filter(Platform::is_stated)
-                .map(|platform| (platform, Source::Unstated))),
-            Err(error) => match error.kind() {
-                ErrorKind::NotFound | ErrorKind::Unsupported => Ok(None),
-                _ => Err(error),
-            },
-        }
+        let found = match self.manifests.get(&image.digest) {
+            Some(known) => known.clone(),
+            None => if_there(self.read(image))?,
+        };
+        self.manifests.insert(image.digest.clone(), found.clone());
+        Ok(found.map(|platform| (platform, Source::Unstated)))
     }
 
-    fn config_of(&self, image: &Descriptor) -> Result<ImageConfig> {
-        let manifest: Manifest = self.document(image)?;
-        self.document(&manifest.config)
+    fn read(&mut self, image: &Descriptor) -> Result<Option<Platform>> {
+        let config = self.layout.document::<Manifest>(image)?.config;
+        if let Some(known) = self.configs.get(&config.digest) {
+            return Ok(known.clone());
+        }
+        let read = self.layout.document::<ImageConfig>(&config);
+        let platform = read.map(|config| Some(Platform::of(&config)).filter(Platform::is_stated));
+        let platform = if_there(platform)?;
+        self.configs.insert(config.digest, platform.clone());
+        Ok(platform)
+    }
+}
+
+/// What is missing, or is no image, says nothing.
+fn if_there<T>(read: Result<Option<T>>) -> Result<Option<T>> {
+    match read {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported) => {
+            Ok(None)
+        }
+        read => read,
     }
 }
 
