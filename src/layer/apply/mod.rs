@@ -104,7 +104,7 @@ struct Applier<'a, 'scope> {
     deferred: Vec<Deferred>,
     /// What whiteouts have named, for formats that say it in the tree; free of symbolic links.
     gone: BTreeMap<RootPath, Gone>,
-    /// Where nothing of the layers below is left; free of symbolic links.
+    /// Below which nothing of the layers below is left; free of symbolic links.
     cleared: HashSet<RootPath>,
     /// Opaque markers in what were links then, by the path as members write it.
     opaque_links: Vec<RootPath>,

@@ -34,7 +34,9 @@ impl Applier<'_, '_> {
             && self.fs.has_exactly(&parent.dir, hidden)?
         {
             let path = parent.path.join(hidden);
-            if !self.is_cleared(&path) && self.hide(&path)? == Some(Removed::Part) {
+            // A directory that only its children are gone from may be a lower layer's itself.
+            let is_done = self.ledger.is_current(&path) && self.is_cleared(&path);
+            if !is_done && self.hide(&path)? == Some(Removed::Part) {
                 self.set_cleared(path)?;
             }
         }
@@ -74,7 +76,7 @@ impl Applier<'_, '_> {
         self.set_cleared(parent.path.clone())
     }
 
-    /// Whether nothing of the layers below is left at a path. What comes there later is the
+    /// Whether nothing of the layers below is left below a path. What comes there later is the
     /// layer's own, so that nobody needs to look twice, however often a layer asks for it.
     fn is_cleared(&self, path: &RootPath) -> bool {
         let mut next = (!self.cleared.is_empty()).then(|| path.clone());

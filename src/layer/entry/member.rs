@@ -162,8 +162,8 @@ impl Assembling<'_> {
             return Err(invalid("sparse map for what is not a regular file"));
         }
         // The size of a directory has had other meanings, and no reader takes it for that of a
-        // body. Of links, pipes and devices some do, and would see other members than the rest.
-        if kind != EntryKind::Dir && self.stored()? != 0 {
+        // body. Of all else some do, and would see other members than the rest.
+        if self.block.typeflag() != b'5' && self.stored()? != 0 {
             return Err(invalid("size of what is not a regular file"));
         }
         Ok((kind, 0, None))

@@ -392,8 +392,8 @@ fn typeflags_say_what_has_a_body() {
         assert_eq!(all[1].0.path, b"after");
     }
     for (typeflag, name, size, kind) in [
+        (0, "d/", 0, EntryKind::Dir),
         // The size says 700, but the next header follows at once.
-        (0, "d/", 700, EntryKind::Dir),
         (b'5', "d", 700, EntryKind::Dir),
         (b'6', "p", 0, EntryKind::Fifo),
         (b'1', "l", 0, EntryKind::Hardlink { target: vec![] }),
@@ -410,7 +410,7 @@ fn typeflags_say_what_has_a_body() {
         let all = read(&archive(&[header(size), plain("after", b"")])).unwrap();
         assert_eq!(all[0].0.kind, kind, "{typeflag}");
         assert_eq!(all[1].0.path, b"after");
-        if kind != EntryKind::Dir {
+        if typeflag != b'5' {
             // Some readers skip a body here, others do not.
             let message = refused(&archive(&[header(700), plain("after", b"")]));
             assert!(message.contains("size of what is not a regular file"), "{message}");

@@ -237,6 +237,17 @@ fn hostile_whiteouts_are_refused() {
     }
 }
 
+/// The marker speaks of what is in the directory, the whiteout of the directory.
+#[test]
+fn a_directory_that_is_emptied_can_still_be_removed() {
+    let tree = Tree::new();
+    tree.apply([
+        Layer::new().dir("d").file("d/f", "x").dir("kept"),
+        Layer::new().file("d/.wh..wh..opq", "").file(".wh.d", "").file(".wh.d", ""),
+    ]);
+    assert!(!tree.exists("d") && tree.exists("kept"));
+}
+
 #[test]
 fn a_whiteout_takes_the_link_and_not_its_target() {
     let tree = Tree::new();
