@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Ambiguous,
     /// None of the images that a name leads to is for the platform that was asked for.
     Platform,
+    /// Input is in another format than the one that was asked for.
+    Format,
     /// Input breaks the rules of its format.
     Invalid,
     /// Input is well-formed, but asks for what this library does not do.

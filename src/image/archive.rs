@@ -2,18 +2,24 @@
 //! [`add_archive`]: a layer that is there already, as a stream: a tar archive,
 //! or bytes in another format that only others understand.
 
+use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 use super::editor::{CompressionChoice, ImageEditor, LayerOptions};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Members;
 use crate::layer::compress::Compression;
+use crate::layer::entry::Ending;
 use crate::oci::Descriptor;
 
 /// How much is read at once.
 const BUFFER: usize = 256 << 10;
 /// How many of the first bytes are kept, to tell what it is that is no archive.
 const HEAD: usize = 16;
+/// The size of a tar block.
+const BLOCK: u64 = 512;
+/// What the end of an archive is filled up to.
+const RECORD: u64 = 10_240;
 
 /// What a stream that becomes a layer holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,12 +34,13 @@ pub enum Contents {
 
 /// Adds a layer whose bytes come from `stream`, which is read once.
 ///
-/// A tar archive is looked through while it passes. One without a single byte is valid and
-/// holds nothing. What follows the archive's end belongs to the layer, though no tool unpacks it.
+/// A tar archive is looked through while it passes. One without a single byte, or of one record of
+/// zeros, is valid and holds nothing. What follows the archive's end belongs to the layer, though
+/// no tool unpacks it.
 ///
 /// # Errors
-/// When what should be a tar archive is damaged, is compressed, or is something else. The
-/// editor is then as it was.
+/// When what should be a tar archive is damaged, is compressed, or is something else
+/// ([`ErrorKind::Format`]). The editor is then as it was.
 pub fn add_archive(
     editor: &mut ImageEditor<'_>,
     stream: &mut dyn Read,
@@ -65,13 +72,31 @@ fn pass_archive(stream: &mut dyn Read, output: &mut dyn Write) -> Result<()> {
             Err(error) => return Err(reason(error, count, &members.input().get_ref().head)),
         }
     }
+    let ending = members.ending();
     let mut rest = members.into_inner();
-    if drain(&mut rest)? {
+    let has_rest = drain(&mut rest)?;
+    if count == 0 {
+        return check_empty(has_rest, rest.get_ref().count);
+    }
+    if has_rest {
         log::warn!("the archive is followed by other bytes, which no tool will unpack");
     }
-    if rest.get_ref().count == 0 {
-        log::warn!("the archive is empty: the new layer changes nothing");
+    if ending != Some(Ending::Marked) {
+        log::warn!("the archive just ends: part of it may be missing");
     }
+    Ok(())
+}
+
+/// Judges a stream of `length` bytes without a member: some filesystem images begin as the end
+/// of an archive does, and what was never written is zeros too.
+fn check_empty(has_rest: bool, length: u64) -> Result<()> {
+    if has_rest {
+        return Err(not_an_archive("it begins with zeros, and other bytes follow"));
+    }
+    if length > RECORD || !length.is_multiple_of(BLOCK) {
+        return Err(not_an_archive(format_args!("it is nothing but {length} zeros")));
+    }
+    log::warn!("the archive is empty: the new layer changes nothing");
     Ok(())
 }
 
@@ -89,16 +114,20 @@ fn drain(rest: &mut impl BufRead) -> Result<bool> {
     }
 }
 
+fn not_an_archive(why: impl Display) -> Error {
+    Error::new(ErrorKind::Format, format!("not a tar archive: {why}"))
+}
+
 /// What to say of a stream in which something is wrong behind `members` good members.
 fn reason(error: Error, members: u64, head: &[u8]) -> Error {
-    if members > 0 || error.io_error().is_some() {
+    if members > 0 || error.io_error().is_some() || error.kind() != ErrorKind::Invalid {
         return error.context(format!("read archive, behind {members} good members"));
     }
     match compression_of(head) {
         Some(name) => Error::invalid(format!(
             "the archive is compressed ({name}): only uncompressed tar archives can be added"
         )),
-        None => error.context("not a tar archive"),
+        None => not_an_archive(error),
     }
 }
 
@@ -184,6 +213,26 @@ mod tests {
         for bytes in [&[][..], &[0; 1024], &whole, &whole[..whole.len() - 1024], &padded, &followed]
         {
             assert_eq!(pass(bytes).unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn what_has_no_member_is_an_archive_only_if_it_is_an_end() {
+        for length in [0, 512, 1024, 10_240] {
+            assert_eq!(pass(&vec![0; length]).unwrap().len(), length);
+        }
+        let filesystem = |at: usize| {
+            let mut bytes = vec![0; 20_480];
+            bytes[at] = 0xe2;
+            bytes
+        };
+        for bytes in [vec![0; 10_752], vec![0; 1 << 20], vec![0; 1025], filesystem(1024)] {
+            let error = pass(&bytes).unwrap_err();
+            assert!(error.starts_with("not a tar archive: it "), "{error}");
+        }
+        for bytes in [vec![0; 1], vec![0; 513], filesystem(600), filesystem(0)] {
+            let error = pass(&bytes).unwrap_err();
+            assert!(error.starts_with("not a tar archive: "), "{error}");
         }
     }
 

@@ -104,12 +104,61 @@ fn what_is_no_uncompressed_archive_is_refused() {
 
 #[test]
 fn an_empty_file_is_an_empty_layer() {
+    for bytes in [vec![], vec![0; 1024], vec![0; 10_240]] {
+        let sandbox = Sandbox::with_image();
+        write(sandbox.path("empty"), &bytes);
+        let run = add_layer(&sandbox, &["empty"]);
+        run.succeeds();
+        assert!(run.stderr().contains("warn: the archive is empty"), "{}", run.stderr());
+        assert_eq!(sandbox.layers("img", "latest"), [bytes]);
+    }
+}
+
+/// Filesystem images begin as an archive ends: with zeros.
+#[test]
+fn images_of_filesystems_are_no_archives() {
     let sandbox = Sandbox::with_image();
-    write(sandbox.path("empty"), "");
-    let run = add_layer(&sandbox, &["empty"]);
-    run.succeeds();
-    assert!(run.stderr().contains("warn: the archive is empty"), "{}", run.stderr());
-    assert_eq!(sandbox.layers("img", "latest"), [Vec::<u8>::new()]);
+    let at = |offset: usize, magic: &[u8]| {
+        let mut bytes = vec![0; 64 << 10];
+        bytes[offset..offset + magic.len()].copy_from_slice(magic);
+        bytes
+    };
+    write(sandbox.path("ext4"), at(1024 + 56, b"\x53\xef"));
+    write(sandbox.path("erofs"), at(1024, b"\xe2\xe1\xf5\xe0"));
+    write(sandbox.path("btrfs"), at(0x10040 - 512, b"_BHRfS_M"));
+    write(sandbox.path("zeros"), vec![0; 1 << 20]);
+    write(sandbox.path("odd"), vec![0; 1030]);
+    let before = sandbox.tree("img");
+    for name in ["ext4", "erofs", "btrfs", "zeros", "odd"] {
+        let run = add_layer(&sandbox, &[name]);
+        run.fails_with("not a tar archive: ");
+        let hint = "umoci: hint: A layer of another format is added with --media-type.";
+        assert!(run.stderr().lines().any(|line| line == hint), "{}", run.stderr());
+        assert_eq!(sandbox.tree("img"), before, "{name}");
+    }
+    add_layer(&sandbox, &["ext4", "--media-type=application/vnd.example.ext4"]).succeeds_silently();
+}
+
+/// `raw add-layer` warns where `validate` does.
+#[test]
+fn an_archive_that_just_ends_is_told() {
+    let good = archive(&[("a", "contents"), ("b", "more")]);
+    let end = good.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    for length in [end, end + 7, end.next_multiple_of(512), end.next_multiple_of(512) + 512] {
+        let sandbox = Sandbox::with_image();
+        write(sandbox.path("layer"), &good[..length]);
+        let run = add_layer(&sandbox, &["layer"]);
+        run.succeeds();
+        assert_eq!(run.stderr(), "umoci: warn: the archive just ends: part of it may be missing\n");
+        let report = sandbox.umoci(&["validate", "--layout=img"]);
+        report.succeeds();
+        assert!(report.stdout().contains("tar-end"), "{length}: {}", report.stdout());
+    }
+    for length in [good.len() - 500, good.len() - 1025 + 400] {
+        let sandbox = Sandbox::with_image();
+        write(sandbox.path("layer"), &good[..length]);
+        add_layer(&sandbox, &["layer"]).fails_with("unexpected EOF");
+    }
 }
 
 #[test]

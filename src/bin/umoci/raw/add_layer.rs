@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 
-use umoci::error::{Context, Error, Result};
+use umoci::error::{Context, Error, ErrorKind, Result};
 use umoci::image::{CompressionChoice, Contents, Image, ImageEditor, LayerOptions, add_archive};
 use umoci::layer::compress::Compression;
 use umoci::oci::media_type::{Kind, is_layer, split_compression};
@@ -15,7 +15,7 @@ use crate::args::{
     annotate, pairs,
 };
 use crate::clock::Clock;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::progress;
 use crate::publish::publish;
 
@@ -79,7 +79,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let mut editor = ImageEditor::new(&writer, image);
     let options = LayerOptions { history, ..options };
     let add = || add_archive(&mut editor, &mut archive, contents, &options);
-    progress::shown(&options.progress, add).with_context(|| format!("add layer {path:?}"))?;
+    progress::shown(&options.progress, add)
+        .with_context(|| format!("add layer {path:?}"))
+        .map_err(|error| args.suggest_media_type(error))?;
     annotate(&mut editor, &annotations)?;
     publish(&writer, editor, &destination)
 }
@@ -102,6 +104,14 @@ fn open(path: &OsStr) -> Result<Box<dyn Read>> {
 }
 
 impl Args {
+    /// Adds the hint that other formats need their media type.
+    fn suggest_media_type(&self, error: Error) -> Failure {
+        let hint = "A layer of another format is added with --media-type.";
+        let is_other = error.kind() == ErrorKind::Format && self.media_type.is_none();
+        let failure = Failure::from(error);
+        if is_other { failure.hint(hint) } else { failure }
+    }
+
     /// What the layer holds, and how it is added but for its history.
     fn layer(&self) -> Result<(Contents, LayerOptions)> {
         let compression = self.compress.choice()?;
