@@ -62,13 +62,15 @@ class Image:
         home = self.bench.path("home")
         become = ["setpriv", "--reuid", USER, "--regid", USER, "--clear-groups"]
 
-        def prepare():
+        def prepare(layout):
             self.bench.fresh(home)
             os.chown(home, int(USER), int(USER))
+            # Go umoci writes what only its owner reads.
+            subprocess.run(["chmod", "-R", "a+rX", layout], check=True)
 
         for tool, program in self.tools.items():
             command = [*become, program, "unpack", "--rootless", "--image", f"{self.layouts[tool]}:image", home / "bundle"]
-            self.bench.measure(f"{self.what}: unpack --rootless", tool, command, prepare=prepare)
+            self.bench.measure(f"{self.what}: unpack --rootless", tool, command, prepare=lambda tool=tool: prepare(self.layouts[tool]))
         self.bench.remove(home)
 
     def repack(self, how, tool, *options, prepare=None, measured=False):
