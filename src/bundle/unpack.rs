@@ -102,7 +102,9 @@ pub(super) fn prepare_root(fs: &dyn FsOps, maps: &IdMaps) -> Result<()> {
     let metadata = Metadata { owner, mode: 0o755, atime, mtime, xattrs: Vec::new() };
     let change = Change { metadata: &metadata, kind: Kind::Dir, clear_xattrs: true };
     let root = fs.open_dir(&RootPath::root())?;
-    fs.set_dir_metadata(&root, &change).context("set up rootfs")
+    let Owner { uid, gid } = owner;
+    let set = fs.set_dir_metadata(&root, &change);
+    set.with_context(|| format!("set owner {uid}:{gid} and mode of \"/\"")).context("set up rootfs")
 }
 
 struct Unpack<'a> {

@@ -35,9 +35,85 @@ fn a_missing_layout() {
         let run = sandbox.umoci(words);
         run.fails_with("no such file or directory");
         let hint = run.hint().unwrap();
-        assert!(hint.contains("umoci init --layout img"), "{words:?}: {hint}");
+        match words[0] {
+            "new" => assert_eq!(hint, "`umoci init --layout img` makes a new layout."),
+            _ => assert_eq!(hint, "There is no image layout in \"img\".", "{words:?}"),
+        }
         assert_eq!(sandbox.tree("").len(), 1, "{words:?} made something");
     }
+}
+
+#[test]
+fn names_in_the_form_of_other_tools() {
+    let sandbox = Sandbox::with_image();
+    for (image, words) in [
+        ("docker://alpine", "without \"docker:\" in front; `skopeo copy`"),
+        ("docker://alpine:3.20", "without \"docker:\" in front; `skopeo copy`"),
+        ("containers-storage:alpine", "without \"containers-storage:\" in front"),
+        ("oci:img:latest", "takes PATH[:TAG], without \"oci:\" in front."),
+        ("oci:./img", "takes PATH[:TAG], without \"oci:\" in front."),
+    ] {
+        for command in ["stat", "new"] {
+            let run = sandbox.umoci(&[command, "--image", image]);
+            run.fails();
+            assert!(run.hint().unwrap().contains(words), "{image}: {:?}", run.hint());
+        }
+    }
+    // What has that name is meant by it.
+    std::fs::rename(sandbox.path("img"), sandbox.path("oci")).unwrap();
+    sandbox.umoci(&["stat", "--image=oci:latest"]).succeeds();
+    let hint = sandbox.umoci(&["stat", "--image=oci:a..b"]).hint();
+    assert_eq!(hint, None);
+}
+
+#[test]
+fn a_digest_that_is_none() {
+    let sandbox = Sandbox::with_image();
+    for image in ["img@sha256:abc", "img@sha512:ABC"] {
+        sandbox
+            .umoci(&["stat", "--image", image])
+            .fails_with("invalid --image: invalid digest: \"sha");
+    }
+    // A directory may be called that.
+    std::fs::rename(sandbox.path("img"), sandbox.path("img@sha256")).unwrap();
+    sandbox.umoci(&["stat", "--image=img@sha256:latest"]).succeeds();
+}
+
+#[test]
+fn an_image_or_layout_without_its_flag() {
+    let sandbox = Sandbox::with_image();
+    let image = |word: &str| Some(format!("An image is named by a flag: --image {word}"));
+    let layout = |word: &str| Some(format!("A layout is named by a flag: --layout {word}"));
+    for (words, hint) in [
+        (&["stat", "img:latest"][..], image("img:latest")),
+        (&["stat", "img"], image("img")),
+        (&["unpack", "no:latest", "bundle"], image("no:latest")),
+        (&["unpack", "bundle"], None),
+        (&["tag", "new"], None),
+        (&["validate", "img:latest"], image("img:latest")),
+        (&["ls", "img"], layout("img")),
+        (&["init", "new one"], layout("'new one'")),
+        (&["init"], None),
+    ] {
+        let run = sandbox.umoci(words);
+        run.fails_with("missing mandatory argument: --");
+        assert_eq!(run.hint(), hint, "{words:?}");
+    }
+    let run = sandbox.umoci(&["stat", "--image=img", "x:y"]);
+    run.fails_with("expected none");
+    assert_eq!(run.hint(), None);
+}
+
+#[test]
+fn a_bundle_whose_image_is_gone() {
+    let sandbox = Sandbox::with_image();
+    sandbox.umoci(&["unpack", "--rootless", "--image=img", "bundle"]).succeeds();
+    sandbox.umoci(&["config", "--image=img", "--author=somebody"]).succeeds();
+    sandbox.umoci(&["gc", "--layout=img"]).succeeds();
+    let run = sandbox.umoci(&["repack", "--image=img:new", "bundle"]);
+    run.fails_with("read the image of the bundle: ");
+    assert!(run.hint().unwrap().contains("`umoci gc` deletes what no tag leads to"));
+    assert_eq!(sandbox.umoci(&["ls", "--layout=img"]).succeeds(), "latest\n");
 }
 
 #[test]
@@ -210,7 +286,7 @@ fn an_ordinary_user_is_told_of_rootless_where_it_helps() {
     std::fs::create_dir(sandbox.path("open")).unwrap();
     std::fs::set_permissions(sandbox.path("open"), PermissionsExt::from_mode(0o777)).unwrap();
     let run = sandbox.umoci_as_ordinary_user(&unpack);
-    run.fails_with("operation not permitted");
+    run.fails_with("set up rootfs: set owner 0:0 and mode of \"/\": operation not permitted");
     assert!(run.hint().unwrap().contains("--rootless"));
     for name in ["rootfs", "config.json", "umoci.json"] {
         assert!(!sandbox.path("open/bundle").join(name).exists(), "{name}");

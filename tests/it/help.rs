@@ -131,6 +131,13 @@ fn unknown_commands_and_topics() {
 }
 
 #[test]
+fn a_command_that_is_nearly_one() {
+    let run = Sandbox::new().umoci(&["confg", "--image", "x"]);
+    let told = "No help topic for 'confg'\numoci: hint: Did you mean \"config\"?\n";
+    assert_eq!((run.status(), run.stderr().as_str()), (Some(3), told));
+}
+
+#[test]
 fn the_version_names_the_specifications() {
     let sandbox = Sandbox::new();
     for words in [["-v"], ["--version"], ["-version"]] {

@@ -22,8 +22,8 @@ pub(crate) enum Invocation {
     Help(Vec<String>),
     /// Show the version.
     Version,
-    /// A command or help topic that does not exist.
-    NoTopic(OsString),
+    /// A command or help topic that does not exist, and the name that may have been meant.
+    NoTopic(OsString, Option<String>),
 }
 
 /// Words that break the grammar of a command.
@@ -103,7 +103,7 @@ impl Reader<'_> {
             return self.help(words).map(Level::Done);
         }
         let Some(command) = find_subcommand(self.command, &name) else {
-            return Ok(Level::Done(Invocation::NoTopic(name)));
+            return Ok(Level::Done(no_topic(self.command, name)));
         };
         self.command = command;
         self.names.push(command.get_name().to_owned());
@@ -123,7 +123,7 @@ impl Reader<'_> {
                 Word::Bad => return Err(bad_syntax(&topic)),
                 Word::Positional => {
                     let Some(found) = find_subcommand(command, &topic) else {
-                        return Ok(Invocation::NoTopic(topic));
+                        return Ok(no_topic(command, topic));
                     };
                     command = found;
                     names.push(found.get_name().to_owned());
@@ -139,6 +139,24 @@ fn find_subcommand<'a>(command: &'a Command, name: &OsStr) -> Option<&'a Command
     command
         .get_subcommands()
         .find(|one| one.get_name() == name || one.get_all_aliases().any(|alias| alias == name))
+}
+
+fn no_topic(command: &Command, name: OsString) -> Invocation {
+    let visible = command.get_subcommands().filter(|one| !one.is_hide_set());
+    let names =
+        visible.flat_map(|one| std::iter::once(one.get_name()).chain(one.get_all_aliases()));
+    let nearest = nearest(&name, names).map(str::to_owned);
+    Invocation::NoTopic(name, nearest)
+}
+
+/// The name that was meant by a word that is none, if it is hardly another.
+fn nearest<'a>(word: &OsStr, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_str()?;
+    // Two letters away from a word of three is any word.
+    let bound = word.chars().count() / 3;
+    let distance = |name: &str| strsim::osa_distance(word, name);
+    let nearest = names.map(|name| (distance(name), name)).min_by_key(|(distance, _)| *distance);
+    nearest.filter(|(distance, _)| *distance <= bound.min(2)).map(|(_, name)| name)
 }
 
 /// What a word is where a flag may stand.

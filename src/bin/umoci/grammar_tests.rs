@@ -186,7 +186,29 @@ fn help_and_version() {
 #[test]
 fn unknown_commands_are_no_help_topics() {
     for words in [&["foo"][..], &["help", "foo"], &["raw", "foo"], &["foo", "--bar"]] {
-        assert_eq!(read_words(words), Ok(Invocation::NoTopic("foo".into())), "{words:?}");
+        assert_eq!(read_words(words), Ok(Invocation::NoTopic("foo".into(), None)), "{words:?}");
+    }
+}
+
+#[test]
+fn only_a_near_name_is_what_was_meant() {
+    let mut program = crate::Program::command();
+    program.build();
+    for (words, meant) in [
+        (&["confg"][..], Some("config")),
+        (&["unapck"], Some("unpack")),
+        (&["lst"], Some("list")),
+        (&["tga"], Some("tag")),
+        (&["help", "repakc"], Some("repack")),
+        (&["raw", "ad-layer"], Some("add-layer")),
+        (&["foo"], None),
+        (&["x"], None),
+        (&["configuration"], None),
+        (&["--", "--"], None),
+    ] {
+        let read = read(&program, words.iter().map(OsString::from));
+        let Ok(Invocation::NoTopic(_, nearest)) = read else { panic!("{words:?}: {read:?}") };
+        assert_eq!(nearest.as_deref(), meant, "{words:?}");
     }
 }
 

@@ -34,10 +34,10 @@ mod tag;
 mod unpack;
 mod validate;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use umoci::error::Error;
 
 use crate::failure::{Failure, NO, Outcome};
@@ -117,13 +117,7 @@ fn main() -> ExitCode {
         Ok(Invocation::Run(words)) => run(words),
         Ok(Invocation::Help(names)) => output::result(&help::render(&program, &names)),
         Ok(Invocation::Version) => output::result(&help::version()),
-        Ok(Invocation::NoTopic(name)) => {
-            output::complain(
-                Label::None,
-                &format!("No help topic for '{}'", name.to_string_lossy()),
-            );
-            return ExitCode::from(NO);
-        }
+        Ok(Invocation::NoTopic(name, nearest)) => return no_topic(&name, nearest.as_deref()),
         Err(error) => incorrect_usage(&program, &error),
     };
     match ended {
@@ -140,13 +134,28 @@ fn main() -> ExitCode {
     }
 }
 
+/// Scripts know the first line.
+fn no_topic(name: &OsStr, nearest: Option<&str>) -> ExitCode {
+    output::complain(Label::None, &format!("No help topic for '{}'", name.to_string_lossy()));
+    if let Some(nearest) = nearest {
+        output::complain(Label::Hint, &format!("Did you mean {nearest:?}?"));
+    }
+    ExitCode::from(NO)
+}
+
 fn run(words: Vec<OsString>) -> Outcome {
-    let program = Program::try_parse_from(words).map_err(|error| unexpected(&error))?;
+    let matches = Program::command().try_get_matches_from(words);
+    let matches = matches.map_err(|error| unexpected(&error))?;
+    let program = Program::from_arg_matches(&matches).map_err(|error| unexpected(&error))?;
     logging::start(program.log.level()?);
     if program.log.is_quiet() {
         output::silence();
     }
-    program.command.run()
+    let ended = program.command.run();
+    ended.map_err(|failure| match args::hints::forgotten_flag(&matches) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    })
 }
 
 /// What clap refuses although the grammar let it pass.

@@ -7,7 +7,7 @@ use umoci::error::Context;
 use umoci::image;
 use umoci::oci::{Algorithm, ImageConfig, Platform};
 
-use crate::args::{self, EntryArg};
+use crate::args::{self, EntryArg, hints};
 use crate::clock::Clock;
 use crate::failure::Outcome;
 use crate::host::Host;
@@ -44,7 +44,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let algorithm =
         args.digest_algorithm.parse::<Algorithm>().context("invalid --digest-algorithm")?;
     let config = blank_config(platform, &Clock::read()?);
-    let layout = target.layout()?;
+    let open = target.layout();
+    let layout = open.map_err(|failure| hints::on_first_use(failure, &target.path))?;
     // An index that cannot be changed is better found before there are blobs to throw away.
     layout.index().context("create new image")?;
     let writer = layout.writer().context("create new image")?;

@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let layout = target.layout()?;
     let bundle = open(path)?;
     let writer = layout.writer().context("write image")?;
-    let image = bundle.image(&layout).context("read the image of the bundle")?;
+    let image = bundle.image(&layout).map_err(gone)?;
     args.check_platform(&image)?;
     let options = RepackOptions {
         compression,
@@ -104,6 +104,16 @@ fn open(path: &Path) -> Outcome<Bundle> {
             .hint(format!("There is no bundle that `umoci unpack` made in {path:?}.")),
         _ => error.into(),
     })
+}
+
+/// Says why the image of a bundle may be missing.
+fn gone(error: Error) -> Failure {
+    let is_missing = error.kind() == ErrorKind::NotFound;
+    let failure = Failure::from(error.context("read the image of the bundle"));
+    if !is_missing {
+        return failure;
+    }
+    failure.hint("The layout has that image no longer: `umoci gc` deletes what no tag leads to.")
 }
 
 impl Args {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use umoci::error::{Context, Error, ErrorKind, Result};
+use umoci::error::{Context, Error, ErrorKind};
 use umoci::image::validate::{Report, Scope, ValidateOptions, validate};
 
 use crate::args::{self, EntryArg, LayoutArg};
@@ -57,11 +57,11 @@ fn invalid(path: &Path, errors: u64) -> Failure {
 
 impl Args {
     /// The layout, and what of it.
-    fn what(&self) -> Result<(PathBuf, Scope)> {
+    fn what(&self) -> Outcome<(PathBuf, Scope)> {
         match (self.image.is_given(), self.layout.is_given()) {
-            (true, true) => Err(Error::invalid("--image and --layout exclude each other")),
+            (true, true) => Err(Error::invalid("--image and --layout exclude each other").into()),
             (false, false) => {
-                Err(Error::invalid("missing mandatory argument: --image or --layout"))
+                Err(Error::invalid("missing mandatory argument: --image or --layout").into())
             }
             (true, false) => {
                 let target = self.image.target()?;

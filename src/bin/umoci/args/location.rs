@@ -11,8 +11,9 @@ use umoci::error::{Context, Error, ErrorKind, Result};
 use umoci::layout::{
     FULL_NAME, ImageRef, Layout, PlatformChoice, REF_NAME, RefName, Selector, full_name,
 };
-use umoci::oci::{Descriptor, DescriptorPath, Digest, Platform};
+use umoci::oci::{Algorithm, Descriptor, DescriptorPath, Digest, Platform};
 
+use super::hints;
 use crate::failure::{Failure, Outcome};
 use crate::host::Host;
 use crate::output::{self, Label};
@@ -35,30 +36,36 @@ impl EntryArg {
     }
 
     /// Takes the value apart at its first colon.
-    pub(crate) fn target(&self) -> Result<EntryTarget> {
-        let Some(image) = &self.image else { return Err(missing("--image")) };
+    pub(crate) fn target(&self) -> Outcome<EntryTarget> {
+        let Some(image) = &self.image else { return Err(missing("--image").into()) };
         let mut parts = image.as_bytes().splitn(2, |byte| *byte == b':');
         let path = OsStr::from_bytes(parts.next().unwrap_or_default());
         let rest = parts.next().map(OsStr::from_bytes);
         let (path, selector) = match (split_digest(path, rest), rest) {
-            (Some((path, digest)), _) => (path, Ok(Selector::Digest(digest))),
+            (Some((path, digest)), _) => (path, digest.map(Selector::Digest)),
             (None, None) => (path, Ok(Selector::Default)),
             (None, Some(tag)) => (path, reference(tag).map(Selector::Reference)),
         };
         if path.is_empty() {
-            return Err(Error::invalid("invalid --image: path is empty"));
+            return Err(Error::invalid("invalid --image: path is empty").into());
         }
-        Ok(EntryTarget { path: path.into(), selector: selector.context("invalid --image")? })
+        let path = PathBuf::from(path);
+        let selector = selector.context("invalid --image");
+        let selector = selector.map_err(|error| hints::on_transport(error.into(), &path))?;
+        Ok(EntryTarget { path, selector })
     }
 }
 
-/// Splits `path@algorithm` and the `hex` behind a colon into path and digest, if it is one.
-fn split_digest<'a>(path: &'a OsStr, rest: Option<&OsStr>) -> Option<(&'a OsStr, Digest)> {
+/// Splits `path@algorithm` and the `hex` behind a colon into path and digest, if that is what they are.
+///
+/// A directory can be called `path@sha256`. Where there is none, a digest must have been meant.
+fn split_digest<'a>(path: &'a OsStr, rest: Option<&OsStr>) -> Option<(&'a OsStr, Result<Digest>)> {
     let at = path.as_bytes().iter().rposition(|byte| *byte == b'@')?;
-    let (path, algorithm) = path.as_bytes().split_at(at);
+    let (before, algorithm) = path.as_bytes().split_at(at);
     let algorithm = std::str::from_utf8(&algorithm[1..]).ok()?;
-    let digest = format!("{algorithm}:{}", rest?.to_str()?).parse().ok()?;
-    Some((OsStr::from_bytes(path), digest))
+    let digest = format!("{algorithm}:{}", rest?.to_str()?).parse::<Digest>();
+    let is_meant = || algorithm.parse::<Algorithm>().is_ok() && !Path::new(path).exists();
+    (digest.is_ok() || is_meant()).then(|| (OsStr::from_bytes(before), digest))
 }
 
 /// The place of an entry: a layout and what is called in some way there, which need not exist.
@@ -97,7 +104,8 @@ impl EntryTarget {
 
     /// Finds the one entry that is meant.
     pub(crate) fn resolve(&self, layout: &Layout) -> Outcome<Descriptor> {
-        let found = layout.entry(&self.selector).map_err(|error| explain(error, &self.path))?;
+        let found =
+            layout.entry(&self.selector).map_err(|error| hints::on_tag(error, &self.path))?;
         tell_meaning(&self.selector, &found);
         Ok(found)
     }
@@ -130,7 +138,7 @@ pub(crate) struct ImageArg {
 
 impl ImageArg {
     /// What was asked for.
-    pub(crate) fn target(&self) -> Result<ImageTarget> {
+    pub(crate) fn target(&self) -> Outcome<ImageTarget> {
         let place = self.entry.target()?;
         let platform = match self.platform()? {
             Some(platform) => PlatformChoice::Require(platform),
@@ -176,23 +184,11 @@ impl ImageTarget {
             (ErrorKind::Platform, PlatformChoice::Prefer(_)) => {
                 Failure::from(error).hint("--platform chooses one of them.")
             }
-            _ => explain(error, path),
+            _ => hints::on_tag(error, path),
         })?;
         tell_meaning(selector, found.root());
         Ok(found)
     }
-}
-
-/// Says where to look for tags if one is missing.
-fn explain(error: Error, layout: &Path) -> Failure {
-    // A blob that is missing on the way there is "not found" too.
-    let tag_is_missing = error.kind() == ErrorKind::NotFound && error.io_error().is_none();
-    let failure = Failure::from(error);
-    if !tag_is_missing {
-        return failure;
-    }
-    let path = shell_word(layout);
-    failure.hint(format!("`umoci ls --layout {path}` lists the tags that there are."))
 }
 
 /// The flag of commands that work on a whole layout.
@@ -225,28 +221,7 @@ impl LayoutArg {
 
 /// Opens a layout that has to exist.
 pub(crate) fn open(path: &Path) -> Outcome<Layout> {
-    Layout::open(path).map_err(|error| {
-        let is_missing = error.kind() == ErrorKind::NotFound;
-        let failure = Failure::from(error);
-        match path.symlink_metadata() {
-            Ok(_) if is_missing => failure.hint(format!("There is no image layout in {path:?}.")),
-            Err(_) if is_missing => {
-                let path = shell_word(path);
-                failure.hint(format!("`umoci init --layout {path}` makes a new layout."))
-            }
-            _ => failure,
-        }
-    })
-}
-
-/// The path as a shell takes it for one word.
-fn shell_word(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let is_plain = |character: char| character.is_alphanumeric() || "/._+-,@%".contains(character);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.into_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
+    Layout::open(path).map_err(|error| hints::on_layout(error, path))
 }
 
 /// The flag of commands that can store their result under another tag.
@@ -310,11 +285,9 @@ fn reference(tag: &OsStr) -> Result<RefName> {
 
 #[cfg(test)]
 mod tests {
-    use umoci::oci::Algorithm;
-
     use super::*;
 
-    fn image(value: &str) -> Result<EntryTarget> {
+    fn image(value: &str) -> Outcome<EntryTarget> {
         EntryArg { image: Some(value.into()) }.target()
     }
 
@@ -325,7 +298,6 @@ mod tests {
             ("/a/b:c", "/a/b", "c"),
             ("img:a:b", "img", "a:b"),
             ("a@b:c", "a@b", "c"),
-            ("a@sha256:0", "a@sha256", "0"),
         ] {
             let target = image(value).unwrap();
             let found = target.tag().unwrap();
@@ -345,7 +317,7 @@ mod tests {
             let name = format!("tag@{digest}");
             let expected = Selector::Reference(name.parse().unwrap());
             assert_eq!(image(&format!("img:{name}")).unwrap().selector, expected);
-            let empty = image(&format!("@{digest}")).unwrap_err().to_string();
+            let empty = image(&format!("@{digest}")).unwrap_err().error().to_string();
             assert_eq!(empty, "invalid --image: path is empty");
         }
     }
@@ -359,11 +331,16 @@ mod tests {
             ("img:", format!("{invalid}\"\"")),
             ("img:a..b", format!("{invalid}\"a..b\"")),
             ("img:a\n", format!("{invalid}\"a\\n\"")),
+            (
+                "img@sha256:0",
+                "invalid --image: invalid digest: \"sha256:0\": invalid checksum digest length"
+                    .into(),
+            ),
         ] {
-            assert_eq!(image(value).unwrap_err().to_string(), message);
+            assert_eq!(image(value).unwrap_err().error().to_string(), message);
         }
         let missing = EntryArg { image: None }.target().unwrap_err();
-        assert_eq!(missing.to_string(), "missing mandatory argument: --image");
+        assert_eq!(missing.error().to_string(), "missing mandatory argument: --image");
     }
 
     #[test]
@@ -377,13 +354,6 @@ mod tests {
         assert_eq!(layout(Some("")), Err("invalid --layout: path is empty".into()));
         let colon = "invalid --layout: path contains ':' character: \"a:b\"";
         assert_eq!(layout(Some("a:b")), Err(colon.into()));
-    }
-
-    #[test]
-    fn commands_in_hints_can_be_pasted() {
-        assert_eq!(shell_word(Path::new("/a/b-c.d")), "/a/b-c.d");
-        assert_eq!(shell_word(Path::new("a b")), "'a b'");
-        assert_eq!(shell_word(Path::new("it's")), "'it'\\''s'");
     }
 
     #[test]

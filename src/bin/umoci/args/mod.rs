@@ -4,6 +4,7 @@
 
 mod annotation;
 mod compress;
+pub(crate) mod hints;
 mod history;
 mod id_map;
 mod limits;
