@@ -20,6 +20,9 @@ const BUFFER: usize = 128 << 10;
 /// The size of a tar block.
 const BLOCK: usize = 512;
 
+/// The most bytes of a file's name (`NAME_MAX`).
+const MAX_NAME: usize = 255;
+
 /// How a layer is written.
 #[derive(Debug, Clone, Default)]
 pub struct LayerOptions {
@@ -68,11 +71,11 @@ impl<W: Write> LayerWriter<W> {
     /// its size says. Its times are cut to whole seconds, and that of the last read is left out.
     ///
     /// # Errors
-    /// When the name is a whiteout's, when `body` has more or fewer bytes, or
-    /// when the format cannot hold the member ([`Entry::encode`]).
+    /// When no file can have the name, when a component of it is a whiteout's, when `body` has
+    /// more or fewer bytes, or when the format cannot hold the member ([`Entry::encode`]).
     pub fn add(&mut self, entry: &Entry, body: Option<&mut dyn Read>) -> Result<()> {
         let shown = || entry.path.escape_ascii().to_string();
-        refuse_whiteout(&entry.path)?;
+        check_name(&entry.path)?;
         let seconds = entry.mtime.seconds.min(self.options.latest.unwrap_or(i64::MAX));
         let mtime = FileTime { seconds, nanoseconds: 0 };
         let header = if entry.mtime == mtime && entry.atime.is_none() {
@@ -95,18 +98,19 @@ impl<W: Write> LayerWriter<W> {
     /// Writes that `path` is gone.
     ///
     /// # Errors
-    /// For the root, and for a name that is a whiteout's itself.
+    /// For the root, for a name that is a whiteout's itself or leads through one, and for one
+    /// that no file can have.
     pub fn whiteout(&mut self, path: &RootPath) -> Result<()> {
         let Some((directory, name)) = path.split() else {
             return Err(Error::invalid("the root cannot be removed by a whiteout"));
         };
-        refuse_whiteout(path.as_bytes())?;
+        check_name(path.as_bytes())?;
         self.marker(&directory, &[WHITEOUT_PREFIX, name.as_bytes()].concat())
     }
 
     /// Writes that all lower children of the directory `path` are gone.
     pub fn opaque(&mut self, path: &RootPath) -> Result<()> {
-        refuse_whiteout(path.as_bytes())?;
+        check_name(path.as_bytes())?;
         self.marker(path, OPAQUE_MARKER)
     }
 
@@ -158,13 +162,19 @@ fn changed(size: u64, how: &str) -> String {
     format!("file has become {how} than its {size} bytes while it was read")
 }
 
-/// Refuses a member whose name would be read as a whiteout.
-fn refuse_whiteout(path: &[u8]) -> Result<()> {
-    let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
-    let name = path[..end].rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    if name.starts_with(WHITEOUT_PREFIX) {
-        let path = path.escape_ascii();
-        return Err(Error::invalid(format!("invalid path has whiteout prefix \".wh.\": {path}")));
+/// Refuses a member whose name no file can have, or would be read as a whiteout's, its own or
+/// that of a directory it is in.
+fn check_name(path: &[u8]) -> Result<()> {
+    let shown = path.escape_ascii();
+    for component in path.split(|byte| *byte == b'/') {
+        if component.starts_with(WHITEOUT_PREFIX) {
+            let message = format!("invalid path has whiteout prefix \".wh.\": {shown}");
+            return Err(Error::invalid(message));
+        }
+        if component.len() > MAX_NAME {
+            let message = format!("invalid path has a name over {MAX_NAME} bytes: {shown}");
+            return Err(Error::invalid(message));
+        }
     }
     Ok(())
 }
@@ -262,7 +272,7 @@ mod tests {
     #[test]
     fn names_of_whiteouts_are_refused() {
         let mut writer = writer(LayerOptions::default());
-        for name in [".wh.x", "a/.wh..wh..opq", "a/.wh."] {
+        for name in [".wh.x", "a/.wh..wh..opq", "a/.wh.", ".wh.a/b", "a/.wh.b/c/d"] {
             let file = stat(Kind::File, 0o644, 0, 0);
             let dir = stat(Kind::Dir, 0o755, 0, 0);
             for result in [
@@ -276,9 +286,28 @@ mod tests {
                 assert!(error.starts_with(&expected), "{error}");
             }
         }
-        add(&mut writer, ".wh.dir/file", &stat(Kind::File, 0o644, 0, 0), b"").unwrap();
         assert!(writer.whiteout(&RootPath::root()).is_err());
         assert!(writer.opaque(&RootPath::root()).is_ok());
+    }
+
+    #[test]
+    fn names_that_no_file_can_have_are_refused() {
+        let mut writer = writer(LayerOptions::default());
+        let file = stat(Kind::File, 0o644, 0, 0);
+        let (most, more) = ("n".repeat(255), "n".repeat(256));
+        add(&mut writer, &format!("{most}/{most}"), &file, b"").unwrap();
+        for name in [more.clone(), format!("{more}/a"), format!("a/{more}/b")] {
+            for result in [
+                add(&mut writer, &name, &file, b""),
+                writer.whiteout(&path(&name)),
+                writer.opaque(&path(&name)),
+            ] {
+                let error = result.unwrap_err().to_string();
+                assert!(error.starts_with("invalid path has a name over 255 bytes: "), "{error}");
+            }
+        }
+        // A member is no file: with the prefix, a name of 255 bytes has 259.
+        writer.whiteout(&path(&format!("{most}/{most}"))).unwrap();
     }
 
     #[test]

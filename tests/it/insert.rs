@@ -50,7 +50,6 @@ fn layers_are_those_of_the_go_program() {
         vec!["--opaque", "tree", "/"],
         vec!["--opaque", "tree/a", "opt"],
         vec!["--whiteout", "/etc/x"],
-        vec!["--whiteout", "/.wh.x/y"],
         vec![tree.to_str().unwrap(), "x"],
         vec!["--rootless", "tree", "x"],
         [map, &["tree", "x"]].concat(),
@@ -143,6 +142,7 @@ fn what_makes_no_valid_layer_is_refused() {
     let _socket = std::os::unix::net::UnixListener::bind(sandbox.path("tree/s")).unwrap();
     let root = "the root cannot be removed by a whiteout";
     let prefix = "invalid path has whiteout prefix \".wh.\": ";
+    let long = format!("a/{}", "n".repeat(256));
     for (words, message) in [
         (&["--whiteout", "/"][..], root.to_owned()),
         (&["--whiteout", "."], root.to_owned()),
@@ -151,6 +151,13 @@ fn what_makes_no_valid_layer_is_refused() {
         (&["tree/a", "/.wh.foo"], format!("{prefix}.wh.foo")),
         (&["tree/d", "/.wh.foo/"], format!("{prefix}.wh.foo")),
         (&["tree/w", "/w"], format!("{prefix}w/.wh.x")),
+        // `validate` would find a layer that leads through a whiteout.
+        (&["--whiteout", "/.wh.x/y"], format!("{prefix}.wh.x/y")),
+        (&["tree/a", "/a/.wh.x/y"], format!("{prefix}a/.wh.x/y")),
+        (&["--opaque", "tree/d", ".wh.x/y/z"], format!("{prefix}.wh.x/y/z")),
+        (&["tree/a", &long], "invalid path has a name over 255 bytes: ".to_owned()),
+        (&["tree/d", &long], "invalid path has a name over 255 bytes: ".to_owned()),
+        (&["--whiteout", &long], "invalid path has a name over 255 bytes: ".to_owned()),
         (&["tree/s", "/s"], "sockets not supported".to_owned()),
         (&["tree/a", "/"], "only a directory can be the root".to_owned()),
         (&["missing", "/x"], "lstat \"missing\": no such file or directory".to_owned()),
@@ -163,6 +170,21 @@ fn what_makes_no_valid_layer_is_refused() {
         assert!(run.fails().starts_with("add diff layer: generate insert layer: "));
         assert_eq!(sandbox.tree("img"), before, "{words:?}");
     }
+}
+
+/// With the prefix of whiteouts the name is longer than that of a file can be.
+#[test]
+fn the_longest_name_can_be_removed() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = with_tree();
+    let name = "n".repeat(255);
+    sandbox.umoci(&["insert", "--image=img", "tree/a", &name]).succeeds_silently();
+    sandbox.umoci(&["insert", "--image=img", "--whiteout", &name]).succeeds_silently();
+    sandbox.umoci(&["raw", "unpack", "--image=img", "rootfs"]).succeeds_silently();
+    assert!(sandbox.path("rootfs").join(name).symlink_metadata().is_err());
+    sandbox.umoci(&["validate", "--layout=img"]).succeeds();
 }
 
 #[test]
