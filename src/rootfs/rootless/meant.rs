@@ -69,7 +69,7 @@ impl<F: FsOps> Rootless<F> {
         match self.options.view {
             View::Disk => Ok(xattrs),
             View::Image => {
-                let is_noted = !self.ledger().is_empty();
+                let is_noted = !self.ledger.is_empty();
                 let stat = is_noted.then(|| self.on(target, Target::stat)).transpose()?;
                 let emulated = stat.map(|stat| self.noted(stat.identity)).unwrap_or_default();
                 self.meant_xattrs(target, &emulated, xattrs)

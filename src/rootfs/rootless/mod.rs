@@ -18,7 +18,6 @@ mod target;
 
 use std::fs::File;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use self::access::{Afterwards, open_own_dir};
 pub use self::interrupt::Interrupt;
@@ -111,7 +110,7 @@ pub struct Rootless<F> {
     access: Access,
     abilities: Abilities,
     options: RootlessOptions,
-    ledger: Mutex<Ledger>,
+    ledger: Ledger,
 }
 
 impl Rootless<Native> {
@@ -126,7 +125,7 @@ impl<F: FsOps> Rootless<F> {
     /// Decorates `inner`, whose root is the open directory `root`.
     pub fn new(inner: F, root: File, options: RootlessOptions) -> io::Result<Self> {
         let access = Access::new(root.try_clone()?, options.afterwards);
-        let (abilities, ledger) = (Abilities::default(), Mutex::default());
+        let (abilities, ledger) = (Abilities::default(), Ledger::default());
         Ok(Self { inner, root, access, abilities, options, ledger })
     }
 
@@ -140,22 +139,22 @@ impl<F: FsOps> Rootless<F> {
 
     /// How often something had to be substituted.
     pub fn census(&self) -> Census {
-        self.ledger().census()
+        self.ledger.census()
     }
 
     /// What is remembered of an inode.
     pub fn emulated(&self, identity: Identity) -> Option<Emulated> {
-        self.ledger().get(identity).cloned()
+        self.ledger.get(identity)
     }
 
     /// Remembers an inode from an earlier run.
     pub fn remember(&self, identity: Identity, emulated: Emulated) {
-        self.ledger().set(identity, emulated);
+        self.ledger.set(identity, emulated);
     }
 
     /// Whether the owner of an inode went into an attribute.
     pub fn has_owner_attribute(&self, identity: Identity) -> bool {
-        self.ledger().is_attributed(identity)
+        self.ledger.is_attributed(identity)
     }
 
     /// What a name is on disk, whatever the view; without a name, the directory itself.
@@ -171,13 +170,10 @@ impl<F: FsOps> Rootless<F> {
         self.in_dir(dir, || sys::born_at(dir, name.as_os_str()))
     }
 
-    /// Makes a call for which the root itself has to be writable, as moving it elsewhere.
+    /// Makes a call for which the root itself has to be writable, as moving it elsewhere. All
+    /// other calls wait until it is done, so it must not make any itself.
     pub fn with_root<T>(&self, call: impl FnOnce() -> T) -> io::Result<T> {
         self.access.with_root(call)
-    }
-
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn in_dir<T>(&self, dir: &Dir, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
@@ -216,7 +212,7 @@ impl<F: FsOps> Rootless<F> {
         if self.options.refusals == Refusals::Strict {
             return Err(io::Error::other(format!("{} (strict)", what())));
         }
-        let count = self.ledger().count(substitute);
+        let count = self.ledger.count(substitute);
         let told = || format!("{}: {}", target.shown(&self.root), what());
         if count == 1 && !self.expects(substitute) {
             log::warn!("{}; more of this kind are counted only", told());

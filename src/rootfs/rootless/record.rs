@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::Owner;
 use super::super::metadata::{Device, Identity, Kind, Xattr};
@@ -82,7 +83,7 @@ impl Census {
         self.0.get(substitute as usize).copied().unwrap_or_default()
     }
 
-    pub(super) fn count(&mut self, substitute: Substitute) -> u64 {
+    fn count(&mut self, substitute: Substitute) -> u64 {
         let Some(counter) = self.0.get_mut(substitute as usize) else { return 0 };
         *counter = counter.saturating_add(1);
         *counter
@@ -107,9 +108,13 @@ impl fmt::Display for Census {
     }
 }
 
-/// What is remembered of a tree, by inode.
+/// What is remembered of a tree, by inode. Each call is over when it returns: nobody outside
+/// can hold the lock while they ask for something else, which would wait for it forever.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct Ledger(Mutex<Records>);
+
+#[derive(Debug, Default)]
+struct Records {
     emulated: HashMap<Identity, Emulated>,
     /// Inodes whose owner is kept in an attribute.
     attributed: HashSet<Identity>,
@@ -117,42 +122,58 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Notes what an inode is meant to be, in place of what was noted of an earlier one.
-    pub(super) fn set(&mut self, identity: Identity, emulated: Emulated) {
+    pub(super) fn set(&self, identity: Identity, emulated: Emulated) {
+        self.records().set(identity, emulated);
+    }
+
+    /// As [`Ledger::set`], for an inode of which it is known whether its owner is in an attribute.
+    pub(super) fn settle(&self, identity: Identity, emulated: Emulated, attributed: bool) {
+        let mut records = self.records();
+        records.set(identity, emulated);
+        if attributed {
+            records.attributed.insert(identity);
+        } else if !records.attributed.is_empty() {
+            records.attributed.remove(&identity);
+        }
+    }
+
+    pub(super) fn get(&self, identity: Identity) -> Option<Emulated> {
+        let records = self.records();
+        if records.emulated.is_empty() { None } else { records.emulated.get(&identity).cloned() }
+    }
+
+    pub(super) fn is_attributed(&self, identity: Identity) -> bool {
+        let records = self.records();
+        !records.attributed.is_empty() && records.attributed.contains(&identity)
+    }
+
+    /// Whether nothing is remembered, so that there is nothing that could be out of date.
+    pub(super) fn is_empty(&self) -> bool {
+        let records = self.records();
+        records.emulated.is_empty() && records.attributed.is_empty()
+    }
+
+    pub(super) fn count(&self, substitute: Substitute) -> u64 {
+        self.records().census.count(substitute)
+    }
+
+    pub(super) fn census(&self) -> Census {
+        self.records().census
+    }
+}
+
+impl Records {
+    fn set(&mut self, identity: Identity, emulated: Emulated) {
         if !emulated.is_empty() {
             self.emulated.insert(identity, emulated);
         } else if !self.emulated.is_empty() {
             self.emulated.remove(&identity);
         }
-    }
-
-    pub(super) fn set_attributed(&mut self, identity: Identity, attributed: bool) {
-        if attributed {
-            self.attributed.insert(identity);
-        } else if !self.attributed.is_empty() {
-            self.attributed.remove(&identity);
-        }
-    }
-
-    pub(super) fn get(&self, identity: Identity) -> Option<&Emulated> {
-        if self.emulated.is_empty() { None } else { self.emulated.get(&identity) }
-    }
-
-    pub(super) fn is_attributed(&self, identity: Identity) -> bool {
-        !self.attributed.is_empty() && self.attributed.contains(&identity)
-    }
-
-    /// Whether nothing is remembered, so that there is nothing that could be out of date.
-    pub(super) fn is_empty(&self) -> bool {
-        self.emulated.is_empty() && self.attributed.is_empty()
-    }
-
-    pub(super) fn count(&mut self, substitute: Substitute) -> u64 {
-        self.census.count(substitute)
-    }
-
-    pub(super) fn census(&self) -> Census {
-        self.census
     }
 }
 

@@ -52,19 +52,17 @@ impl<F: FsOps> Rootless<F> {
         }
         let may_be_placeholder = matches!(target, Target::Name(..))
             && change.kind != Kind::Symlink
-            && !self.ledger().is_empty();
+            && !self.ledger.is_empty();
         Ok(!may_be_placeholder || self.on(target, Target::stat)?.kind != Kind::File)
     }
 
     /// What was noted of an inode that is no more may have the number of this one.
     fn forget(&self, target: Target<'_>) -> io::Result<()> {
-        if self.ledger().is_empty() {
+        if self.ledger.is_empty() {
             return Ok(());
         }
         let identity = self.on(target, Target::stat)?.identity;
-        let mut ledger = self.ledger();
-        ledger.set(identity, Emulated::default());
-        ledger.set_attributed(identity, false);
+        self.ledger.settle(identity, Emulated::default(), false);
         Ok(())
     }
 
@@ -113,9 +111,7 @@ impl<F: FsOps> Settling<'_, F> {
         }
         self.set_mode(change)?;
         self.step(|target| target.set_times(metadata.atime, metadata.mtime))?;
-        let mut ledger = self.fs.ledger();
-        ledger.set_attributed(self.stat.identity, self.attributed);
-        ledger.set(self.stat.identity, self.note);
+        self.fs.ledger.settle(self.stat.identity, self.note, self.attributed);
         Ok(())
     }
 

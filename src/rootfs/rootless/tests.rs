@@ -155,3 +155,36 @@ fn permission_bits_step_aside_and_come_back() {
     remove_all(&fs, &path("a")).unwrap();
     assert!(!root.path().join("a").exists());
 }
+
+/// Reading an inode of which something is noted asks for the note and for the inode: a call
+/// that held on to the one while it asked for the other would wait for itself.
+#[test]
+fn what_is_noted_keeps_nobody_waiting() {
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let root = tempfile::tempdir().unwrap();
+        for view in [View::Image, View::Disk] {
+            let fs = recording(&root, view);
+            let dir = fs.open_dir(&RootPath::root()).unwrap();
+            let at = root.path().join("f");
+            std::fs::write(at, "").unwrap();
+            let xattrs = vec![Xattr { name: (*b"trusted.x").into(), value: (*b"v").into() }];
+            let emulated = Emulated { xattrs: xattrs.clone(), ..Emulated::default() };
+            for stat in [fs.stat(&dir, name("f")).unwrap(), fs.stat_dir(&dir).unwrap()] {
+                fs.remember(stat.identity, emulated.clone());
+            }
+            let expected = if view == View::Image { xattrs.clone() } else { Vec::new() };
+            assert_eq!(fs.xattrs(&dir, name("f")).unwrap(), expected);
+            assert_eq!(fs.dir_xattrs(&dir).unwrap(), expected);
+            assert_eq!(fs.inode(&dir, name("f")).unwrap().xattrs, xattrs);
+            fs.stat(&dir, name("f")).unwrap();
+            fs.stat_dir(&dir).unwrap();
+            let metadata = Metadata { mode: 0o600, ..Metadata::default() };
+            let change = Change { metadata: &metadata, kind: Kind::File, clear_xattrs: false };
+            fs.set_node_metadata(&dir, name("f"), &change).unwrap();
+            assert_eq!(fs.inode(&dir, name("f")).unwrap().xattrs, []);
+        }
+        done.send(()).unwrap();
+    });
+    ended.recv_timeout(std::time::Duration::from_secs(60)).expect("a call that never ends");
+}
