@@ -117,7 +117,7 @@ _umoci() {
             fi
             case "${prev}" in
                 --log)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "debug info warn warning error fatal" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -227,7 +227,7 @@ _umoci() {
                     return 0
                     ;;
                 --clear)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "config.labels manifest.annotations config.exposedports config.env config.volume config.cmd config.entrypoint platform.os.features" -- "${cur}"))
                     return 0
                     ;;
                 --annotation)
@@ -284,7 +284,7 @@ _umoci() {
             fi
             case "${prev}" in
                 --format)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "oci docker" -- "${cur}"))
                     return 0
                     ;;
                 --tag)
@@ -498,7 +498,7 @@ _umoci() {
                     return 0
                     ;;
                 --compress)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "auto gzip zstd none" -- "${cur}"))
                     return 0
                     ;;
                 --tag)
@@ -587,7 +587,7 @@ _umoci() {
                     return 0
                     ;;
                 --digest-algorithm)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "sha256 sha384 sha512" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -635,7 +635,7 @@ _umoci() {
                     return 0
                     ;;
                 --compress)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "auto gzip zstd none" -- "${cur}"))
                     return 0
                     ;;
                 --tag)
@@ -743,19 +743,19 @@ _umoci() {
                     return 0
                     ;;
                 --use-keywords)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "type size mode uid gid link nlink time tar_time sha256digest sha384digest sha512digest xattr" -- "${cur}"))
                     return 0
                     ;;
                 -k)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "type size mode uid gid link nlink time tar_time sha256digest sha384digest sha512digest xattr" -- "${cur}"))
                     return 0
                     ;;
                 --add-keywords)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "type size mode uid gid link nlink time tar_time sha256digest sha384digest sha512digest xattr" -- "${cur}"))
                     return 0
                     ;;
                 -K)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "type size mode uid gid link nlink time tar_time sha256digest sha384digest sha512digest xattr" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -891,7 +891,7 @@ _umoci() {
                     return 0
                     ;;
                 --compress)
-                    COMPREPLY=($(compgen -f "${cur}"))
+                    COMPREPLY=($(compgen -W "auto gzip zstd none" -- "${cur}"))
                     return 0
                     ;;
                 --history.author)

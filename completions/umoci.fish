@@ -8,7 +8,7 @@ function __fish_umoci_needs_command
     set -l cmd (commandline -opc)
     set -e cmd[1]
     argparse -s (__fish_umoci_global_optspecs) -- $cmd 2>/dev/null
-    or return
+    or return 0
     if set -q argv[1]
         # Also print the command, so this can be used to figure out what it is.
         echo $argv[1]
@@ -24,7 +24,12 @@ function __fish_umoci_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c umoci -n "__fish_umoci_needs_command" -l log -d 'set the log level (debug, info, warn, error, fatal) (default: "warn")' -r
+complete -c umoci -n "__fish_umoci_needs_command" -l log -d 'set the log level (debug, info, warn, error, fatal) (default: "warn")' -r -f -a "debug\t''
+info\t''
+warn\t''
+warning\t''
+error\t''
+fatal\t''"
 complete -c umoci -n "__fish_umoci_needs_command" -l quiet -d 'do not show how far long work has come, nor what gc has freed'
 complete -c umoci -n "__fish_umoci_needs_command" -l verbose -d 'alias for --log=info'
 complete -c umoci -n "__fish_umoci_needs_command" -s v -l version -d 'print the version'
@@ -56,7 +61,10 @@ complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcomm
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l layer.annotation -d 'annotation of the new layer\'s descriptor (NAME=VALUE); may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l annotation -d 'set an annotation; OF is manifest (if left out), index, descriptor or layer[N]; may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l remove-annotation -d 'remove an annotation, if it is there, before any is set; may be repeated' -r
-complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l compress -d 'compression of the new layer: auto (as the image\'s other layers), gzip, zstd or none' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l compress -d 'compression of the new layer: auto (as the image\'s other layers), gzip, zstd or none' -r -f -a "auto\t''
+gzip\t''
+zstd\t''
+none\t''"
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l tag -d 'store the result under this tag, instead of that of --image' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l history.author -d 'author of the history entry' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l history.comment -d 'comment of the history entry' -r
@@ -94,8 +102,32 @@ complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcomm
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from unpack" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s f -l manifest -l file -d 'mtree manifest (required)' -r -F
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s p -l path -d 'directory to check (required)' -r -f -a "(__fish_complete_directories)"
-complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s k -l use-keywords -d 'check these keywords only' -r
-complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s K -l add-keywords -d 'check these keywords too' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s k -l use-keywords -d 'check these keywords only' -r -f -a "type\t''
+size\t''
+mode\t''
+uid\t''
+gid\t''
+link\t''
+nlink\t''
+time\t''
+tar_time\t''
+sha256digest\t''
+sha384digest\t''
+sha512digest\t''
+xattr\t''"
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s K -l add-keywords -d 'check these keywords too' -r -f -a "type\t''
+size\t''
+mode\t''
+uid\t''
+gid\t''
+link\t''
+nlink\t''
+time\t''
+tar_time\t''
+sha256digest\t''
+sha384digest\t''
+sha512digest\t''
+xattr\t''"
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -l umoci-keywords -d 'check the keywords of manifests that umoci-unpack(1) makes'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -l rootless -d 'work without privileges'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -118,7 +150,14 @@ complete -c umoci -n "__fish_umoci_using_subcommand config" -l platform.os.featu
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l remove-env -d 'remove a variable of the environment, if it is there' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l remove-label -d 'remove a label, if it is there' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l manifest.annotation -d 'set an annotation of the manifest' -r
-complete -c umoci -n "__fish_umoci_using_subcommand config" -l clear -d 'clear one of config.labels, manifest.annotations, config.exposedports, config.env, config.volume, config.cmd, config.entrypoint, platform.os.features' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l clear -d 'clear one of config.labels, manifest.annotations, config.exposedports, config.env, config.volume, config.cmd, config.entrypoint, platform.os.features' -r -f -a "config.labels\t''
+manifest.annotations\t''
+config.exposedports\t''
+config.env\t''
+config.volume\t''
+config.cmd\t''
+config.entrypoint\t''
+platform.os.features\t''"
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l annotation -d 'set an annotation; OF is manifest (if left out), index, descriptor or layer[N]; may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l remove-annotation -d 'remove an annotation, if it is there, before any is set; may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l tag -d 'store the result under this tag, instead of that of --image' -r
@@ -145,7 +184,10 @@ complete -c umoci -n "__fish_umoci_using_subcommand unpack" -s h -l help -d 'Pri
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l mask-path -d 'ignore changes to this path and below it; may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l annotation -d 'set an annotation; OF is manifest (if left out), index, descriptor or layer[N]; may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l remove-annotation -d 'remove an annotation, if it is there, before any is set; may be repeated' -r
-complete -c umoci -n "__fish_umoci_using_subcommand repack" -l compress -d 'compression of the new layer: auto (as the image\'s other layers), gzip, zstd or none' -r
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l compress -d 'compression of the new layer: auto (as the image\'s other layers), gzip, zstd or none' -r -f -a "auto\t''
+gzip\t''
+zstd\t''
+none\t''"
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l history.author -d 'author of the history entry' -r
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l history.comment -d 'comment of the history entry' -r
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l history.created -d 'time of the history entry (RFC 3339)' -r
@@ -160,7 +202,9 @@ complete -c umoci -n "__fish_umoci_using_subcommand repack" -l no-history -d 'do
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand new" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand new" -l platform -d 'platform that the image is for, as \'os/arch[/variant]\'; that of this machine if not given' -r
-complete -c umoci -n "__fish_umoci_using_subcommand new" -l digest-algorithm -d 'algorithm of the image\'s digests, as \'sha256\', \'sha384\' or \'sha512\'' -r
+complete -c umoci -n "__fish_umoci_using_subcommand new" -l digest-algorithm -d 'algorithm of the image\'s digests, as \'sha256\', \'sha384\' or \'sha512\'' -r -f -a "sha256\t''
+sha384\t''
+sha512\t''"
 complete -c umoci -n "__fish_umoci_using_subcommand new" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand tag" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand tag" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
@@ -175,7 +219,10 @@ complete -c umoci -n "__fish_umoci_using_subcommand stat" -l json -d 'print JSON
 complete -c umoci -n "__fish_umoci_using_subcommand stat" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l annotation -d 'set an annotation; OF is manifest (if left out), index, descriptor or layer[N]; may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l remove-annotation -d 'remove an annotation, if it is there, before any is set; may be repeated' -r
-complete -c umoci -n "__fish_umoci_using_subcommand insert" -l compress -d 'compression of the new layer: auto (as the image\'s other layers), gzip, zstd or none' -r
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l compress -d 'compression of the new layer: auto (as the image\'s other layers), gzip, zstd or none' -r -f -a "auto\t''
+gzip\t''
+zstd\t''
+none\t''"
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l tag -d 'store the result under this tag, instead of that of --image' -r
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l history.author -d 'author of the history entry' -r
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l history.comment -d 'comment of the history entry' -r
@@ -220,7 +267,8 @@ complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subco
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -l remove -d 'name of an annotation that is to be removed; may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c umoci -n "__fish_umoci_using_subcommand convert" -l format -d 'wanted format: oci or docker (version 2, schema 2)' -r
+complete -c umoci -n "__fish_umoci_using_subcommand convert" -l format -d 'wanted format: oci or docker (version 2, schema 2)' -r -f -a "oci\t''
+docker\t''"
 complete -c umoci -n "__fish_umoci_using_subcommand convert" -l tag -d 'store the result under this tag, instead of that of --image' -r
 complete -c umoci -n "__fish_umoci_using_subcommand convert" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand convert" -l lossy -d 'leave out what the format has no place for'

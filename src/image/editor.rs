@@ -5,19 +5,19 @@
 //! above it when the change is committed. Naming the result is left to the caller.
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use super::annotate::{Annotated, AnnotationEdit, apply, layer_place};
+use super::stored::{Moved, StoredLayer};
 use super::{Image, put};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::layer::compress::{Compression, Encoder, EncoderOptions};
-use crate::layout::{BlobWriter, LayoutWriter};
+use crate::layer::compress::{Compression, EncoderOptions};
+use crate::layout::LayoutWriter;
 use crate::oci::media_type::{Family, split_compression, with_compression};
 use crate::oci::{
-    Algorithm, Descriptor, DescriptorPath, Digest, Hashing, History, ImageConfig, Index, Manifest,
-    Platform,
+    Algorithm, Descriptor, DescriptorPath, Digest, History, ImageConfig, Index, Manifest, Platform,
 };
 use crate::progress::{Counted, Progress, Stage};
 
@@ -37,18 +37,28 @@ pub enum CompressionChoice {
     Fixed(Compression),
 }
 
+impl CompressionChoice {
+    /// The choices by the names that people give them.
+    pub const NAMED: [(&str, Self); 4] = [
+        ("auto", Self::Auto),
+        ("gzip", Self::Fixed(Compression::Gzip)),
+        ("zstd", Self::Fixed(Compression::Zstd)),
+        ("none", Self::Fixed(Compression::None)),
+    ];
+}
+
 impl FromStr for CompressionChoice {
     type Err = Error;
 
-    /// Reads `auto`, `gzip`, `zstd` or `none`; nothing at all means `none` too.
+    /// Reads one of [`CompressionChoice::NAMED`]; nothing at all means `none` too.
     fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "auto" => Ok(Self::Auto),
-            "gzip" => Ok(Self::Fixed(Compression::Gzip)),
-            "zstd" => Ok(Self::Fixed(Compression::Zstd)),
-            "none" | "" => Ok(Self::Fixed(Compression::None)),
-            _ => Err(Error::invalid(format!("unknown layer compression type {name:?}"))),
+        if name.is_empty() {
+            return Ok(Self::Fixed(Compression::None));
         }
+        let named = Self::NAMED.iter().find(|(known, _)| *known == name);
+        named
+            .map(|(_, choice)| *choice)
+            .ok_or_else(|| Error::invalid(format!("unknown layer compression type {name:?}")))
     }
 }
 
@@ -359,66 +369,6 @@ fn docker_has_no_annotations() -> Error {
 fn annotation_count(manifest: &Manifest) -> usize {
     let layers = manifest.layers.iter().map(|layer| layer.annotations.len());
     layers.sum::<usize>() + manifest.annotations.len()
-}
-
-/// A descriptor whose blob was replaced.
-struct Moved {
-    old: Descriptor,
-    new: Descriptor,
-    /// Changes of the annotations of every entry that leads there.
-    edits: Vec<AnnotationEdit>,
-}
-
-impl Moved {
-    fn new(descriptor: &Descriptor, stored: &Descriptor) -> Self {
-        let mut new = descriptor.clone();
-        new.redirect(stored.digest.clone(), stored.size);
-        Self { old: descriptor.clone(), new, edits: Vec::new() }
-    }
-
-    fn is_from(&self, entry: &Descriptor) -> bool {
-        entry.digest == self.old.digest && entry.platform == self.old.platform
-    }
-}
-
-/// A layer whose blob is in the layout.
-struct StoredLayer {
-    digest: Digest,
-    size: u64,
-    diff_id: Digest,
-    plain_size: u64,
-}
-
-impl StoredLayer {
-    fn write(
-        blob: BlobWriter,
-        plain: Algorithm,
-        compression: Compression,
-        options: &EncoderOptions,
-        write: impl FnOnce(&mut dyn Write) -> Result<()>,
-    ) -> Result<Self> {
-        let blob = BufWriter::with_capacity(WRITE_SIZE, blob);
-        let encoder = Encoder::new(blob, compression, options)?;
-        let mut plain = Hashing::new(plain, encoder);
-        write(&mut plain)?;
-        let (encoder, diff_id, plain_size) = plain.finish();
-        let blob = encoder.finish().context("compress layer")?;
-        let blob = blob.into_inner().map_err(std::io::IntoInnerError::into_error);
-        let (digest, size) = blob.context("write layer blob")?.commit()?;
-        Ok(Self { digest, size, diff_id, plain_size })
-    }
-
-    fn descriptor(&self, media_type: String, options: &LayerOptions) -> Descriptor {
-        let mut descriptor = Descriptor::new(media_type, self.digest.clone(), self.size);
-        descriptor.annotations.clone_from(&options.annotations);
-        if self.size != self.plain_size
-            && Family::of(&descriptor.media_type) != Some(Family::Docker)
-        {
-            let size = self.plain_size.to_string();
-            descriptor.annotations.insert(UNCOMPRESSED_SIZE.to_owned(), size);
-        }
-        descriptor
-    }
 }
 
 #[cfg(test)]

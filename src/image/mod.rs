@@ -10,6 +10,7 @@ mod editor;
 mod index;
 mod insert;
 mod stat;
+mod stored;
 mod summary;
 mod unpack;
 pub mod validate;

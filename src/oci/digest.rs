@@ -24,6 +24,9 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
+
     /// The algorithm's name, also the name of its directory under `blobs/`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -47,12 +50,8 @@ impl FromStr for Algorithm {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "sha256" => Ok(Self::Sha256),
-            "sha384" => Ok(Self::Sha384),
-            "sha512" => Ok(Self::Sha512),
-            _ => Err(Error::unsupported(format!("unsupported digest algorithm {name:?}"))),
-        }
+        let named = Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name);
+        named.ok_or_else(|| Error::unsupported(format!("unsupported digest algorithm {name:?}")))
     }
 }
 

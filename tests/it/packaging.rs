@@ -71,6 +71,72 @@ fn bash_completes_commands_and_flags() {
     assert!(all.contains(&"--config.entrypoint".to_owned()), "{all:?}");
 }
 
+/// Words before a value, and what must be among those that are offered for it.
+const VALUES: [(&[&str], &[&str]); 7] = [
+    (&["umoci", "--log"], &["debug", "warn", "fatal"]),
+    (&["umoci", "config", "--clear"], &["config.labels", "platform.os.features"]),
+    (&["umoci", "repack", "--compress"], &["auto", "gzip", "zstd", "none"]),
+    (&["umoci", "raw", "add-layer", "--compress"], &["auto", "gzip", "zstd", "none"]),
+    (&["umoci", "convert", "--format"], &["oci", "docker"]),
+    (&["umoci", "raw", "mtree-validate", "-k"], &["size", "mode", "sha256digest"]),
+    (&["umoci", "new", "--digest-algorithm"], &["sha256", "sha512"]),
+];
+
+fn assert_offered(offers: impl Fn(&[&str]) -> Vec<String>) {
+    for (words, expected) in VALUES {
+        let offered = offers(&[words, &[""]].concat());
+        for value in expected {
+            assert!(offered.iter().any(|one| one == value), "{words:?}: {value} in {offered:?}");
+        }
+    }
+}
+
+#[test]
+fn bash_completes_values() {
+    if peer("bash").is_some() {
+        assert_offered(bash_offers);
+    }
+}
+
+#[test]
+fn fish_completes_values() {
+    let Some(fish) = peer("fish") else { return };
+    assert_offered(|words| {
+        let script = "source $argv[1]; complete -C $argv[2]";
+        let mut command = Command::new(&fish);
+        command.args(["--no-config", "-c", script]).arg(repository("completions/umoci.fish"));
+        let offers = Run::of(command.arg(words.join(" "))).succeeds();
+        offers.lines().filter_map(|line| line.split('\t').next()).map(str::to_owned).collect()
+    });
+}
+
+/// Goes through the commands as `_arguments` would, and prints what it is given for the last one.
+const ZSH: &str = r#"
+    file=$1; shift; typed=("$@"); depth=0
+    compdef() {}
+    _arguments() {
+        specs=("$@"); depth=$((depth + 1)); state=$typed[depth]; line=("$typed[depth+1]")
+    }
+    source $file; _umoci; print -rl -- $specs
+"#;
+
+#[test]
+fn zsh_completes_values() {
+    let Some(zsh) = peer("zsh") else { return };
+    assert_offered(|words| {
+        let [commands @ .., flag, _] = words else { panic!("{words:?}") };
+        let mut command = Command::new(&zsh);
+        command.args(["-f", "-c", ZSH, "zsh"]).arg(repository("completions/_umoci"));
+        let specs = Run::of(command.args(commands)).succeeds();
+        let mut of_flag = specs.lines().filter_map(|spec| {
+            let rest = spec.trim_start_matches('*').strip_prefix(flag)?;
+            rest.starts_with(['=', '+']).then_some(rest)
+        });
+        let (_, values) = of_flag.next().unwrap().rsplit_once(":(").unwrap();
+        values.trim_end_matches(')').split(' ').map(str::to_owned).collect()
+    });
+}
+
 #[test]
 fn zsh_and_fish_take_their_completions() {
     for (shell, file) in [("zsh", "_umoci"), ("fish", "umoci.fish")] {

@@ -14,6 +14,9 @@ use crate::progress;
 use crate::publish::{rename, until_unchanged};
 use crate::referrers::Referrers;
 
+/// What `--format` takes.
+pub(crate) const FORMATS: [(&str, Family); 2] = [("oci", Family::Oci), ("docker", Family::Docker)];
+
 /// convert an image to the format of OCI or Docker
 ///
 /// "<tag>" (default "latest") names the image, with all its platforms. The result gets that tag
@@ -82,13 +85,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
 impl Args {
     fn family(&self) -> Result<Family> {
-        match self.format.as_deref() {
-            Some("oci") => Ok(Family::Oci),
-            Some("docker") => Ok(Family::Docker),
-            Some(other) => Err(Error::invalid(format!(
-                "invalid --format: {other:?} is neither oci nor docker"
-            ))),
-            None => Err(Error::invalid("missing mandatory argument: --format")),
-        }
+        let Some(format) = self.format.as_deref() else {
+            return Err(Error::invalid("missing mandatory argument: --format"));
+        };
+        let named = FORMATS.into_iter().find(|(name, _)| *name == format);
+        let named = named.map(|(_, family)| family);
+        named.ok_or_else(|| {
+            Error::invalid(format!("invalid --format: {format:?} is neither oci nor docker"))
+        })
     }
 }

@@ -10,6 +10,17 @@ use umoci::error::{Error, Result};
 
 use crate::output::{self, Label};
 
+/// What `--log` takes, in any case.
+pub(crate) const LEVELS: [(&str, LevelFilter); 6] = [
+    ("debug", LevelFilter::Debug),
+    ("info", LevelFilter::Info),
+    ("warn", LevelFilter::Warn),
+    ("warning", LevelFilter::Warn),
+    ("error", LevelFilter::Error),
+    // The error that ends the program is no log line and always shown.
+    ("fatal", LevelFilter::Off),
+];
+
 /// Flags that stand before the command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LogArgs {
@@ -44,15 +55,10 @@ impl LogArgs {
             return Ok(LevelFilter::Info);
         }
         let Some(level) = &self.log else { return Ok(LevelFilter::Warn) };
-        match level.to_ascii_lowercase().as_str() {
-            "debug" => Ok(LevelFilter::Debug),
-            "info" => Ok(LevelFilter::Info),
-            "warn" | "warning" => Ok(LevelFilter::Warn),
-            "error" => Ok(LevelFilter::Error),
-            // The error that ends the program is no log line and always shown.
-            "fatal" => Ok(LevelFilter::Off),
-            _ => Err(Error::invalid(format!("parsing log level: invalid level: {level:?}"))),
-        }
+        let named = LEVELS.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(level));
+        named
+            .map(|(_, level)| level)
+            .ok_or_else(|| Error::invalid(format!("parsing log level: invalid level: {level:?}")))
     }
 }
 

@@ -2,9 +2,8 @@
 //! `--compress`: how a new layer is compressed.
 
 use clap::Args;
-use umoci::error::{Error, Result};
+use umoci::error::{Context, Result};
 use umoci::image::CompressionChoice;
-use umoci::layer::compress::Compression;
 
 /// The flag of commands that add a layer.
 #[derive(Debug, Clone, Args)]
@@ -17,23 +16,14 @@ pub(crate) struct CompressArgs {
 impl CompressArgs {
     /// The compression that was asked for.
     pub(crate) fn choice(&self) -> Result<CompressionChoice> {
-        use CompressionChoice::{Auto, Fixed};
-        match self.compress.as_str() {
-            "auto" => Ok(Auto),
-            "gzip" => Ok(Fixed(Compression::Gzip)),
-            "zstd" => Ok(Fixed(Compression::Zstd)),
-            "none" | "" => Ok(Fixed(Compression::None)),
-            other => {
-                let message =
-                    format!("invalid --compress: unknown layer compression type {other:?}");
-                Err(Error::invalid(message))
-            }
-        }
+        self.compress.parse().context("invalid --compress")
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use umoci::layer::compress::Compression;
+
     use super::*;
 
     #[test]

@@ -14,6 +14,8 @@ use crate::failure::Outcome;
 use crate::publish::{publish, until_unchanged};
 
 use settings::Settings;
+#[cfg(test)]
+pub(crate) use settings::clearable;
 
 /// change the configuration of an image
 ///

@@ -128,20 +128,32 @@ enum Clear {
     OsFeatures,
 }
 
+/// What `--clear` takes.
+const CLEARABLE: [(&str, Clear); 8] = [
+    ("config.labels", Clear::Labels),
+    ("manifest.annotations", Clear::Annotations),
+    ("config.exposedports", Clear::ExposedPorts),
+    ("config.env", Clear::Env),
+    ("config.volume", Clear::Volumes),
+    ("config.cmd", Clear::Cmd),
+    ("config.entrypoint", Clear::Entrypoint),
+    ("platform.os.features", Clear::OsFeatures),
+];
+
+/// The words that `--clear` takes.
+#[cfg(test)]
+pub(crate) fn clearable() -> impl Iterator<Item = &'static str> {
+    CLEARABLE.into_iter().map(|(key, _)| key)
+}
+
 impl Clear {
     fn named(key: &str) -> Result<Self> {
-        match key {
-            "config.labels" => Ok(Self::Labels),
-            "manifest.annotations" => Ok(Self::Annotations),
-            "config.exposedports" => Ok(Self::ExposedPorts),
-            "config.env" => Ok(Self::Env),
-            "config.volume" => Ok(Self::Volumes),
-            "config.cmd" => Ok(Self::Cmd),
-            "config.entrypoint" => Ok(Self::Entrypoint),
-            "platform.os.features" => Ok(Self::OsFeatures),
-            "rootfs.diffids" => Err(Error::invalid("--clear=rootfs.diffids is not safe")),
-            _ => Err(Error::invalid(format!("unknown key to --clear: {key:?}"))),
+        if key == "rootfs.diffids" {
+            return Err(Error::invalid("--clear=rootfs.diffids is not safe"));
         }
+        let named = CLEARABLE.into_iter().find(|(known, _)| *known == key);
+        let named = named.map(|(_, clear)| clear);
+        named.ok_or_else(|| Error::invalid(format!("unknown key to --clear: {key:?}")))
     }
 }
 
