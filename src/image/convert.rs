@@ -9,17 +9,13 @@ use std::io::{BufWriter, Write, copy};
 use std::sync::Arc;
 
 use super::editor::{UNCOMPRESSED_SIZE, WRITE_SIZE};
-use super::index::platform_of;
 use super::{open_layer, put};
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Error, Result};
 use crate::layer::compress::{Compression, Encoder, EncoderOptions};
-use crate::layout::{LayoutWriter, is_about_image};
+use crate::layout::{LayoutWriter, MAX_DEPTH, Platforms, is_about_image, too_deep};
 use crate::oci::media_type::{Family, Kind, split_compression, with_compression};
-use crate::oci::{Descriptor, Digest, Index, Manifest, Platform};
+use crate::oci::{Descriptor, Digest, Entry, Index, Manifest, Platform};
 use crate::progress::{Counted, Progress, Stage};
-
-/// How deep indexes may be nested.
-const MAX_DEPTH: usize = 64;
 
 /// How annotations begin that describe a blob compressed with zstd in chunks.
 const ZSTD_CHUNKED: &str = "io.github.containers.zstd-chunked.";
@@ -107,18 +103,27 @@ impl Converter<'_> {
 
     fn index(&mut self, old: &Descriptor, depth: usize) -> Result<Descriptor> {
         if depth > MAX_DEPTH {
-            let message = format!("indexes are nested more than {MAX_DEPTH} deep");
-            return Err(Error::new(ErrorKind::Limit, message));
+            return Err(too_deep());
         }
         if self.is_docker() && depth > 0 {
             return Err(self.cannot("an index in an index", old));
         }
         let before: Index = self.writer.layout().document(old)?;
         let mut index = before.clone();
-        index.manifests = Vec::with_capacity(before.manifests.len());
-        for entry in &before.manifests {
-            index.manifests.extend(self.entry(entry, depth)?);
+        let mut entries = Vec::new();
+        for entry in before.entries() {
+            entries.extend(match entry {
+                Entry::Read(entry) => {
+                    self.entry(&entry, depth)?.map(|new| Entry::Read(Box::new(new)))
+                }
+                Entry::Unread(entry) if self.is_docker() => {
+                    self.lose(old, &format!("the entry {:?}", entry.digest()))?;
+                    None
+                }
+                unread @ Entry::Unread(_) => Some(unread),
+            });
         }
+        index.set_entries(entries);
         if index.manifests.is_empty() && !before.manifests.is_empty() {
             return Err(self.cannot("an index without images", old));
         }
@@ -145,7 +150,7 @@ impl Converter<'_> {
         self.drop_extras(old, &mut new.annotations)?;
         self.drop_text(old, &mut new.artifact_type)?;
         if self.is_docker() && !new.platform.as_ref().is_some_and(Platform::is_stated) {
-            new.platform = platform_of(self.writer.layout(), old)?;
+            new.platform = Platforms::new(self.writer.layout()).of(old)?;
         }
         Ok(Some(new))
     }

@@ -1,60 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Images for several platforms: [`IndexEditor`] makes and changes the index
-//! of one, [`entries`] lists what is in it.
+//! [`IndexEditor`] makes and changes the index of an image for several platforms.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
-use std::str::FromStr;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{put, require_manifest};
+use super::listing::EntryChoice;
+use super::put;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::layout::{Layout, LayoutWriter, Platforms, REF_NAME};
+use crate::layout::{
+    FULL_NAME, Layout, LayoutWriter, Nested, Platforms, Presence, REF_NAME, REFERENCE_DIGEST,
+    is_about_image,
+};
 use crate::oci::json::to_bytes;
 use crate::oci::media_type::{DOCKER_MANIFEST_LIST, Family, Kind};
 use crate::oci::{Algorithm, Descriptor, Digest, ImageConfig, Index, Manifest, Platform};
-
-/// How deep indexes may be nested.
-const MAX_DEPTH: usize = 64;
-
-/// The annotation by which containerd names an image in an index.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
-/// The annotation of an attestation that stands beside the image it is about.
-const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
-
-/// Which entry of an index is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EntryChoice {
-    /// The one for this very platform.
-    Platform(Platform),
-    /// The one of this digest.
-    Digest(Digest),
-}
-
-impl FromStr for EntryChoice {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        if text.contains(':') {
-            return Ok(Self::Digest(text.parse()?));
-        }
-        Ok(Self::Platform(text.parse()?))
-    }
-}
-
-impl fmt::Display for EntryChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Platform(platform) => platform.fmt(f),
-            Self::Digest(digest) => digest.fmt(f),
-        }
-    }
-}
 
 /// The index of an image for several platforms, in the course of being changed.
 #[derive(Debug)]
 pub struct IndexEditor<'a> {
     writer: &'a LayoutWriter,
     index: Index,
+    /// What it was before.
+    old: Option<Digest>,
 }
 
 impl<'a> IndexEditor<'a> {
@@ -62,7 +28,7 @@ impl<'a> IndexEditor<'a> {
     /// added to it is.
     pub fn new(writer: &'a LayoutWriter) -> Self {
         let index = Index { media_type: String::new(), ..Index::default() };
-        Self { writer, index }
+        Self { writer, index, old: None }
     }
 
     /// Starts to change the index that a descriptor leads to.
@@ -74,7 +40,7 @@ impl<'a> IndexEditor<'a> {
         if index.media_type.is_empty() {
             index.media_type.clone_from(&descriptor.media_type);
         }
-        Ok(Self { writer, index })
+        Ok(Self { writer, index, old: Some(descriptor.digest.clone()) })
     }
 
     /// The index as it is now.
@@ -88,68 +54,152 @@ impl<'a> IndexEditor<'a> {
     /// back.
     ///
     /// # Errors
-    /// When it is neither image nor index, or is missing; when the format has no place for it.
+    /// When it is neither image nor index, or is missing; when it is for the platform of another
+    /// image in an index within, or is the index itself.
     pub fn add(&mut self, entry: &Descriptor) -> Result<Option<Descriptor>> {
+        if self.old.as_ref() == Some(&entry.digest) {
+            return Err(Error::invalid("an index cannot be an entry of itself"));
+        }
         let mut new = Descriptor::new(&entry.media_type, entry.digest.clone(), entry.size);
         new.annotations.clone_from(&entry.annotations);
-        new.annotations.retain(|name, _| name != REF_NAME && name != CONTAINERD_NAME);
+        new.annotations.retain(|name, _| name != REF_NAME && name != FULL_NAME);
         new.artifact_type.clone_from(&entry.artifact_type);
-        new.platform = match Kind::of(&entry.media_type) {
-            // An index that cannot be read is no use to anybody.
-            Kind::Index => self.layout().document::<Index>(entry).map(|_| None)?,
-            _ => platform_of(self.layout(), entry)?,
-        };
-        let is_same = |old: &Descriptor| match (&old.platform, &new.platform) {
-            (Some(old), Some(new)) => old.is_same(new) && old.os_version == new.os_version,
-            (_, _) => old.digest == new.digest,
-        };
-        let at = self.index.manifests.iter().position(is_same);
+        if Kind::of(&entry.media_type) != Kind::Index {
+            super::require_manifest(entry)?;
+            new.platform = Platforms::new(self.layout()).of(&new)?;
+            require_documents(self.layout(), &new)?;
+        }
+        let at = self.index.manifests.iter().position(|old| is_successor(&new, old));
+        self.refuse_rivals(&new, at)?;
         let Some(old) = at.and_then(|at| self.index.manifests.get_mut(at)) else {
             self.index.manifests.push(new);
             return Ok(None);
         };
         let old = std::mem::replace(old, new);
-        self.remove_what_is_about(&old.digest);
+        remove_what_is_about(&mut self.index, &old.digest);
         Ok(Some(old))
     }
 
-    /// Puts in the place of each index in the index what is in it, all the way down.
-    pub fn flatten(&mut self) -> Result<()> {
-        let mut flat = Vec::new();
-        let mut seen = HashSet::new();
-        for entry in std::mem::take(&mut self.index.manifests) {
-            flatten(self.writer.layout(), entry, 0, &mut seen, &mut flat)?;
+    /// Refuses an entry by which, through indexes in the index, there would be two images for
+    /// one platform; `replaced` is the place of the entry that it replaces.
+    fn refuse_rivals(&self, new: &Descriptor, replaced: Option<usize>) -> Result<()> {
+        let mut others = self.index.clone();
+        others.unread.clear();
+        if let Some(at) = replaced {
+            others.manifests.remove(at);
         }
-        self.index.manifests = flat;
+        let ours = self.images(&others)?;
+        let alone = Index { manifests: vec![new.clone()], ..Index::default() };
+        for (platform, image) in self.images(&alone)? {
+            let is_rival = |(other, digest): &&(Platform, Digest)| {
+                is_twin(&platform, other) && *digest != image
+            };
+            if let Some((_, other)) = ours.iter().find(is_rival) {
+                return Err(Error::invalid(format!(
+                    "{image} is for {platform}, as {other} is, of an index within"
+                )));
+            }
+        }
         Ok(())
     }
 
-    /// Removes an entry, with the attestations that are about it.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotFound`] when there is none.
-    pub fn remove(&mut self, choice: &EntryChoice) -> Result<Descriptor> {
-        let at = self.position(choice)?;
-        let removed = self.index.manifests.remove(at);
-        self.remove_what_is_about(&removed.digest);
-        Ok(removed)
+    /// The images in an index and in those within, and what they are for.
+    fn images(&self, index: &Index) -> Result<Vec<(Platform, Digest)>> {
+        let mut platforms = Platforms::new(self.layout());
+        let mut images = Vec::new();
+        for step in Nested::new(self.layout(), index) {
+            let step = step?;
+            let Some(image) = step.entry.descriptor() else { continue };
+            if step.presence == Presence::Absent && step.depth() == 0 {
+                // It cannot be read, so it is no use to anybody.
+                self.layout().document::<Index>(image)?;
+            }
+            if step.presence == Presence::Leaf && !is_about_image(image) {
+                let platform = platforms.of(image)?;
+                images.extend(platform.map(|platform| (platform, image.digest.clone())));
+            }
+        }
+        Ok(images)
     }
 
-    /// The annotations of an entry, or of the index, to be changed.
+    /// Puts in the place of each index in the index what is in it, all the way down.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] when there is no such entry, [`ErrorKind::Unsupported`] when the
-    /// format has no annotations.
-    pub fn annotations_mut(
+    /// When one of them is not in the layout.
+    pub fn flatten(&mut self) -> Result<()> {
+        let mut flat = Vec::new();
+        let mut seen = HashSet::new();
+        for step in Nested::new(self.writer.layout(), &self.index) {
+            let step = step?;
+            match step.presence {
+                Presence::Entered | Presence::Repeated => {}
+                Presence::Absent => {
+                    let message = format!("{} is not in the layout", step.entry.digest());
+                    return Err(Error::new(ErrorKind::NotFound, message));
+                }
+                // The same once is enough.
+                Presence::Leaf => {
+                    if seen.insert(to_bytes(&step.entry)?) {
+                        flat.push(step.entry);
+                    }
+                }
+            }
+        }
+        self.index.set_entries(flat);
+        Ok(())
+    }
+
+    /// Removes an entry of the index or of one within, with the attestations that are about it,
+    /// and gives its digest.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Ambiguous`] when there are several
+    /// of different digests.
+    pub fn remove(&mut self, choice: &EntryChoice) -> Result<String> {
+        if let EntryChoice::Unread(digest) = choice {
+            let count = self.index.unread.len();
+            self.index.unread.retain(|entry| entry.digest() != digest);
+            if self.index.unread.len() == count {
+                return Err(no_entry(choice));
+            }
+            return Ok(digest.clone());
+        }
+        let mut digest = String::new();
+        // From the end, so that the places of the others stay.
+        for path in self.places(choice)?.into_iter().rev() {
+            self.change(&path, |index, at| {
+                let removed = index.manifests[at].digest.clone();
+                let mut place = 0..;
+                index.retain(|entry| entry.descriptor().is_none() || place.next() != Some(at));
+                remove_what_is_about(index, &removed);
+                digest = removed.to_string();
+            })?;
+        }
+        Ok(digest)
+    }
+
+    /// Changes annotations of an entry, of the index or of one within, or of the index itself.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is no such entry, [`ErrorKind::Ambiguous`] when there
+    /// are several of different digests, [`ErrorKind::Unsupported`] when the format has no
+    /// annotations or the entry cannot be read.
+    pub fn annotate(
         &mut self,
         choice: Option<&EntryChoice>,
-    ) -> Result<&mut BTreeMap<String, String>> {
-        if self.family() == Family::Docker {
+        edit: impl Fn(&mut BTreeMap<String, String>),
+    ) -> Result<()> {
+        if self.index.media_type == DOCKER_MANIFEST_LIST {
             return Err(Error::unsupported("Docker's image format has no annotations"));
         }
-        let Some(choice) = choice else { return Ok(&mut self.index.annotations) };
-        let at = self.position(choice)?;
-        Ok(&mut self.index.manifests[at].annotations)
+        let Some(choice) = choice else {
+            edit(&mut self.index.annotations);
+            return Ok(());
+        };
+        for path in self.places(choice)? {
+            self.change(&path, |index, at| edit(&mut index.manifests[at].annotations))?;
+        }
+        Ok(())
     }
 
     /// Stores the index, and gives its descriptor.
@@ -157,8 +207,8 @@ impl<'a> IndexEditor<'a> {
     /// # Errors
     /// When it has no entries, or one that its format has no place for.
     pub fn commit(mut self) -> Result<Descriptor> {
-        if self.index.manifests.is_empty() {
-            return Err(Error::invalid("an index without entries is no image"));
+        if self.index.manifests.is_empty() && self.index.unread.is_empty() {
+            return Err(empty());
         }
         if self.index.media_type.is_empty() {
             let kind = Kind::Index.media_type(self.family());
@@ -166,6 +216,9 @@ impl<'a> IndexEditor<'a> {
         }
         if self.family() == Family::Docker {
             self.index.manifests.iter().try_for_each(check_docker_entry)?;
+            if let Some(entry) = self.index.unread.first() {
+                return Err(entry.refuse());
+            }
         }
         let media_type = self.index.media_type.clone();
         let stored = put(self.writer, self.algorithm(), &self.index).context("put index blob")?;
@@ -178,6 +231,14 @@ impl<'a> IndexEditor<'a> {
         first.map_or_else(Algorithm::default, |entry| entry.digest.algorithm())
     }
 
+    /// Whether all that is in the index has its place in Docker's format.
+    fn is_for_docker(&self) -> bool {
+        let index = &self.index;
+        index.annotations.is_empty()
+            && index.unread.is_empty()
+            && index.manifests.iter().all(is_docker)
+    }
+
     fn layout(&self) -> &Layout {
         self.writer.layout()
     }
@@ -185,34 +246,107 @@ impl<'a> IndexEditor<'a> {
     fn family(&self) -> Family {
         match self.index.media_type.as_str() {
             DOCKER_MANIFEST_LIST => Family::Docker,
-            "" if self.index.manifests.iter().all(is_docker) => Family::Docker,
+            "" if self.is_for_docker() => Family::Docker,
             _ => Family::Oci,
         }
     }
 
-    fn position(&self, choice: &EntryChoice) -> Result<usize> {
+    /// Where the entry is: more than once only if it is listed so.
+    fn places(&self, choice: &EntryChoice) -> Result<Vec<Vec<usize>>> {
         let mut platforms = Platforms::new(self.layout());
-        for (at, entry) in self.index.manifests.iter().enumerate() {
+        let mut places = Vec::new();
+        let mut digests = BTreeSet::new();
+        for step in Nested::new(self.layout(), &self.index) {
+            let step = step?;
+            let Some(entry) = step.entry.descriptor() else { continue };
             let is_meant = match choice {
                 EntryChoice::Digest(digest) => entry.digest == *digest,
                 EntryChoice::Platform(platform) => {
                     platforms.of(entry)?.is_some_and(|found| found.is_same(platform))
                 }
+                EntryChoice::Unread(_) => false,
             };
             if is_meant {
-                return Ok(at);
+                digests.insert(entry.digest.to_string());
+                places.push(step.path);
             }
         }
-        Err(Error::new(ErrorKind::NotFound, format!("the index has no entry for {choice}")))
+        match digests.len() {
+            0 => Err(no_entry(choice)),
+            1 => Ok(places),
+            _ => {
+                let digests = digests.into_iter().collect::<Vec<_>>().join(", ");
+                let message = format!("several entries are for {choice}: {digests}");
+                Err(Error::new(ErrorKind::Ambiguous, message))
+            }
+        }
     }
 
-    fn remove_what_is_about(&mut self, image: &Digest) {
-        if self.index.manifests.iter().all(|entry| entry.digest != *image) {
-            let image = image.to_string();
-            self.index
-                .manifests
-                .retain(|entry| entry.annotations.get(REFERENCE_DIGEST) != Some(&image));
+    /// Changes an index, this one or one within, and with it those that lead there.
+    fn change(&mut self, path: &[usize], edit: impl FnOnce(&mut Index, usize)) -> Result<()> {
+        change(self.writer, &mut self.index, path, edit)
+    }
+}
+
+fn change(
+    writer: &LayoutWriter,
+    index: &mut Index,
+    path: &[usize],
+    edit: impl FnOnce(&mut Index, usize),
+) -> Result<()> {
+    let (at, rest) = match path {
+        [] => return Ok(()),
+        [at] => {
+            edit(index, *at);
+            return Ok(());
         }
+        [at, rest @ ..] => (*at, rest),
+    };
+    let entry = &mut index.manifests[at];
+    let mut inner: Index = writer.layout().document(entry)?;
+    change(writer, &mut inner, rest, edit)?;
+    if inner.manifests.is_empty() && inner.unread.is_empty() {
+        return Err(empty());
+    }
+    let stored = put(writer, entry.digest.algorithm(), &inner).context("put index blob")?;
+    entry.redirect(stored.digest, stored.size);
+    Ok(())
+}
+
+/// An image without its documents is no use to anybody.
+fn require_documents(layout: &Layout, image: &Descriptor) -> Result<()> {
+    let config = layout.document::<Manifest>(image)?.config;
+    if Kind::of(&config.media_type) == Kind::Config {
+        layout.document::<ImageConfig>(&config)?;
+    }
+    Ok(())
+}
+
+fn empty() -> Error {
+    Error::invalid("an index without entries is no image")
+}
+
+fn no_entry(choice: &EntryChoice) -> Error {
+    Error::new(ErrorKind::NotFound, format!("the index has no entry for {choice}"))
+}
+
+/// Whether both are the same platform, of the same version.
+pub(super) fn is_twin(one: &Platform, other: &Platform) -> bool {
+    one.is_same(other) && one.os_version == other.os_version
+}
+
+/// Whether an entry takes the place of another.
+fn is_successor(new: &Descriptor, old: &Descriptor) -> bool {
+    match (&old.platform, &new.platform) {
+        (Some(old), Some(new)) => is_twin(old, new),
+        (_, _) => old.digest == new.digest,
+    }
+}
+
+fn remove_what_is_about(index: &mut Index, image: &Digest) {
+    if index.manifests.iter().all(|entry| entry.digest != *image) {
+        let image = image.to_string();
+        index.retain(|entry| entry.annotation(REFERENCE_DIGEST) != Some(&image));
     }
 }
 
@@ -238,127 +372,4 @@ pub(super) fn check_docker_entry(entry: &Descriptor) -> Result<()> {
         return refuse("an image without a platform");
     }
     Ok(())
-}
-
-fn flatten(
-    layout: &Layout,
-    entry: Descriptor,
-    depth: usize,
-    seen: &mut HashSet<Vec<u8>>,
-    flat: &mut Vec<Descriptor>,
-) -> Result<()> {
-    if depth > MAX_DEPTH {
-        let message = format!("indexes are nested more than {MAX_DEPTH} deep");
-        return Err(Error::new(ErrorKind::Limit, message));
-    }
-    // The same once is enough, and an index can be reached in very many ways.
-    if !seen.insert(to_bytes(&entry)?) {
-        return Ok(());
-    }
-    if Kind::of(&entry.media_type) != Kind::Index {
-        flat.push(entry);
-        return Ok(());
-    }
-    let inner: Index =
-        layout.document(&entry).with_context(|| format!("flatten {}", entry.digest))?;
-    inner.manifests.into_iter().try_for_each(|entry| flatten(layout, entry, depth + 1, seen, flat))
-}
-
-/// The platform that the configuration of an image names; none for an artifact.
-pub(super) fn platform_of(layout: &Layout, entry: &Descriptor) -> Result<Option<Platform>> {
-    require_manifest(entry)?;
-    let manifest: Manifest = layout.document(entry)?;
-    if Kind::of(&manifest.config.media_type) != Kind::Config {
-        return Ok(None);
-    }
-    let config: ImageConfig = layout.document(&manifest.config)?;
-    Ok(Some(Platform::of(&config)).filter(Platform::is_stated))
-}
-
-/// Something in an index.
-#[derive(Debug, Clone)]
-pub struct IndexEntry {
-    /// How many indexes there are between it and the one that is listed.
-    pub depth: usize,
-    /// The entry.
-    pub descriptor: Descriptor,
-    /// The platform, as the entry states it, or else the configuration.
-    pub platform: Option<Platform>,
-    /// For an image that is in the layout, the sizes of configuration and layers together, in
-    /// bytes.
-    pub size: Option<u64>,
-    /// The image that it is about, as attestations have it.
-    pub about: Option<String>,
-}
-
-/// Lists what is in the index that a descriptor leads to, and in those within, each of them
-/// once, in their order.
-///
-/// # Errors
-/// [`ErrorKind::Unsupported`] when the descriptor leads to something else.
-pub fn entries(layout: &Layout, descriptor: &Descriptor) -> Result<Vec<IndexEntry>> {
-    let mut listing = Listing {
-        layout,
-        platforms: Platforms::new(layout),
-        sizes: HashMap::new(),
-        seen: HashSet::new(),
-        listed: Vec::new(),
-    };
-    listing.list(descriptor, 0)?;
-    Ok(listing.listed)
-}
-
-struct Listing<'a> {
-    layout: &'a Layout,
-    platforms: Platforms<'a>,
-    sizes: HashMap<Digest, Option<u64>>,
-    /// The indexes that are listed.
-    seen: HashSet<Digest>,
-    listed: Vec<IndexEntry>,
-}
-
-impl Listing<'_> {
-    fn list(&mut self, index: &Descriptor, depth: usize) -> Result<()> {
-        if depth > MAX_DEPTH {
-            let message = format!("indexes are nested more than {MAX_DEPTH} deep");
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
-        let document: Index = self.layout.document(index)?;
-        self.seen.insert(index.digest.clone());
-        for descriptor in document.manifests {
-            self.add(descriptor.clone(), depth)?;
-            let is_index = Kind::of(&descriptor.media_type) == Kind::Index;
-            let is_new = is_index && !self.seen.contains(&descriptor.digest);
-            if is_new && self.layout.contains(&descriptor)? {
-                self.list(&descriptor, depth + 1)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, descriptor: Descriptor, depth: usize) -> Result<()> {
-        let platform = self.platforms.of(&descriptor)?;
-        let size = match self.sizes.get(&descriptor.digest) {
-            Some(known) => *known,
-            None => size_of(self.layout, &descriptor)?,
-        };
-        self.sizes.insert(descriptor.digest.clone(), size);
-        let about = descriptor.annotations.get(REFERENCE_DIGEST).cloned();
-        self.listed.push(IndexEntry { depth, descriptor, platform, size, about });
-        Ok(())
-    }
-}
-
-fn size_of(layout: &Layout, entry: &Descriptor) -> Result<Option<u64>> {
-    if Kind::of(&entry.media_type) != Kind::Manifest {
-        return Ok(None);
-    }
-    match layout.document::<Manifest>(entry) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        manifest => {
-            let manifest = manifest?;
-            let parts = manifest.layers.iter().chain([&manifest.config]);
-            Ok(Some(parts.map(|part| part.size).fold(0, u64::saturating_add)))
-        }
-    }
 }

@@ -9,6 +9,7 @@ mod convert;
 mod editor;
 mod index;
 mod insert;
+mod listing;
 mod stat;
 mod stored;
 mod summary;
@@ -19,8 +20,9 @@ pub use annotate::{Annotated, AnnotationEdit};
 pub use archive::{Contents, add_archive};
 pub use convert::{ConvertOptions, Converted, Loss, convert};
 pub use editor::{CompressionChoice, ImageEditor, LayerOptions, UNCOMPRESSED_SIZE};
-pub use index::{EntryChoice, IndexEditor, IndexEntry, entries};
+pub use index::IndexEditor;
 pub use insert::{InsertOptions, Insertion, Lower, Target, insert};
+pub use listing::{EntryChoice, IndexEntry, entries};
 pub use stat::{HistoryStat, Stat};
 pub use summary::{Summary, summaries, to_json as summaries_to_json};
 pub use unpack::{

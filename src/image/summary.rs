@@ -6,12 +6,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::Serialize;
 
 use crate::error::{ErrorKind, Result};
-use crate::layout::{Layout, REF_NAME, full_name};
+use crate::layout::{Layout, Nested, Presence, REF_NAME, full_name};
 use crate::oci::media_type::Kind;
 use crate::oci::{Descriptor, Digest, ImageConfig, Index, Manifest, Platform, Timestamp, json};
-
-/// How deep indexes are followed.
-const MAX_DEPTH: usize = 64;
 
 /// What an entry of `index.json` leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,38 +117,38 @@ impl Reader<'_> {
             problem: None,
         };
         let mut sum = Sum { summary, counted: HashSet::new() };
-        if let Err(error) = self.add(entry, 0, &mut sum) {
+        if let Err(error) = self.add(entry, &mut sum) {
             sum.summary.problem = Some(error.to_string());
         }
         sum.summary
     }
 
-    fn add(&mut self, target: &Descriptor, depth: usize, sum: &mut Sum) -> Result<()> {
+    fn add(&mut self, target: &Descriptor, sum: &mut Sum) -> Result<()> {
         match Kind::of(&target.media_type) {
-            Kind::Index => self.add_index(target, depth, sum),
-            Kind::Manifest => {
-                let is_elsewhere = depth > 0 && target.data.is_none();
-                match self.image(target) {
-                    // One platform of several is often all that was copied.
-                    Err(error) if is_elsewhere && error.kind() == ErrorKind::NotFound => {}
-                    facts => add_image(target, &facts?, sum),
-                }
-                Ok(())
-            }
-            _ => {
-                sum.count(&target.digest, target.size);
-                Ok(())
-            }
+            Kind::Index => self.add_index(target, sum)?,
+            Kind::Manifest => add_image(target, &self.image(target)?, sum),
+            _ => sum.count(&target.digest, target.size),
         }
+        Ok(())
     }
 
-    fn add_index(&mut self, target: &Descriptor, depth: usize, sum: &mut Sum) -> Result<()> {
-        if depth > MAX_DEPTH || sum.counted.contains(&target.digest) {
-            return Ok(());
-        }
+    fn add_index(&mut self, target: &Descriptor, sum: &mut Sum) -> Result<()> {
         let index: Index = self.layout.document(target)?;
         sum.count(&target.digest, target.size);
-        index.manifests.iter().try_for_each(|entry| self.add(entry, depth + 1, sum))
+        for step in Nested::new(self.layout, &index) {
+            let step = step?;
+            let Some(entry) = step.entry.descriptor() else { continue };
+            match (step.presence, Kind::of(&entry.media_type)) {
+                (Presence::Absent | Presence::Repeated, _) => {}
+                (Presence::Leaf, Kind::Manifest) => match self.image(entry) {
+                    // One platform of several is often all that was copied.
+                    Err(error) if entry.data.is_none() && error.kind() == ErrorKind::NotFound => {}
+                    facts => add_image(entry, &facts?, sum),
+                },
+                _ => sum.count(&entry.digest, entry.size),
+            }
+        }
+        Ok(())
     }
 
     fn image(&mut self, target: &Descriptor) -> Result<Facts> {

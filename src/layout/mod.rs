@@ -12,6 +12,7 @@ mod files;
 mod full_name;
 mod gc;
 mod lock;
+mod nested;
 mod reference;
 mod referrers;
 mod resolve;
@@ -43,13 +44,15 @@ pub use full_name::{FULL_NAME, full_name};
 pub use gc::{
     Effect, GcOptions, GcPolicy, GcReport, KeepSince, StoredBlob, Untagged, collect_garbage,
 };
+pub(crate) use nested::{Nested, Presence, Step};
 pub use reference::{REF_NAME, RefName};
+pub(crate) use referrers::REFERENCE_DIGEST;
 pub use referrers::{Referrer, referrers};
 pub use resolve::{ImageRef, PlatformChoice, Selector};
 pub use search::{Platforms, is_about_image};
 pub(crate) use store::random;
-pub(crate) use walk::reachable;
 pub use walk::walk;
+pub(crate) use walk::{MAX_DEPTH, reachable, too_deep};
 pub use writer::LayoutWriter;
 
 use lock::{Held, Mode, Patience};

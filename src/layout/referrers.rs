@@ -14,15 +14,12 @@ use crate::oci::json::{MAX_DOCUMENT_SIZE, Trailing, from_slice, nullable};
 use crate::oci::media_type::Kind;
 use crate::oci::{Descriptor, DescriptorPath, Digest, Index};
 
-use super::{Layout, REF_NAME};
-
-/// The annotation by which containerd names an image in an index.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
+use super::{FULL_NAME, Layout, REF_NAME};
 
 /// The annotation of an attestation that stands beside the image it is about.
-const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+pub(crate) const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 /// The annotation that says what such an entry is.
-const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+pub(super) const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 
 /// Something in a layout that is about an image there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +91,7 @@ pub(super) fn subject_of(layout: &Layout, descriptor: &Descriptor) -> Result<Opt
 
 /// Whether an entry of `index.json` has a name.
 pub(super) fn is_named(entry: &Descriptor) -> bool {
-    [REF_NAME, CONTAINERD_NAME].iter().any(|name| entry.annotations.contains_key(*name))
+    [REF_NAME, FULL_NAME].iter().any(|name| entry.annotations.contains_key(*name))
 }
 
 /// What a name of the form `sha256-<hex>` is about, with or without an ending such as `.sig`.

@@ -6,15 +6,13 @@
 
 use std::collections::HashMap;
 
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, ErrorKind, Result};
 use crate::oci::media_type::Kind;
 use crate::oci::{Descriptor, Digest, ImageConfig, Index, Manifest, Platform};
 
 use super::Layout;
-use super::walk::MAX_DEPTH;
-
-/// The annotation of entries that hold something about an image, as Docker makes them.
-const DOCKER_REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+use super::referrers::REFERENCE_TYPE;
+use super::walk::{MAX_DEPTH, too_deep};
 
 /// What a search found.
 #[derive(Debug)]
@@ -49,7 +47,7 @@ pub(super) enum Source {
 /// attestation, instead of an image: by the platform `unknown/unknown`, or as Docker does, by an
 /// annotation.
 pub fn is_about_image(entry: &Descriptor) -> bool {
-    entry.annotations.contains_key(DOCKER_REFERENCE_TYPE)
+    entry.annotations.contains_key(REFERENCE_TYPE)
         || entry.platform.as_ref().is_some_and(Platform::is_unknown)
 }
 
@@ -176,10 +174,7 @@ impl Search<'_> {
             return Ok(known);
         }
         if path.len() > MAX_DEPTH {
-            return Err(Error::new(
-                ErrorKind::Limit,
-                format!("indexes are nested more than {MAX_DEPTH} deep"),
-            ));
+            return Err(too_deep());
         }
         let digest = last.digest.clone();
         let mut best = None;

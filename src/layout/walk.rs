@@ -16,13 +16,20 @@ use crate::oci::{Descriptor, Digest, Index, Manifest, UnreadEntry};
 use super::Layout;
 
 /// How deep documents may be nested in each other.
-pub(super) const MAX_DEPTH: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
+
+/// Refuses what is nested deeper.
+pub(crate) fn too_deep() -> Error {
+    let message = format!("documents are nested more than {MAX_DEPTH} deep");
+    Error::new(ErrorKind::Limit, message)
+}
 
 /// Calls `visit` for each descriptor that can be reached from `roots`, the
 /// roots first. A blob that is referred to more than once may be visited more than once.
 ///
 /// Indexes, manifests and configurations are read and verified; layers are
-/// not. A `subject` that is missing is visited all the same. Index entries of
+/// not. A `subject` that is missing is visited all the same, and so is an entry of an index below the
+/// roots of which others are there. Index entries of
 /// types that this crate does not know are searched for digests.
 ///
 /// # Errors
@@ -125,9 +132,11 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    /// An image can be about something that is not here.
+    /// An image can be about something that is not here, and one platform of several is often
+    /// all that was copied.
     fn forgives(&self, edge: &Edge, error: &Error) -> bool {
-        let absent = edge.role == Role::Subject && error.kind() == ErrorKind::NotFound;
+        let may_be_absent = matches!(edge.role, Role::Subject | Role::OneOfSome);
+        let absent = may_be_absent && error.kind() == ErrorKind::NotFound;
         absent || self.damage == Damage::Ends
     }
 }
@@ -144,6 +153,8 @@ struct Edge {
 enum Role {
     /// An entry of an index.
     Entry,
+    /// An entry of an index of which at least one other is there.
+    OneOfSome,
     /// A part of an image.
     Part,
     /// What an index or manifest is about.
@@ -178,7 +189,7 @@ impl Edge {
 
     fn children(&self, layout: &Layout, sort: Sort) -> Result<Vec<Edge>> {
         let found = match sort {
-            Sort::Index => index_children(layout.document(&self.target)?)?,
+            Sort::Index => index_children(layout, layout.document(&self.target)?)?,
             Sort::Manifest => manifest_children(layout.document(&self.target)?),
             Sort::Config => {
                 layout.blob(&self.target)?.verify()?;
@@ -192,10 +203,7 @@ impl Edge {
             Sort::Opaque => Vec::new(),
         };
         if self.depth >= MAX_DEPTH && !found.is_empty() {
-            return Err(Error::new(
-                ErrorKind::Limit,
-                format!("documents are nested more than {MAX_DEPTH} deep"),
-            ));
+            return Err(too_deep());
         }
         let depth = self.depth + 1;
         Ok(found.into_iter().map(|(target, role)| Edge { target, role, depth }).collect())
@@ -204,10 +212,21 @@ impl Edge {
 
 type Children = Vec<(Descriptor, Role)>;
 
-fn index_children(index: Index) -> Result<Children> {
+fn index_children(layout: &Layout, index: Index) -> Result<Children> {
     require_all(&index)?;
-    let entries = index.manifests.into_iter().map(|entry| (entry, Role::Entry));
+    let role = if has_any(layout, &index)? { Role::OneOfSome } else { Role::Entry };
+    let entries = index.manifests.into_iter().map(|entry| (entry, role));
     Ok(entries.chain(index.subject.map(|subject| (subject, Role::Subject))).collect())
+}
+
+/// Whether at least one entry of an index is in the layout.
+fn has_any(layout: &Layout, index: &Index) -> Result<bool> {
+    for entry in &index.manifests {
+        if layout.contains(entry)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn manifest_children(manifest: Manifest) -> Children {

@@ -14,7 +14,7 @@ pub use descriptor::{Descriptor, DescriptorPath};
 pub(crate) use digest::is_digest;
 pub use digest::{Algorithm, Digest, Hasher, Hashing};
 pub use documents::{
-    Document, ExecutionConfig, History, ImageConfig, Index, Manifest, RootFs, UnreadEntry,
+    Document, Entry, ExecutionConfig, History, ImageConfig, Index, Manifest, RootFs, UnreadEntry,
 };
 pub use json::Members;
 pub use platform::Platform;

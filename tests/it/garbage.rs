@@ -189,3 +189,41 @@ fn a_dry_run_needs_no_right_to_write() {
     assert_eq!(run.stderr(), "umoci: would free 1 blob, 7 bytes\n");
     assert_eq!(sandbox.tree("img"), before);
 }
+
+/// Tools copy one platform of several, with the index of all.
+#[test]
+fn images_of_an_index_need_not_all_be_there() {
+    let index = "application/vnd.oci.image.index.v1+json";
+    let sandbox = Sandbox::with_image();
+    let image = descriptor(&sandbox, "latest");
+    let absent = |text: &str| {
+        let digest = Digest::of(Algorithm::Sha256, text).to_string();
+        json!({"mediaType": MANIFEST, "digest": digest, "size": 4})
+    };
+    let outer = |inner: &[Value]| {
+        let inner = json!({"schemaVersion": 2, "manifests": inner});
+        put(&sandbox, index, inner.to_string().as_bytes())
+    };
+    push(&sandbox, outer(&[absent("one"), image.clone()]));
+    let garbage = put(&sandbox, "", b"garbage");
+    let garbage = garbage["digest"].as_str().unwrap();
+    let report = sandbox.umoci(&["validate", "--layout=img", "--json"]).succeeds();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let codes: Vec<_> =
+        report["findings"].as_array().unwrap().iter().map(|one| &one["code"]).collect();
+    assert_eq!(codes, ["entry-absent", "blob-orphaned"], "{report}");
+    sandbox.umoci(&["gc", "--layout=img"]).succeeds();
+    assert!(!has_blob(&sandbox, garbage));
+    sandbox.umoci(&["stat", "--image=img"]).succeeds();
+    // Of an index of which nothing is there, and of a root, it is not known what is lost.
+    for entry in [outer(&[absent("two"), absent("three")]), absent("four")] {
+        let before = sandbox.json("img/index.json");
+        push(&sandbox, entry);
+        sandbox.umoci(&["gc", "--layout=img"]).fails_with("getting reachables");
+        write(sandbox.path("img/index.json"), before.to_string());
+    }
+    // Neither what a damaged one has referred to.
+    let damaged = put(&sandbox, MANIFEST, b"{\"x\"");
+    push(&sandbox, outer(&[image, damaged]));
+    sandbox.umoci(&["gc", "--layout=img"]).fails();
+}

@@ -14,15 +14,12 @@ use super::document;
 use super::fields::{self, Fields};
 use super::finding::{Findings, Place};
 use super::input::Blob;
-use crate::layout::LayoutFiles;
+use crate::layout::{LayoutFiles, MAX_DEPTH, too_deep};
 use crate::oci::json::{MAX_CONFIG_SIZE, MAX_DOCUMENT_SIZE, Members};
 use crate::oci::media_type::Kind;
 use crate::oci::{Digest, Platform};
 use crate::progress::Progress;
 use crate::quote::quote;
-
-/// How deep documents may be nested in each other.
-const MAX_DEPTH: usize = 64;
 
 /// The walk, and what it has found so far.
 pub(super) struct Graph<'a> {
@@ -143,8 +140,7 @@ impl<'a> Graph<'a> {
     ) {
         for target in targets {
             if from.depth >= MAX_DEPTH {
-                let message = format!("documents are nested more than {MAX_DEPTH} deep");
-                self.findings.add(Code::DocumentLimit, &target.place, message);
+                self.findings.add(Code::DocumentLimit, &target.place, too_deep().to_string());
             } else {
                 self.queue.push_back(Visit { target, absence, depth: from.depth + 1 });
             }

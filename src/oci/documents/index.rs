@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Document;
-use super::entry::{Entry, UnreadEntry, annotation};
+use super::entry::{Entry, UnreadEntry};
 use crate::error::{Context, Error, Result};
 use crate::oci::Descriptor;
 use crate::oci::json::{
@@ -60,26 +60,27 @@ struct Stored {
 
 impl From<Stored> for Index {
     fn from(stored: Stored) -> Self {
-        let (mut manifests, mut unread) = (Vec::new(), Vec::new());
-        for entry in stored.manifests {
-            match entry {
-                Entry::Read(descriptor) => manifests.push(*descriptor),
-                Entry::Unread(value) => unread.push(UnreadEntry { after: manifests.len(), value }),
-            }
-        }
         let Stored {
-            schema_version, media_type, artifact_type, subject, annotations, other, ..
-        } = stored;
-        Self {
             schema_version,
             media_type,
             artifact_type,
             manifests,
-            unread,
             subject,
             annotations,
             other,
-        }
+        } = stored;
+        let mut index = Self {
+            schema_version,
+            media_type,
+            artifact_type,
+            manifests: Vec::new(),
+            unread: Vec::new(),
+            subject,
+            annotations,
+            other,
+        };
+        index.set_entries(manifests);
+        index
     }
 }
 
@@ -108,7 +109,7 @@ fn merge(read: Vec<Descriptor>, unread: Vec<UnreadEntry>) -> impl Iterator<Item 
     std::iter::from_fn(move || {
         let at = read.peek().map(|(at, _)| *at);
         if let Some(entry) = unread.next_if(|entry| at.is_none_or(|at| entry.after <= at)) {
-            return Some(Entry::Unread(entry.value));
+            return Some(Entry::Unread(entry));
         }
         read.next().map(|(_, descriptor)| Entry::Read(Box::new(descriptor)))
     })
@@ -145,10 +146,34 @@ impl Index {
 
     /// The values of an annotation, of all entries and in their order.
     pub fn annotated(self, name: &str) -> impl Iterator<Item = String> {
-        merge(self.manifests, self.unread).filter_map(move |entry| match entry {
-            Entry::Read(mut descriptor) => descriptor.annotations.remove(name),
-            Entry::Unread(value) => Some(annotation(&value, name)?.to_owned()),
-        })
+        let entries = merge(self.manifests, self.unread);
+        entries.filter_map(move |entry| entry.annotation(name).map(str::to_owned))
+    }
+
+    /// All entries, in their order.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> + use<> {
+        merge(self.manifests.clone(), self.unread.clone())
+    }
+
+    /// Lets these be the entries.
+    pub fn set_entries(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        self.manifests.clear();
+        self.unread.clear();
+        for entry in entries {
+            match entry {
+                Entry::Read(descriptor) => self.manifests.push(*descriptor),
+                Entry::Unread(entry) => {
+                    self.unread.push(UnreadEntry { after: self.manifests.len(), ..entry });
+                }
+            }
+        }
+    }
+
+    /// Keeps only some of the entries. The order stays.
+    pub fn retain(&mut self, is_kept: impl FnMut(&Entry) -> bool) {
+        let mut entries: Vec<Entry> = self.entries().collect();
+        entries.retain(is_kept);
+        self.set_entries(entries);
     }
 
     /// Every descriptor in the index that could be read, `subject` last.

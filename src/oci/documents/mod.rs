@@ -10,7 +10,7 @@ mod index;
 mod manifest;
 
 pub use config::{ExecutionConfig, History, ImageConfig, RootFs};
-pub use entry::UnreadEntry;
+pub use entry::{Entry, UnreadEntry};
 pub use index::Index;
 pub use manifest::Manifest;
 

@@ -205,3 +205,143 @@ fn others_read_what_was_made() {
         assert_eq!(sandbox.manifest(arch, "one").0, sandbox.manifest("img", &tag_of(platform)).0);
     }
 }
+
+/// An entry whose digest is of an algorithm that is not registered.
+fn unread() -> Value {
+    json!({"mediaType": super::MANIFEST, "digest": "blake3:00ff", "size": 7,
+           "platform": {"architecture": "riscv64", "os": "linux"}})
+}
+
+#[test]
+fn entries_that_cannot_be_read_stay_in_their_place() {
+    let sandbox = multi();
+    let images = entries(&sandbox, "multi");
+    let all = [images[0].clone(), unread(), images[1].clone(), images[2].clone()];
+    let inner = put(&sandbox, INDEX, &json!({"schemaVersion": 2, "manifests": all}));
+    push(&sandbox, "inner", inner);
+    run(&sandbox, &["index", "create", "--image=img:flat", "--flatten", "inner", "arm-v6"]);
+    assert_eq!(entries(&sandbox, "flat"), [&all[..], &images[3..]].concat());
+    // The order is that of the others, when one before it goes.
+    run(&sandbox, &["index", "remove", "--image=img:flat", "linux/amd64"]);
+    assert_eq!(entries(&sandbox, "flat"), [&all[1..], &images[3..]].concat());
+    run(&sandbox, &["index", "annotate", "--image=img:flat", "a=b"]);
+    assert_eq!(entries(&sandbox, "flat")[0], unread());
+    let text = run(&sandbox, &["index", "list", "--image=img:flat"]);
+    let line = text.lines().nth(1).unwrap();
+    assert!(line.starts_with("linux/riscv64   blake3:00ff "), "{text}");
+    assert!(line.ends_with("unknown algorithm"), "{text}");
+    let text = run(&sandbox, &["index", "list", "--image=img:flat", "--json"]);
+    let listed: Vec<Value> = serde_json::from_str(&text).unwrap();
+    assert_eq!(listed[0]["descriptor"], unread());
+    // Docker's format has no place for it.
+    let convert = ["convert", "--format=docker", "--image=img:inner"];
+    sandbox.umoci(&convert).fails_with("no place for the entry \"blake3:00ff\"");
+    run(&sandbox, &[&convert[..], &["--lossy", "--tag=lost"]].concat());
+    assert_eq!(entries(&sandbox, "lost").len(), 3);
+    run(&sandbox, &["index", "remove", "--image=img:flat", "blake3:00ff"]);
+    assert_eq!(entries(&sandbox, "flat"), [&images[1..]].concat());
+    sandbox
+        .umoci(&["index", "remove", "--image=img:flat", "blake3:00ff"])
+        .fails_with("no entry for blake3:00ff");
+}
+
+#[test]
+fn sources_are_named_like_images() {
+    let sandbox = multi();
+    let images = entries(&sandbox, "multi");
+    let mut index = sandbox.json("img/index.json");
+    for entry in index["manifests"].as_array_mut().unwrap() {
+        if entry["annotations"]["org.opencontainers.image.ref.name"] == "amd64" {
+            entry["annotations"]["io.containerd.image.name"] = "docker.io/library/app:amd64".into();
+        }
+    }
+    crate::harness::write(sandbox.path("img/index.json"), index.to_string());
+    let digest = images[1]["digest"].as_str().unwrap();
+    let pinned = format!("multi@{}", images[2]["digest"].as_str().unwrap());
+    run(&sandbox, &["index", "create", "--image=img:x", "app:amd64", digest]);
+    run(&sandbox, &["index", "add", "--image=img:x", &pinned]);
+    assert_eq!(entries(&sandbox, "x"), images[..3]);
+}
+
+#[test]
+fn no_two_images_for_one_platform() {
+    let sandbox = multi();
+    run(&sandbox, &["index", "create", "--image=img:arms", "arm-v7", "arm-v6"]);
+    run(&sandbox, &["tag", "--image=img:arm-v6", "other"]);
+    run(&sandbox, &["config", "--image=img:other", "--author=x"]);
+    let before = sandbox.json("img/index.json");
+    for words in [
+        &["index", "create", "--image=img:x", "arms", "other"][..],
+        &["index", "create", "--image=img:x", "other", "arms"],
+        &["index", "create", "--image=img:x", "other", "arms", "--flatten"],
+    ] {
+        sandbox.umoci(words).fails_with(" is for linux/arm/v6, as sha256:");
+    }
+    sandbox
+        .umoci(&["index", "add", "--image=img:arms", "arms"])
+        .fails_with("an index cannot be an entry of itself");
+    assert_eq!(sandbox.json("img/index.json"), before);
+    // The same image is no second one.
+    run(&sandbox, &["index", "create", "--image=img:x", "arm-v6", "arms"]);
+}
+
+#[test]
+fn entries_of_indexes_within_are_reached() {
+    let sandbox = multi();
+    run(&sandbox, &["index", "create", "--image=img:arms", "arm-v7", "arm-v6"]);
+    run(&sandbox, &["index", "create", "--image=img:outer", "amd64", "arms"]);
+    let annotate = ["index", "annotate", "--image=img:outer", "--entry=linux/arm/v6", "a=b"];
+    run(&sandbox, &annotate);
+    let inner = |outer: &[Value]| -> Value {
+        serde_json::from_slice(&sandbox.blob(outer[1]["digest"].as_str().unwrap())).unwrap()
+    };
+    let outer = entries(&sandbox, "outer");
+    assert_eq!(inner(&outer)["manifests"][1]["annotations"], json!({"a": "b"}));
+    assert_eq!(outer[0], entries(&sandbox, "multi")[0]);
+    run(&sandbox, &["index", "remove", "--image=img:outer", "linux/arm/v7"]);
+    let outer = entries(&sandbox, "outer");
+    assert_eq!(inner(&outer)["manifests"].as_array().unwrap().len(), 1);
+    assert_eq!(inner(&outer)["manifests"][0]["annotations"], json!({"a": "b"}));
+    sandbox
+        .umoci(&["index", "remove", "--image=img:outer", "linux/arm/v6"])
+        .fails_with("an index without entries is no image");
+    sandbox.umoci(&["validate", "--layout=img"]).succeeds();
+}
+
+#[test]
+fn an_entry_must_be_the_only_one_that_is_meant() {
+    let sandbox = multi();
+    let mut images = entries(&sandbox, "multi");
+    for (image, version) in images.iter_mut().zip(["10.0.1", "10.0.2"]) {
+        image["platform"] =
+            json!({"architecture": "amd64", "os": "windows", "os.version": version});
+    }
+    let index = json!({"schemaVersion": 2, "manifests": images[..2]});
+    push(&sandbox, "windows", put(&sandbox, INDEX, &index));
+    let digests = digests(&images[..2]);
+    for words in [
+        &["index", "remove", "--image=img:windows", "windows/amd64"][..],
+        &["index", "annotate", "--image=img:windows", "--entry=windows/amd64", "a=b"],
+    ] {
+        let failed = sandbox.umoci(words);
+        failed.fails_with("several entries are for windows/amd64: ");
+        for digest in &digests {
+            failed.fails_with(digest);
+        }
+    }
+    let text = run(&sandbox, &["index", "list", "--image=img:windows"]);
+    assert!(text.contains("windows/amd64 10.0.1  "), "{text}");
+    run(&sandbox, &["index", "remove", "--image=img:windows", digests[0]]);
+    assert_eq!(entries(&sandbox, "windows"), images[1..2]);
+}
+
+#[test]
+fn annotations_make_an_index_of_images_for_docker_one_of_oci() {
+    let sandbox = multi();
+    run(&sandbox, &["convert", "--format=docker", "--image=img:amd64"]);
+    run(&sandbox, &["index", "create", "--image=img:plain", "amd64"]);
+    assert_ne!(index_of(&sandbox, "plain")["mediaType"], INDEX);
+    run(&sandbox, &["index", "create", "--image=img:noted", "--annotation=a=b", "amd64"]);
+    assert_eq!(index_of(&sandbox, "noted")["mediaType"], INDEX);
+    assert_eq!(index_of(&sandbox, "noted")["annotations"], json!({"a": "b"}));
+}

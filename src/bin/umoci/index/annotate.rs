@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `umoci index annotate`: what an index says of itself and of its entries.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use umoci::error::{Context, Error, Result};
@@ -42,10 +43,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
         args.entry.as_deref().map(str::parse).transpose().context("invalid --entry")?;
     let annotations = args.annotations()?;
     change(&target, |editor| {
-        let found = editor.annotations_mut(entry.as_ref()).context("annotate index")?;
-        found.retain(|name, _| !args.remove.contains(name));
-        found.extend(annotations.iter().cloned());
-        Ok(())
+        let edit = |found: &mut BTreeMap<String, String>| {
+            found.retain(|name, _| !args.remove.contains(name));
+            found.extend(annotations.iter().cloned());
+        };
+        Ok(editor.annotate(entry.as_ref(), edit).context("annotate index")?)
     })
 }
 

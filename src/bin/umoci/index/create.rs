@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `umoci index create`: several tags become one.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use umoci::error::{Context, Error};
@@ -16,7 +17,7 @@ use crate::failure::Outcome;
 /// order in which they are given, with the tag "<tag>" (default "latest"), which is replaced if
 /// it exists. The platform of each is that of its configuration; no two may be for the same one.
 /// A source that is for several platforms itself is nested, or with --flatten its images are
-/// taken one by one. If all images are in Docker's format, the result is so too.
+/// taken one by one. If all images are in Docker's format, the result is so too, unless it gets annotations.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "umoci index create [command options] --image <image-path>[:<tag>] <source-tag>..."
@@ -60,7 +61,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         editor.flatten().context("create index")?;
     }
     if !annotations.is_empty() {
-        editor.annotations_mut(None).context("create index")?.extend(annotations);
+        let edit = |found: &mut BTreeMap<_, _>| found.extend(annotations.clone());
+        editor.annotate(None, edit).context("create index")?;
     }
     let new = editor.commit().context("create index")?;
     log::info!("new index created: {}", new.digest);

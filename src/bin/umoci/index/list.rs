@@ -8,7 +8,8 @@ use serde::Serialize;
 use umoci::error::Context;
 use umoci::image::{IndexEntry, entries};
 use umoci::oci::media_type::Kind;
-use umoci::oci::{Descriptor, Platform, json};
+use umoci::oci::{Entry, Platform, json};
+use umoci::quote::quote_if_needed;
 
 use super::no_index;
 use crate::args::{self, EntryArg};
@@ -52,18 +53,21 @@ pub(crate) fn run(args: &Args) -> Outcome {
 /// An entry as programs read it.
 #[derive(Serialize)]
 struct JsonEntry<'a> {
-    descriptor: &'a Descriptor,
+    descriptor: &'a Entry,
     depth: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     platform: Option<&'a Platform>,
     #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    about: Option<&'a str>,
 }
 
 impl<'a> JsonEntry<'a> {
     fn new(entry: &'a IndexEntry) -> Self {
-        let IndexEntry { depth, descriptor, platform, size, .. } = entry;
-        Self { descriptor, depth: *depth, platform: platform.as_ref(), size: *size }
+        let IndexEntry { depth, entry, platform, size, about, .. } = entry;
+        let (platform, about) = (platform.as_ref(), about.as_deref());
+        Self { descriptor: entry, depth: *depth, platform, size: *size, about }
     }
 }
 
@@ -85,22 +89,19 @@ fn table(listed: &[IndexEntry]) -> String {
 
 fn row(entry: &IndexEntry) -> [String; 4] {
     let platform = match &entry.platform {
-        Some(platform) => platform.to_string(),
+        Some(platform) if platform.os_version.is_empty() => platform.to_string(),
+        Some(platform) => format!("{platform} {}", quote_if_needed(&platform.os_version)),
         None => "-".to_owned(),
     };
-    let kind = match (&entry.about, Kind::of(&entry.descriptor.media_type)) {
+    let kind = match (&entry.about, Kind::of(entry.entry.media_type())) {
+        _ if entry.entry.descriptor().is_none() => "unknown algorithm".to_owned(),
         (Some(image), _) => format!("about {image}"),
         (None, Kind::Index) => "index".to_owned(),
         (None, Kind::Manifest) if entry.size.is_none() => "image (not in the layout)".to_owned(),
         (None, Kind::Manifest) => "image".to_owned(),
-        (None, _) => entry.descriptor.media_type.clone(),
+        (None, _) => entry.entry.media_type().to_owned(),
     };
     let size = entry.size.map_or_else(|| "-".to_owned(), |size| size.to_string());
     let indent = "  ".repeat(entry.depth);
-    [
-        format!("{indent}{platform}"),
-        entry.descriptor.digest.to_string(),
-        size,
-        output::one_line(&kind),
-    ]
+    [format!("{indent}{platform}"), entry.entry.digest(), size, output::one_line(&kind)]
 }

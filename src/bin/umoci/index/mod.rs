@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use clap::Subcommand;
 use umoci::error::{Context, Error, ErrorKind, Result};
 use umoci::image::IndexEditor;
-use umoci::layout::{Layout, RefName, Selector};
+use umoci::layout::{Layout, Selector};
 use umoci::oci::{Descriptor, DescriptorPath};
 
 use crate::args::EntryTarget;
@@ -82,23 +82,30 @@ fn no_index(target: &EntryTarget, error: Error) -> Failure {
 }
 
 /// The words that name what is to be put into an index, at least one.
-fn sources(words: &[OsString]) -> Result<Vec<RefName>> {
+fn sources(words: &[OsString]) -> Result<Vec<Selector>> {
     if words.is_empty() {
         let message = "invalid number of positional arguments: expected at least one <tag>";
         return Err(Error::invalid(message));
     }
-    let read = |word: &OsString| {
-        let text = word.to_str().ok_or_else(|| Error::invalid(format!("{word:?} is not UTF-8")));
-        text.and_then(str::parse).context("invalid source tag")
-    };
-    words.iter().map(read).collect()
+    words.iter().map(|word| source(word).context("invalid source tag")).collect()
 }
 
-/// What a tag leads to, which may be several entries.
-fn entries_of(layout: &Layout, tag: &RefName) -> Result<Vec<Descriptor>> {
-    let entries = layout.entries(&Selector::Name(tag.clone()))?;
-    if entries.is_empty() {
-        return Err(Error::new(ErrorKind::NotFound, format!("tag not found: {tag}")));
+/// A word is read as what stands behind the path in --image.
+fn source(word: &OsString) -> Result<Selector> {
+    let text = word.to_str().ok_or_else(|| Error::invalid(format!("{word:?} is not UTF-8")))?;
+    match text.parse() {
+        Ok(digest) => Ok(Selector::Digest(digest)),
+        Err(_) => Ok(Selector::Reference(text.parse()?)),
     }
-    Ok(entries)
+}
+
+/// What a source leads to, which may be several entries of one name.
+fn entries_of(layout: &Layout, source: &Selector) -> Result<Vec<Descriptor>> {
+    match layout.entry(source) {
+        Err(error) if error.kind() == ErrorKind::Ambiguous => {
+            let entries = layout.entries(source)?;
+            if entries.is_empty() { Err(error) } else { Ok(entries) }
+        }
+        found => Ok(vec![found?]),
+    }
 }

@@ -13,7 +13,7 @@ use crate::failure::Outcome;
 /// remove images from an image for several platforms
 ///
 /// Each "<entry>" is a platform ('os/arch[/variant]') or a digest of the index that "<tag>"
-/// (default "latest") names. Attestations about a removed image go with it. Nothing is removed
+/// (default "latest") names, or of an index within. Attestations about a removed image go with it. Nothing is removed
 /// if there is no such entry, and the last one cannot be; umoci-remove(1) removes the tag.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     change(&target, |editor| {
         for choice in &choices {
             let removed = editor.remove(choice).context("remove from index")?;
-            log::info!("removed from index: {}", removed.digest);
+            log::info!("removed from index: {removed}");
         }
         Ok(())
     })
