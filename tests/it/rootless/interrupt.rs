@@ -2,17 +2,93 @@
 //! SIGINT and SIGTERM: work ends soon, with 128 and the number of the signal,
 //! and leaves nothing that it has made.
 
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::scene;
 use crate::harness::{Sandbox, needs_root};
+
+/// How long anything may take before a test gives up.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The signals that stop a command, and the status it ends with then.
+const STOPS: [(&str, Signal, i32); 3] =
+    [("int", Signal::SIGINT, 130), ("term", Signal::SIGTERM, 143), ("hup", Signal::SIGHUP, 129)];
+
+/// A program that does not outlive the test.
+struct Running(Option<Child>);
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        Self(Some(command.stderr(Stdio::piped()).spawn().unwrap()))
+    }
+
+    fn id(&self) -> Pid {
+        Pid::from_raw(self.0.as_ref().unwrap().id().try_into().unwrap())
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(self.id(), signal).unwrap();
+    }
+
+    /// Sends a signal at a moment when the work has begun and is not nearly done: the program
+    /// stands still while that is made sure of.
+    fn interrupt(&self, signal: Signal, begun: impl Fn() -> bool, late: impl Fn() -> bool) {
+        wait_until(begun);
+        self.signal(Signal::SIGSTOP);
+        let stopped = waitpid(self.id(), Some(WaitPidFlag::WUNTRACED)).unwrap();
+        assert!(matches!(stopped, WaitStatus::Stopped(..)), "{stopped:?}");
+        assert!(!late(), "it was too fast for this test");
+        self.signal(signal);
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn is_running(&mut self) -> bool {
+        self.0.as_mut().unwrap().try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end.
+    fn output(mut self) -> Output {
+        let start = Instant::now();
+        while self.is_running() {
+            assert!(start.elapsed() < LIMIT, "it does not end");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.0.take().unwrap().wait_with_output().unwrap()
+    }
+
+    /// Waits for its end, which is that of an interruption.
+    #[track_caller]
+    fn ends_interrupted(self, status: i32) {
+        let output = self.output();
+        assert_eq!(output.status.code(), Some(status), "{output:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.ends_with("interrupted\n") && text.lines().count() == 1, "{text}");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill().and_then(|()| child.wait());
+        }
+    }
+}
+
+fn wait_until(come: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !come() {
+        assert!(start.elapsed() < LIMIT, "what was to come does not come");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
 
 /// The image `img:large`, which takes a while to unpack and has closed directories.
 fn large_image(sandbox: &Sandbox) {
@@ -30,30 +106,50 @@ fn large_image(sandbox: &Sandbox) {
     sandbox.give_to_ordinary_user("img");
 }
 
-fn wait_for(what: &Path) {
-    let start = Instant::now();
-    while !what.exists() {
-        assert!(start.elapsed() < Duration::from_secs(30), "{what:?} does not come");
-        std::thread::sleep(Duration::from_millis(2));
+/// What is packed of this takes a while, and shows in the layout as it goes on.
+fn fill(dir: &Path) {
+    std::fs::create_dir(dir).unwrap();
+    for file in 0..FILES {
+        let random = std::fs::File::open("/dev/urandom").unwrap();
+        let mut contents = Vec::new();
+        random.take(FILE_SIZE).read_to_end(&mut contents).unwrap();
+        std::fs::write(dir.join(file.to_string()), contents).unwrap();
     }
 }
 
-/// The private directory of the unpack into a bundle that is running.
-fn staging(bundle: &Path) -> std::path::PathBuf {
-    let start = Instant::now();
-    loop {
-        assert!(start.elapsed() < Duration::from_secs(30), "nothing is unpacked");
-        let entries = std::fs::read_dir(bundle).into_iter().flatten();
-        let mut paths = entries.map(|entry| entry.unwrap().path());
-        if let Some(path) = paths.find(|path| path.to_str().unwrap().contains(".umoci-unpack-")) {
-            return path;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
+const FILES: u64 = 48;
+const FILE_SIZE: u64 = 512 << 10;
+
+/// The entry of a directory whose name starts with this.
+fn entry(dir: &Path, prefix: &str) -> Option<PathBuf> {
+    let mut entries = std::fs::read_dir(dir).into_iter().flatten().map(Result::unwrap);
+    let found = entries.find(|entry| entry.file_name().to_str().unwrap().starts_with(prefix));
+    found.map(|entry| entry.path())
 }
 
-fn signal(child: &Child, signal: Signal) {
-    kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+/// How much of the layer that is being made has been written to the layout.
+fn packed(sandbox: &Sandbox) -> Option<u64> {
+    let blob = entry(&sandbox.path("img"), ".umoci-")?.join("file-0");
+    blob.metadata().ok().map(|metadata| metadata.len())
+}
+
+/// Where the root filesystem is until all of the bundle is there.
+fn unpacking(bundle: &Path) -> PathBuf {
+    entry(bundle, ".umoci-unpack-").unwrap_or_default().join("rootfs")
+}
+
+/// Whether the first files are in a root filesystem, and whether the last ones are.
+fn first(rootfs: &Path) -> bool {
+    rootfs.join("many/1/99").exists()
+}
+
+fn last(rootfs: &Path) -> bool {
+    rootfs.join("many/9/0").exists()
+}
+
+fn modes(dir: &Path) -> Vec<u32> {
+    let mode = |path: &PathBuf| path.symlink_metadata().unwrap().permissions().mode();
+    scene::paths(dir).iter().map(mode).collect()
 }
 
 #[test]
@@ -63,20 +159,42 @@ fn an_unpack_that_is_stopped_leaves_nothing() {
     }
     let sandbox = scene::sandbox();
     large_image(&sandbox);
-    for (name, stop, status) in
-        [("int", Signal::SIGINT, 130), ("term", Signal::SIGTERM, 143), ("hup", Signal::SIGHUP, 129)]
-    {
+    for (name, stop, status) in STOPS {
         let bundle = format!("home/{name}");
         let words = ["unpack", "--rootless", "--image=img:large", &bundle];
-        let mut command = sandbox.command_of_ordinary_user(&words);
-        let child = command.stderr(Stdio::piped()).spawn().unwrap();
-        wait_for(&staging(&sandbox.path(&bundle)).join("rootfs/many/1"));
-        signal(&child, stop);
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(status), "{output:?}");
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert!(text.ends_with("interrupted\n") && text.lines().count() == 1, "{text}");
+        let running = Running::start(&mut sandbox.command_of_ordinary_user(&words));
+        let rootfs = || unpacking(&sandbox.path(&bundle));
+        running.interrupt(stop, || first(&rootfs()), || last(&rootfs()));
+        running.ends_interrupted(status);
         assert!(!sandbox.path(&bundle).exists());
+    }
+}
+
+#[test]
+fn a_raw_unpack_that_is_stopped_leaves_only_what_was_there() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    large_image(&sandbox);
+    let layout = sandbox.tree("img");
+    for (name, stop, status) in STOPS {
+        let old = format!("home/{name}-old");
+        std::fs::create_dir_all(sandbox.path(&old).join("kept")).unwrap();
+        std::fs::write(sandbox.path(&old).join("kept/file"), "x").unwrap();
+        sandbox.give_to_ordinary_user(&old);
+        scene::set_mode(sandbox.path(&old).join("kept"), 0o000);
+        for dir in [format!("home/{name}"), old.clone()] {
+            let words = ["raw", "unpack", "--rootless", "--image=img:large", &dir];
+            let running = Running::start(&mut sandbox.command_of_ordinary_user(&words));
+            let rootfs = sandbox.path(&dir);
+            running.interrupt(stop, || first(&rootfs), || last(&rootfs));
+            running.ends_interrupted(status);
+            assert_eq!(rootfs.exists(), dir == old);
+        }
+        let kept = sandbox.tree(&format!("{old}/kept"));
+        assert_eq!((kept.len(), kept[Path::new("")].0), (2, 0o040_000));
+        assert_eq!(sandbox.tree("img"), layout);
     }
 }
 
@@ -89,25 +207,78 @@ fn a_repack_that_is_stopped_puts_permissions_back_and_changes_nothing() {
     large_image(&sandbox);
     let words = ["unpack", "--rootless", "--image=img:large", "home/b"];
     sandbox.umoci_as_ordinary_user(&words).emulates();
-    scene::touch(&sandbox.path("home/b/rootfs"));
     let rootfs = sandbox.path("home/b/rootfs");
-    let modes = || -> Vec<_> {
-        let paths = scene::paths(&rootfs);
-        paths.iter().map(|path| path.symlink_metadata().unwrap().permissions().mode()).collect()
-    };
-    let (before, layout) = (modes(), sandbox.tree("img"));
-    for delay in [5, 50, 150] {
-        let words = ["repack", "--rehash", "--image=img:new", "home/b"];
-        let mut command = sandbox.command_of_ordinary_user(&words);
-        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(delay));
-        signal(&child, Signal::SIGTERM);
-        let status = child.wait().unwrap();
-        // In the first moments nobody watches for signals, and nothing has been begun.
-        assert!(status.code() == Some(143) || status.signal() == Some(15), "{delay}: {status}");
-        assert_eq!(modes(), before);
-        assert_eq!(sandbox.tree("img"), layout);
+    fill(&rootfs.join("new"));
+    sandbox.give_to_ordinary_user("home/b/rootfs/new");
+    scene::touch(&rootfs);
+    let (before, layout) = (modes(&rootfs), sandbox.tree("img"));
+    for (_, stop, status) in STOPS {
+        for since in [Since::Watched, Since::Packing, Since::Packed] {
+            let words = ["repack", "--rehash", "--image=img:new", "home/b"];
+            let running = Running::start(&mut sandbox.command_of_ordinary_user(&words));
+            let begun = || since.has_come(&sandbox, running.id());
+            running.interrupt(stop, begun, || is_late(&sandbox));
+            running.ends_interrupted(status);
+            assert_eq!(modes(&rootfs), before);
+            assert_eq!(sandbox.tree("img"), layout);
+        }
     }
+}
+
+#[test]
+fn an_insert_that_is_stopped_puts_permissions_back_and_changes_nothing() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    let source = sandbox.path("home/source");
+    std::fs::create_dir(&source).unwrap();
+    fill(&source.join("closed"));
+    fill(&source.join("open"));
+    sandbox.give_to_ordinary_user("home/source");
+    scene::set_mode(source.join("closed"), 0o000);
+    for file in 0..FILES {
+        scene::set_mode(source.join("closed").join(file.to_string()), 0o000);
+    }
+    let (before, layout) = (modes(&source), sandbox.tree("img"));
+    for (_, stop, status) in STOPS {
+        for since in [Since::Watched, Since::Packing, Since::Packed] {
+            let words = ["insert", "--rootless", "--image=img:full", "home/source", "/source"];
+            let running = Running::start(&mut sandbox.command_of_ordinary_user(&words));
+            let begun = || since.has_come(&sandbox, running.id());
+            running.interrupt(stop, begun, || is_late(&sandbox));
+            running.ends_interrupted(status);
+            assert_eq!(modes(&source), before);
+            assert_eq!(sandbox.tree("img"), layout);
+        }
+    }
+}
+
+/// How far a layer has come.
+#[derive(Debug, Clone, Copy)]
+enum Since {
+    /// Somebody watches for signals, on a thread of its own.
+    Watched,
+    /// The layer is begun.
+    Packing,
+    /// Some of it is written.
+    Packed,
+}
+
+impl Since {
+    fn has_come(self, sandbox: &Sandbox, program: Pid) -> bool {
+        match self {
+            Self::Watched => std::fs::read_dir(format!("/proc/{program}/task"))
+                .is_ok_and(|threads| threads.count() > 1),
+            Self::Packing => packed(sandbox).is_some(),
+            Self::Packed => packed(sandbox).is_some_and(|size| size > 0),
+        }
+    }
+}
+
+/// Whether there is so little left to pack that the rest may be on its way already.
+fn is_late(sandbox: &Sandbox) -> bool {
+    packed(sandbox).is_some_and(|size| size > FILES * FILE_SIZE / 2)
 }
 
 #[test]
@@ -119,14 +290,10 @@ fn signals_that_are_turned_off_stay_so() {
     large_image(&sandbox);
     let program = env!("CARGO_BIN_EXE_umoci");
     let script = format!("trap '' INT; exec {program} unpack --image=img:large quiet");
-    let mut child = std::process::Command::new("sh")
-        .args(["-c", &script])
-        .current_dir(sandbox.path(""))
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_for(&staging(&sandbox.path("quiet")).join("rootfs/many/1"));
-    signal(&child, Signal::SIGINT);
-    assert!(child.wait().unwrap().success());
+    let mut command = sandbox.program("sh", &["-c", &script]);
+    let running = Running::start(&mut command);
+    let rootfs = || unpacking(&sandbox.path("quiet"));
+    running.interrupt(Signal::SIGINT, || first(&rootfs()), || last(&rootfs()));
+    assert!(running.output().status.success());
     assert!(sandbox.path("quiet/umoci.json").exists());
 }
