@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use crate::error::{Error, Result};
+use crate::progress::Progress;
 use crate::rootfs::{Dir, FsOps, Kind, Name, Stat, is_host_label};
 use crate::snapshot::mtree::type_name;
 use crate::snapshot::vis;
@@ -194,6 +195,7 @@ pub(super) struct OnDisk<'a> {
     /// The directory it is in and its name there; of the root itself and no name.
     pub(super) dir: &'a Dir,
     pub(super) name: Option<Name<'a>>,
+    pub(super) progress: &'a Progress,
 }
 
 impl OnDisk<'_> {
@@ -212,7 +214,10 @@ impl OnDisk<'_> {
         loop {
             match file.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(count) => hash.update(buffer.get(..count).unwrap_or_default()),
+                Ok(count) => {
+                    hash.update(buffer.get(..count).unwrap_or_default());
+                    self.progress.add_bytes(count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }

@@ -9,6 +9,7 @@ mod keyword;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::BufRead;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as STANDARD;
@@ -19,8 +20,9 @@ use keyword::{OnDisk, whole_seconds};
 use super::mtree::{Record, parse_xattr, read_records, xattr_word};
 use super::walk::{Child, Listing, Visitor, at, walk};
 use crate::error::{Context, Result};
+use crate::progress::{Progress, Stage};
 use crate::quote::quote;
-use crate::rootfs::{FsOps, Kind, RootPath};
+use crate::rootfs::{Dir, FsOps, Kind, Name, RootPath, Stat};
 
 /// What is checked.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +31,8 @@ pub struct ValidateOptions {
     pub keywords: Option<Vec<Keyword>>,
     /// And these.
     pub added: Vec<Keyword>,
+    /// Where files and bytes are counted.
+    pub progress: Arc<Progress>,
 }
 
 /// One path at which a tree is not what its manifest says. As text it is a line
@@ -92,7 +96,10 @@ pub fn validate(
     let mut keywords: BTreeSet<Keyword> = chosen;
     keywords.extend(&options.added);
     keywords.insert(Keyword::Type);
-    let mut check = Check { fs, records, keywords, differences: Vec::new() };
+    let progress = &*options.progress;
+    progress.begin(Stage::Comparing);
+    progress.expect_entries(records.len() as u64);
+    let mut check = Check { fs, records, keywords, differences: Vec::new(), progress };
     walk(fs, &mut check)?;
     let Check { records, mut differences, .. } = check;
     let missing = |path| Difference { path, finding: Finding::Missing };
@@ -117,12 +124,13 @@ struct Check<'a> {
     records: BTreeMap<RootPath, Record>,
     keywords: BTreeSet<Keyword>,
     differences: Vec<Difference>,
+    progress: &'a Progress,
 }
 
 impl Visitor for Check<'_> {
     fn enter(&mut self, listing: &Listing) -> Result<()> {
         if listing.path.is_root() {
-            let root = OnDisk { fs: self.fs, stat: &listing.stat, dir: &listing.dir, name: None };
+            let root = self.on_disk(&listing.dir, None, &listing.stat);
             self.compare(&listing.path, &root)?;
         }
         listing.children.iter().try_for_each(|child| self.child(listing, child))
@@ -133,13 +141,18 @@ impl Visitor for Check<'_> {
     }
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
     fn child(&mut self, listing: &Listing, child: &Child) -> Result<()> {
         let name = child.name()?;
         let path = listing.path.join(name);
-        let (stat, dir) = (&child.stat, &listing.dir);
-        let file = OnDisk { fs: self.fs, stat, dir, name: Some(name) };
-        self.compare(&path, &file)
+        self.compare(&path, &self.on_disk(&listing.dir, Some(name), &child.stat))
+    }
+
+    fn on_disk<'b>(&self, dir: &'b Dir, name: Option<Name<'b>>, stat: &'b Stat) -> OnDisk<'b>
+    where
+        'a: 'b,
+    {
+        OnDisk { fs: self.fs, stat, dir, name, progress: self.progress }
     }
 
     fn compare(&mut self, path: &RootPath, file: &OnDisk<'_>) -> Result<()> {
@@ -147,6 +160,7 @@ impl Check<'_> {
             None => Some(Finding::Unexpected),
             Some(record) => self.finding(&record, file).with_context(|| at("check", path))?,
         };
+        self.progress.add_entries(1);
         let path = path.clone();
         self.differences.extend(finding.map(|finding| Difference { path, finding }));
         Ok(())

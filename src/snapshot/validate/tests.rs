@@ -40,7 +40,7 @@ fn check(tree: &Path, manifest: &str, options: &ValidateOptions) -> Result<Vec<S
 
 fn only(names: &str) -> ValidateOptions {
     let keywords = names.split_whitespace().map(|name| Keyword::named(name).unwrap()).collect();
-    ValidateOptions { keywords: Some(keywords), added: Vec::new() }
+    ValidateOptions { keywords: Some(keywords), ..ValidateOptions::default() }
 }
 
 #[test]
@@ -140,4 +140,14 @@ fn what_cannot_be_checked_is_no_silent_success() {
         assert!(check(tree.path(), &text, &only("size")).is_ok());
     }
     assert!(check(tree.path(), "a\n", &only("")).is_err(), "no type");
+}
+
+#[test]
+fn what_is_compared_is_counted() {
+    let tree = tree();
+    let options = ValidateOptions::default();
+    assert!(check(tree.path(), &manifest(tree.path()), &options).unwrap().is_empty());
+    let state = options.progress.state();
+    assert!(state.entries > 3 && state.entries == state.expected_entries, "{state:?}");
+    assert!(state.bytes > 0, "{state:?}");
 }

@@ -109,3 +109,37 @@ fn a_closed_root_is_no_obstacle() {
     sandbox.umoci_as_ordinary_user(&words).emulates();
     assert_eq!(mode(&sandbox, "home/b/rootfs"), 0);
 }
+
+/// Also where the root itself is closed; the permission bits come back.
+#[test]
+fn a_closed_tree_is_validated() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    set_mode(sandbox.path("root/rootfs"), 0o000);
+    sandbox.umoci(&["repack", "--image=img:closed", "root"]).succeeds_silently();
+    sandbox.give_to_ordinary_user("img");
+    let words = ["unpack", "--rootless", "--image=img:closed", "home/b"];
+    sandbox.umoci_as_ordinary_user(&words).emulates();
+    let (digest, _) = sandbox.manifest("img", "closed");
+    let manifest = format!("--file=home/b/{}.mtree", digest.replace(':', "_"));
+    let words = ["raw", "mtree-validate", &manifest, "--path=home/b/rootfs", "--rootless"];
+    let closed = ["", "/locked", "/locked/inner", "/locked/inner/secret"]
+        .map(|name| format!("home/b/rootfs{name}"));
+    let are_closed = || closed.iter().all(|name| mode(&sandbox, name) == 0);
+    assert!(are_closed());
+    sandbox.umoci_as_ordinary_user(&words).succeeds_silently();
+    assert!(are_closed());
+    sandbox.umoci_as_ordinary_user(&words[..4]).fails_with("open root: permission denied");
+
+    let secret = sandbox.path("home/b/rootfs/locked/inner/secret");
+    let age = secret.symlink_metadata().unwrap().modified().unwrap();
+    std::fs::write(&secret, "locked/inner/SECRET\n").unwrap();
+    std::fs::File::open(&secret).unwrap().set_modified(age).unwrap();
+    let run = sandbox.umoci_as_ordinary_user(&words);
+    assert_eq!(run.fails(), "validation failed: 1 difference found");
+    let line = "\"locked/inner/secret\": keyword \"sha256digest\": ";
+    assert!(run.stdout().starts_with(line) && run.stdout().lines().count() == 1);
+    assert!(are_closed());
+}

@@ -4,15 +4,16 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
+use std::path::Path;
 
 use clap::CommandFactory;
 use umoci::error::{Context, Error, Result};
-use umoci::rootfs::Native;
+use umoci::rootfs::{FsOps, Native, Rootless, RootlessOptions, open_own_dir};
 use umoci::snapshot::{Keyword, ValidateOptions, validate};
 
 use crate::failure::Outcome;
-use crate::{Program, help, output};
+use crate::{Program, help, interrupt, output, progress};
 
 /// check a directory against an mtree manifest
 ///
@@ -45,7 +46,7 @@ pub(crate) struct Args {
     #[arg(long)]
     umoci_keywords: bool,
 
-    /// work without privileges
+    /// work without privileges: get into directories that their owner has closed
     #[arg(long)]
     rootless: bool,
 
@@ -71,8 +72,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     });
     output::result(&lines)?;
     let count = differences.len();
+    let noun = if count == 1 { "difference" } else { "differences" };
     // NOTE(compat): 1, not the status of a "no": scripts have known this check for long.
-    Err(Error::invalid(format!("validation failed: {count} differences found")).into())
+    Err(Error::invalid(format!("validation failed: {count} {noun} found")).into())
 }
 
 /// Shows how the command is to be used, and fails.
@@ -87,8 +89,20 @@ impl Args {
     fn check(&self, manifest: &OsStr, path: &OsStr) -> Result<Vec<umoci::snapshot::Difference>> {
         let options = self.options()?;
         let manifest = File::open(manifest).context("open mtree manifest")?;
-        let fs = File::open(path).and_then(Native::from_dir).context("open root")?;
-        validate(&fs, BufReader::with_capacity(256 << 10, manifest), &options)
+        let fs = self.open(Path::new(path)).context("open root")?;
+        let manifest = BufReader::with_capacity(256 << 10, manifest);
+        progress::shown(&options.progress, || validate(&*fs, manifest, &options))
+    }
+
+    /// Opens the tree; without privileges whatever its owner has forbidden to himself.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn FsOps>> {
+        if !self.rootless {
+            return Ok(Box::new(File::open(path).and_then(Native::from_dir)?));
+        }
+        let root = open_own_dir(&File::open("/")?, &path.canonicalize()?)?;
+        let options =
+            RootlessOptions { interrupt: interrupt::watch(), ..RootlessOptions::default() };
+        Ok(Box::new(Rootless::native(root, options)?))
     }
 
     fn options(&self) -> Result<ValidateOptions> {
@@ -98,7 +112,8 @@ impl Args {
             (None, false) => None,
         };
         let added = self.add_keywords.as_deref().map(keywords).transpose()?;
-        Ok(ValidateOptions { keywords: chosen, added: added.unwrap_or_default() })
+        let added = added.unwrap_or_default();
+        Ok(ValidateOptions { keywords: chosen, added, ..ValidateOptions::default() })
     }
 }
 
