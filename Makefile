@@ -9,14 +9,15 @@ ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
 
 HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
-STATIC = target/$(HOST)/release/umoci
+# Without rustc (in the PATH of sudo, say) the one that was built before.
+STATIC = $(if $(HOST),target/$(HOST)/release/umoci,$(firstword $(wildcard target/*/release/umoci)))
 MANPAGES = $(wildcard man/*.1)
 
 # Where it was built must not show in the program. (A path with a space in it cannot be a part of RUSTFLAGS.)
 CARGO_HOME ?= $(HOME)/.cargo
 REMAP = $(if $(word 3,$(CURDIR) $(CARGO_HOME)),,--remap-path-prefix=$(CURDIR)=umoci --remap-path-prefix=$(CARGO_HOME)=cargo)
 
-.PHONY: all static check test generated demo reproducible bench install uninstall clean
+.PHONY: all static check test generated demo reproducible bench built install uninstall clean
 
 all: static
 
@@ -46,7 +47,11 @@ reproducible:
 bench: static
 	benches/run.py $(STATIC) $(GROUPS)
 
-install: static
+# Builds only what is missing: root need not have the compiler, and leaves no files in target/.
+built:
+	@test -x "$(STATIC)" || $(MAKE) static
+
+install: built
 	install -D -m 0755 $(STATIC) $(DESTDIR)$(BINDIR)/umoci
 	install -d -m 0755 $(DESTDIR)$(MANDIR)/man1
 	install -m 0644 $(MANPAGES) $(DESTDIR)$(MANDIR)/man1/

@@ -59,8 +59,8 @@ complete -c umoci -n "__fish_umoci_using_subcommand raw; and not __fish_seen_sub
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and not __fish_seen_subcommand_from add-layer runtime-config config unpack mtree-validate" -f -a "mtree-validate" -d 'check a directory against an mtree manifest'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l media-type -d 'media type of a layer that is stored as it is' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l layer.annotation -d 'annotation of the new layer\'s descriptor (NAME=VALUE); may be repeated' -r
-complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l annotation -d 'set an annotation; OF is manifest (if left out), index, descriptor or layer[N]; may be repeated' -r
-complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l remove-annotation -d 'remove an annotation, if it is there, before any is set; may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l annotation -d 'set an annotation ([OF:]NAME=VALUE); OF is manifest (if left out), index, descriptor or layer[N]; may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l remove-annotation -d 'remove an annotation ([OF:]NAME), if it is there, before any is set; may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l compress -d 'compression of the new layer: auto (as the image\'s other layers), gzip, zstd or none' -r -f -a "auto\t''
 gzip\t''
 zstd\t''
@@ -133,11 +133,11 @@ complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcomm
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.user -d 'user that the command runs as' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.exposedports -d 'add a port that the command serves' -r
-complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.env -d 'set a variable of the environment' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.env -d 'set a variable of the environment (NAME=VALUE)' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.entrypoint -d 'first words of the command; all of them together replace the present ones' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.cmd -d 'further words of the command; all of them together replace the present ones' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.volume -d 'add a directory whose contents are data and no part of the image' -r
-complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.label -d 'set a label' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.label -d 'set a label (NAME=VALUE)' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.workingdir -d 'directory that the command starts in' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.stopsignal -d 'signal that stops the command' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l created -d 'time when the image was made (RFC 3339)' -r
@@ -149,7 +149,7 @@ complete -c umoci -n "__fish_umoci_using_subcommand config" -l platform.os.versi
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l platform.os.feature -l os-feature -d 'add a feature that the operating system must have' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l remove-env -d 'remove a variable of the environment, if it is there' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l remove-label -d 'remove a label, if it is there' -r
-complete -c umoci -n "__fish_umoci_using_subcommand config" -l manifest.annotation -d 'set an annotation of the manifest' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l manifest.annotation -d 'set an annotation of the manifest (NAME=VALUE)' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l clear -d 'clear one of config.labels, manifest.annotations, config.exposedports, config.env, config.volume, config.cmd, config.entrypoint, platform.os.features' -r -f -a "config.labels\t''
 manifest.annotations\t''
 config.exposedports\t''
@@ -158,8 +158,8 @@ config.volume\t''
 config.cmd\t''
 config.entrypoint\t''
 platform.os.features\t''"
-complete -c umoci -n "__fish_umoci_using_subcommand config" -l annotation -d 'set an annotation; OF is manifest (if left out), index, descriptor or layer[N]; may be repeated' -r
-complete -c umoci -n "__fish_umoci_using_subcommand config" -l remove-annotation -d 'remove an annotation, if it is there, before any is set; may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l annotation -d 'set an annotation ([OF:]NAME=VALUE); OF is manifest (if left out), index, descriptor or layer[N]; may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand config" -l remove-annotation -d 'remove an annotation ([OF:]NAME), if it is there, before any is set; may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l tag -d 'store the result under this tag, instead of that of --image' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l history.author -d 'author of the history entry' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l history.comment -d 'comment of the history entry' -r
@@ -182,8 +182,8 @@ complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l strict -d 'fail w
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -l no-space-check -d 'do not look beforehand whether there is as much space as the image says it needs'
 complete -c umoci -n "__fish_umoci_using_subcommand unpack" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l mask-path -d 'ignore changes to this path and below it; may be repeated' -r
-complete -c umoci -n "__fish_umoci_using_subcommand repack" -l annotation -d 'set an annotation; OF is manifest (if left out), index, descriptor or layer[N]; may be repeated' -r
-complete -c umoci -n "__fish_umoci_using_subcommand repack" -l remove-annotation -d 'remove an annotation, if it is there, before any is set; may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l annotation -d 'set an annotation ([OF:]NAME=VALUE); OF is manifest (if left out), index, descriptor or layer[N]; may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l remove-annotation -d 'remove an annotation ([OF:]NAME), if it is there, before any is set; may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l compress -d 'compression of the new layer: auto (as the image\'s other layers), gzip, zstd or none' -r -f -a "auto\t''
 gzip\t''
 zstd\t''
@@ -217,8 +217,8 @@ complete -c umoci -n "__fish_umoci_using_subcommand stat" -l image -d 'image in 
 complete -c umoci -n "__fish_umoci_using_subcommand stat" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
 complete -c umoci -n "__fish_umoci_using_subcommand stat" -l json -d 'print JSON'
 complete -c umoci -n "__fish_umoci_using_subcommand stat" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c umoci -n "__fish_umoci_using_subcommand insert" -l annotation -d 'set an annotation; OF is manifest (if left out), index, descriptor or layer[N]; may be repeated' -r
-complete -c umoci -n "__fish_umoci_using_subcommand insert" -l remove-annotation -d 'remove an annotation, if it is there, before any is set; may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l annotation -d 'set an annotation ([OF:]NAME=VALUE); OF is manifest (if left out), index, descriptor or layer[N]; may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand insert" -l remove-annotation -d 'remove an annotation ([OF:]NAME), if it is there, before any is set; may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand insert" -l compress -d 'compression of the new layer: auto (as the image\'s other layers), gzip, zstd or none' -r -f -a "auto\t''
 gzip\t''
 zstd\t''

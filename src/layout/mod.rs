@@ -124,7 +124,7 @@ impl Layout {
             return Ok(());
         }
         Err(Error::invalid(format!(
-            "layout version is not supported: invalid image detected: {:?} is of version {:?}",
+            "layout version is not supported: invalid image detected: {:?} is of version {:?}, not {LAYOUT_VERSION:?}",
             self.path, marker.version
         )))
     }

@@ -158,7 +158,7 @@ fn everything_is_installed_and_removed_again() {
     let make = |target: &str| {
         let mut command = Command::new("make");
         // The program that is being tested stands for the one that would be built.
-        command.arg("-C").arg(env!("CARGO_MANIFEST_DIR")).args(["-s", "-o", "static", target]);
+        command.arg("-C").arg(env!("CARGO_MANIFEST_DIR")).args(["-s", target]);
         command.arg(format!("STATIC={}", env!("CARGO_BIN_EXE_umoci"))).arg("PREFIX=/usr");
         command.arg(format!("DESTDIR={}", place.display()));
         // Of the `make` that may be running this test.
@@ -183,4 +183,30 @@ fn everything_is_installed_and_removed_again() {
     assert!(version.starts_with("umoci version "));
     make("uninstall");
     assert_eq!(files(&place), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn what_was_built_is_installed_without_a_compiler() {
+    if peer("make").is_none() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    for name in ["Makefile", "man", "completions"] {
+        std::os::unix::fs::symlink(repository(name), sandbox.path(name)).unwrap();
+    }
+    let install = || {
+        let mut command = sandbox.program("make", &["-s", "HOST=", "CARGO=false", "DESTDIR=to"]);
+        command.env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
+        Run::of(command.arg("install"))
+    };
+    let run = install();
+    assert_eq!(run.status(), Some(2));
+    assert!(run.stderr().starts_with("needs rustc"), "{}", run.stderr());
+
+    let release = sandbox.path("target/some-machine/release");
+    std::fs::create_dir_all(&release).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_umoci"), release.join("umoci")).unwrap();
+    install().succeeds();
+    assert!(sandbox.path("to/usr/local/bin/umoci").is_file());
+    assert_eq!(files(&sandbox.path("target")).len(), 1);
 }

@@ -8,11 +8,11 @@ use umoci::image::{Annotated, AnnotationEdit, ImageEditor};
 /// Flags of commands that change an image.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct AnnotationArgs {
-    /// set an annotation; OF is manifest (if left out), index, descriptor or layer[N]; may be repeated
+    /// set an annotation ([OF:]NAME=VALUE); OF is manifest (if left out), index, descriptor or layer[N]; may be repeated
     #[arg(id = "annotation", long = "annotation", value_name = "[OF:]NAME=VALUE")]
     set: Vec<String>,
 
-    /// remove an annotation, if it is there, before any is set; may be repeated
+    /// remove an annotation ([OF:]NAME), if it is there, before any is set; may be repeated
     #[arg(id = "remove-annotation", long = "remove-annotation", value_name = "[OF:]NAME")]
     remove: Vec<String>,
 }

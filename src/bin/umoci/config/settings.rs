@@ -20,7 +20,7 @@ pub(crate) struct Settings {
     #[arg(long = "config.exposedports", value_name = "PORT[/PROTOCOL]")]
     exposed_ports: Vec<String>,
 
-    /// set a variable of the environment
+    /// set a variable of the environment (NAME=VALUE)
     #[arg(long = "config.env", value_name = "NAME=VALUE")]
     env: Vec<String>,
 
@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     #[arg(long = "config.volume", value_name = "PATH")]
     volumes: Vec<String>,
 
-    /// set a label
+    /// set a label (NAME=VALUE)
     #[arg(long = "config.label", value_name = "NAME=VALUE")]
     labels: Vec<String>,
 
@@ -84,7 +84,7 @@ pub(crate) struct Settings {
     #[arg(long = "remove-label", value_name = "NAME")]
     removed_labels: Vec<String>,
 
-    /// set an annotation of the manifest
+    /// set an annotation of the manifest (NAME=VALUE)
     #[arg(long = "manifest.annotation", value_name = "NAME=VALUE")]
     annotations: Vec<String>,
 

@@ -15,10 +15,16 @@ use umoci::image::validate::Code;
 use super::{check, directory, program};
 
 /// When the texts were last revised; shown at the foot of each page.
-const REVISED: &str = "2026-11-21";
+const REVISED: &str = "2026-11-25";
 
 /// The part that pages have in common.
 const EXIT_STATUS: &str = "exit-status";
+
+/// Commands that write nothing but results.
+const READERS: [&str; 5] = ["stat", "list", "index-list", "index", "raw"];
+
+/// Commands that make files, but change no layout.
+const UNPACKERS: [&str; 3] = ["unpack", "raw-unpack", "raw-runtime-config"];
 
 #[test]
 fn pages_are_up_to_date() {
@@ -85,7 +91,8 @@ fn add(command: &Command, pages: &mut BTreeMap<String, String>) {
 
 fn page(command: &Command) -> String {
     let name = title(command);
-    let part = part(name.strip_prefix("umoci-").unwrap_or(name));
+    let short = name.strip_prefix("umoci-").unwrap_or(name);
+    let part = part(short);
     let (description, sections) = match part.split_once(".SH ") {
         Some((description, sections)) => (description, format!(".SH {sections}")),
         None => (&*part, String::new()),
@@ -100,11 +107,11 @@ fn page(command: &Command) -> String {
     text.extend_from_slice(long_about(command).as_bytes());
     text.extend_from_slice(description.as_bytes());
     if command.has_subcommands() {
-        man.render_subcommands_section(&mut text).unwrap();
+        text.extend_from_slice(commands(command).as_bytes());
     }
     man.render_options_section(&mut text).unwrap();
     if !sections.contains(".SH EXIT STATUS") {
-        text.extend_from_slice(self::part(EXIT_STATUS).as_bytes());
+        text.extend_from_slice(exit_status(short).as_bytes());
     }
     text.extend_from_slice(sections.as_bytes());
     tidy(&String::from_utf8(text).unwrap())
@@ -114,6 +121,32 @@ fn part(name: &str) -> String {
     let path = directory("man/parts").join(format!("{name}.roff"));
     let part = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     part.replace("@codes@\n", &codes())
+}
+
+/// The common part with what holds for this command.
+fn exit_status(name: &str) -> String {
+    let is_reader = READERS.contains(&name);
+    let changes_layout = !is_reader && !UNPACKERS.contains(&name);
+    part(EXIT_STATUS).lines().fold(String::new(), |kept, line| {
+        let (holds, line) = match (line.strip_prefix("@layout@"), line.strip_prefix("@files@")) {
+            (Some(line), _) => (changes_layout, line),
+            (_, Some(line)) => (!is_reader, line),
+            (None, None) => (true, line),
+        };
+        if holds { kept + line + "\n" } else { kept }
+    })
+}
+
+/// The commands below this one, and those below them.
+fn commands(command: &Command) -> String {
+    let mut roff = Roff::new();
+    roff.control("SH", ["COMMANDS"]);
+    for one in all(command).into_iter().skip(1).filter(|one| !one.is_hide_set()) {
+        roff.control("TP", []);
+        roff.text([bold(title(one)), roman("(1)")]);
+        roff.text([roman(one.get_about().map(ToString::to_string).unwrap_or_default())]);
+    }
+    roff.render()
 }
 
 /// The table of what a validation can find.
@@ -149,7 +182,7 @@ fn for_manual(command: &Command) -> Command {
         let options = if title(&command) == "umoci" { "global options" } else { "options" };
         let name = title(&command).replace('-', " ");
         let usage = format!("{name} [{options}] command [command options] [arguments...]");
-        command = command.override_usage(usage).subcommand_help_heading("COMMANDS");
+        command = command.override_usage(usage);
     }
     command
 }
