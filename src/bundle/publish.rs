@@ -3,7 +3,7 @@
 
 use crate::error::{Context, ErrorKind, Result};
 use crate::image::ImageEditor;
-use crate::layout::{Layout, LayoutWriter, RefName, Selector};
+use crate::layout::{Destination, EntryName, Layout, LayoutWriter};
 use crate::oci::DescriptorPath;
 
 /// How often others may be faster.
@@ -13,19 +13,21 @@ const ATTEMPTS: u32 = 100;
 pub(super) fn publish(
     mut editor: ImageEditor<'_>,
     writer: &LayoutWriter,
-    name: &RefName,
+    name: &EntryName,
 ) -> Result<DescriptorPath> {
     let base = editor.base().clone();
     for attempt in 1.. {
         let Some(place) = place_among_others(writer.layout(), &base, name)? else { break };
         let path = editor.commit_at(&place).context("commit mutated image")?;
-        match writer.retag(name, place.root(), path.root().clone()) {
+        let destination = Destination::Entry(Box::new(place.root().clone()));
+        match writer.place(&destination, path.root().clone()) {
             Err(error) if error.kind() == ErrorKind::Changed && attempt < ATTEMPTS => {}
             done => return done.map(|()| path).context("add new tag"),
         }
     }
     let path = editor.commit().context("commit mutated image")?;
-    writer.tag(name, path.root().clone()).context("add new tag")?;
+    let destination = Destination::Name(name.clone());
+    writer.place(&destination, path.root().clone()).context("add new tag")?;
     Ok(path)
 }
 
@@ -33,11 +35,10 @@ pub(super) fn publish(
 fn place_among_others(
     layout: &Layout,
     base: &DescriptorPath,
-    name: &RefName,
+    name: &EntryName,
 ) -> Result<Option<DescriptorPath>> {
-    let selector = Selector::Name(name.clone());
-    if base.walk().len() == 1 && layout.entries(&selector)?.len() < 2 {
+    if base.walk().len() == 1 && layout.entries_named(name)?.len() < 2 {
         return Ok(None);
     }
-    layout.find_again(&selector, base.target())
+    layout.find_again(name, base.target())
 }

@@ -10,7 +10,7 @@ use super::staging::{BundleDir, TempFile, Use};
 use super::unpack::{taken, tick};
 use super::{mtree_name, stat_index_name};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::RefName;
+use crate::layout::EntryName;
 use crate::oci::{DescriptorPath, Digest};
 use crate::rootfs::{FileTime, FsOps};
 use crate::snapshot::{CaptureOptions, Captured, Known, NothingKnown, Trust, Unchanged, capture};
@@ -120,10 +120,10 @@ fn write_metadata(dir: &BundleDir, metadata: &BundleMetadata) -> Result<()> {
 }
 
 /// The path as a later lookup of `name` would give it.
-pub(super) fn named(path: &DescriptorPath, name: &RefName) -> Result<DescriptorPath> {
+pub(super) fn named(path: &DescriptorPath, name: &EntryName) -> Result<DescriptorPath> {
     let mut walk = path.walk().to_vec();
     if let Some(root) = walk.first_mut() {
-        root.annotations.insert(crate::layout::REF_NAME.to_owned(), name.to_string());
+        name.give_to(root);
     }
     DescriptorPath::new(walk)
 }

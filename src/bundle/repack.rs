@@ -17,7 +17,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{AnnotationEdit, CompressionChoice, Image, ImageEditor, LayerOptions};
 use crate::layer::compress::EncoderOptions;
 use crate::layer::{LayerOptions as TarOptions, LayerWriter, OwnerCheck, Owners, TreePacker};
-use crate::layout::{Layout, LayoutWriter, RefName};
+use crate::layout::{EntryName, Layout, LayoutWriter};
 use crate::oci::{Algorithm, Descriptor, DescriptorPath, Digest, Hashing, History};
 use crate::progress::Progress;
 use crate::rootfs::{FsOps, Interrupt, Native, Rootless, Strictness, View, open_own_dir};
@@ -194,7 +194,7 @@ pub fn repack(
     bundle: &Bundle,
     writer: &LayoutWriter,
     image: Image,
-    name: &RefName,
+    name: &EntryName,
     options: &RepackOptions,
 ) -> Result<DescriptorPath> {
     let renewal = match options.refresh {

@@ -8,6 +8,7 @@
 
 mod blob;
 mod create;
+mod destination;
 mod files;
 mod full_name;
 mod gc;
@@ -39,6 +40,7 @@ use crate::oci::{Descriptor, Digest, Document, Index};
 use crate::sys;
 
 pub use blob::{BlobReader, BlobWriter};
+pub use destination::{Destination, EntryName};
 pub(crate) use files::LayoutFiles;
 pub use full_name::{FULL_NAME, full_name};
 pub use gc::{

@@ -8,7 +8,7 @@ use crate::oci::{Descriptor, DescriptorPath, Digest, Platform};
 
 use super::search::{Found, Platforms, Source, Suit, search};
 use super::select::{self, DEFAULT_NAME, Selection, locate};
-use super::{Layout, RefName, full_name};
+use super::{EntryName, Layout, RefName, full_name};
 
 /// How many platforms an error lists.
 const LISTED: usize = 32;
@@ -124,11 +124,11 @@ impl Layout {
         }
     }
 
-    /// Finds where an image is that once was at `image`: that image, or else the one for the
-    /// same stated platform. `None` if there is no such image, or no single one.
+    /// Finds where an image is, among what is called `name`, that once was at `image`: that image,
+    /// or else the one for the same stated platform. `None` if there is no such image, or no single one.
     pub fn find_again(
         &self,
-        selector: &Selector,
+        name: &EntryName,
         image: &Descriptor,
     ) -> Result<Option<DescriptorPath>> {
         let platform = image.platform.as_ref().filter(|platform| platform.is_stated());
@@ -145,7 +145,7 @@ impl Layout {
         };
         let source = Source::Stated;
         let mut weigh = |found: &Descriptor| Ok(rank(found).map(|rank| Suit { rank, source }));
-        match search(self, self.entries(selector)?, &mut weigh)? {
+        match search(self, self.entries_named(name)?, &mut weigh)? {
             Found::One(path) => DescriptorPath::new(path).map(Some),
             Found::None | Found::Several => Ok(None),
         }
@@ -171,6 +171,12 @@ impl Layout {
     /// is the one that has the digest, which may be an entry of an index below.
     pub fn entries(&self, selector: &Selector) -> Result<Vec<Descriptor>> {
         Ok(self.select(selector)?.entries)
+    }
+
+    /// The entries of `index.json` with a name, in their order.
+    pub(crate) fn entries_named(&self, name: &EntryName) -> Result<Vec<Descriptor>> {
+        let entries = self.index()?.manifests.into_iter();
+        Ok(entries.filter(|entry| EntryName::of(entry) == *name).collect())
     }
 
     /// The entries of `index.json` that are meant, or that lead to what is meant.

@@ -53,7 +53,7 @@ impl Layout {
                 path.and_then(|mut path| path.pop()).into_iter().collect::<Vec<_>>().into()
             }
             Selector::Default if entries.len() == 1 => entries.into(),
-            Selector::Default => named(entries, DEFAULT_NAME).into(),
+            Selector::Default => one_name(DEFAULT_NAME, named(entries, DEFAULT_NAME))?.into(),
         })
     }
 }
@@ -75,27 +75,50 @@ fn referred(entries: &[Descriptor], name: &RefName) -> Result<Selection> {
     let pinned = name.as_str().rsplit_once('@');
     let pinned = pinned.and_then(|(name, digest)| Some((name, digest.parse().ok()?)));
     match pinned {
-        Some((name, pin)) => Ok(Selection { entries: called(entries, name)?, pin: Some(pin) }),
+        Some((name, pin)) => {
+            let entries = matching(entries, name);
+            let pinned = entries.iter().filter(|entry| entry.digest == pin).cloned().collect();
+            one_name(name, pinned)?;
+            Ok(Selection { entries, pin: Some(pin) })
+        }
         None => Ok(whole.into()),
     }
 }
 
-fn called(entries: &[Descriptor], name: &str) -> Result<Vec<Descriptor>> {
+/// The entries that are called `name`: all of one name, perhaps for different platforms.
+pub(super) fn called(entries: &[Descriptor], name: &str) -> Result<Vec<Descriptor>> {
+    one_name(name, matching(entries, name))
+}
+
+/// Refuses entries with different full names: they are different images.
+fn one_name(name: &str, entries: Vec<Descriptor>) -> Result<Vec<Descriptor>> {
+    match meanings(&entries) {
+        names if names.len() > 1 => Err(ambiguous(name, &names)),
+        _ => Ok(entries),
+    }
+}
+
+/// What entries are called, as completely as they say.
+pub(super) fn meanings(entries: &[Descriptor]) -> BTreeSet<&str> {
+    let name = |entry| full_name(entry).or_else(|| tag(entry));
+    entries.iter().filter_map(name).collect()
+}
+
+fn tag(entry: &Descriptor) -> Option<&str> {
+    entry.annotations.get(REF_NAME).map(String::as_str)
+}
+
+fn matching(entries: &[Descriptor], name: &str) -> Vec<Descriptor> {
     let those = |is_meant: &dyn Fn(&&Descriptor) -> bool| -> Vec<Descriptor> {
         entries.iter().filter(is_meant).cloned().collect()
     };
     for annotation in [REF_NAME, FULL_NAME] {
         let found = those(&|entry| has(entry, annotation, name));
         if !found.is_empty() {
-            return Ok(found);
+            return found;
         }
     }
-    let found = those(&|entry| full_name(entry).is_some_and(|full| is_short_for(name, full)));
-    let names: BTreeSet<&str> = found.iter().filter_map(full_name).collect();
-    if names.len() > 1 {
-        return Err(ambiguous(name, &names));
-    }
-    Ok(found)
+    those(&|entry| full_name(entry).is_some_and(|full| is_short_for(name, full)))
 }
 
 /// How many names an error lists.

@@ -19,7 +19,9 @@ use crate::sys;
 
 use super::lock::{Held, Mode, Patience};
 use super::store::{Owner, TempDir, TempFile, ensure_dir};
-use super::{BLOBS, BlobWriter, FULL_NAME, INDEX_FILE, Layout, REF_NAME, RefName};
+use super::{
+    BLOBS, BlobWriter, Destination, EntryName, INDEX_FILE, Layout, REF_NAME, RefName, select,
+};
 
 /// Adds blobs to a layout and changes its index.
 ///
@@ -222,80 +224,138 @@ impl LayoutWriter {
     /// Lets `name` mean `descriptor`, and gives what it meant before: nothing,
     /// one entry, or several, of which a warning tells.
     ///
-    /// The new entry is the last of the index and keeps its annotations, except for a full
-    /// name that belongs to another name. When others changed the same name meanwhile, the
-    /// last one wins.
-    pub fn tag(&self, name: &RefName, mut descriptor: Descriptor) -> Result<Vec<Descriptor>> {
-        if !is_named(&descriptor, name) {
-            descriptor.annotations.remove(FULL_NAME);
-        }
-        descriptor.annotations.insert(REF_NAME.to_owned(), name.as_str().to_owned());
-        let replaced = self.update_index(|index| {
-            let replaced = take(index, name);
-            index.manifests.push(descriptor);
-            Ok(replaced)
+    /// The new entry is the last of the index and keeps its annotations, except for those that
+    /// are names: it has the full name of what it replaces. When others changed the same name
+    /// meanwhile, the last one wins.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Ambiguous`] when entries with the tag `name` have different full names.
+    pub fn tag(&self, name: &RefName, descriptor: Descriptor) -> Result<Vec<Descriptor>> {
+        let (name, replaced) = self.update_index(|index| {
+            let name = sole_name(index, name)?;
+            let replaced = put(index, &name, descriptor);
+            Ok((name, replaced))
         })?;
-        warn_of_several(name, replaced.len(), "replaced");
+        warn_of_several(&name, replaced.len(), "replaced");
         Ok(replaced)
     }
 
-    /// Lets `name` mean `descriptor`, provided that it still means `expected`. Where several
-    /// entries have the name, for different platforms, the others stay, and so does the order.
+    /// Puts `descriptor` where it shall go; what is elsewhere stays, whatever its tag is. Where
+    /// several entries have the name of the one that is replaced, for different platforms, the
+    /// others stay, and so does the order.
     ///
     /// # Errors
-    /// [`ErrorKind::Changed`] when others have changed or removed the name meanwhile.
-    pub fn retag(
-        &self,
-        name: &RefName,
-        expected: &Descriptor,
-        mut descriptor: Descriptor,
-    ) -> Result<()> {
-        descriptor.annotations.insert(REF_NAME.to_owned(), name.as_str().to_owned());
+    /// [`ErrorKind::Changed`] when others have changed or removed the entry meanwhile.
+    pub fn place(&self, destination: &Destination, descriptor: Descriptor) -> Result<()> {
+        let name = match destination {
+            Destination::Entry(expected) => return self.replace(expected, descriptor),
+            Destination::Name(name) => name,
+        };
+        let replaced = self.update_index(|index| Ok(put(index, name, descriptor)))?;
+        warn_of_several(name, replaced.len(), "replaced");
+        Ok(())
+    }
+
+    fn replace(&self, expected: &Descriptor, mut descriptor: Descriptor) -> Result<()> {
+        let name = EntryName::of(expected);
+        if let Some(tag) = expected.annotations.get(REF_NAME) {
+            descriptor.annotations.insert(REF_NAME.to_owned(), tag.clone());
+        }
         self.update_index(|index| {
-            let mut entries = index.manifests.iter_mut().filter(|entry| is_named(entry, name));
-            match (entries.next(), entries.next()) {
-                (Some(entry), None) if entry.digest == expected.digest => {
-                    take(index, name);
-                    index.manifests.push(descriptor);
-                    return Ok(());
-                }
-                (Some(first), Some(second)) => {
-                    let mut all = [first, second].into_iter().chain(entries);
-                    if let Some(entry) = all.find(|entry| is_same(entry, expected)) {
-                        *entry = descriptor;
-                        return Ok(());
-                    }
-                }
-                _ => {}
+            let named = |entry: &Descriptor| EntryName::of(entry) == name;
+            let is_sole = index.manifests.iter().filter(|entry| named(entry)).count() == 1;
+            let alike = |entry: &Descriptor| {
+                named(entry)
+                    && entry.digest == expected.digest
+                    && (is_sole || entry.platform == expected.platform)
+            };
+            let entries = &index.manifests;
+            let at = entries.iter().position(|entry| entry == expected);
+            let Some(at) = at.or_else(|| entries.iter().position(alike)) else {
+                let message = format!("tag {name} was changed by another process meanwhile");
+                return Err(Error::new(ErrorKind::Changed, message));
+            };
+            if is_sole && !name.is_nameless() {
+                // NOTE(compat): a changed image is the last of the index.
+                take(index, &name);
+                index.manifests.push(descriptor);
+            } else {
+                index.manifests[at] = descriptor;
             }
-            let message = format!("tag {name} was changed by another process meanwhile");
-            Err(Error::new(ErrorKind::Changed, message))
+            Ok(())
         })
     }
 
-    /// Removes every entry of a name, and gives their number; 0 is no error.
+    /// Removes every entry of a tag, and gives their number; 0 is no error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Ambiguous`] when they have different full names.
     pub fn untag(&self, name: &RefName) -> Result<usize> {
+        let (name, count) = self.update_index(|index| {
+            let name = sole_name(index, name)?;
+            let count = take(index, &name).len();
+            Ok((name, count))
+        })?;
+        warn_of_several(&name, count, "removed");
+        Ok(count)
+    }
+
+    /// Removes every entry with exactly this name, and gives their number; 0 is no error.
+    pub fn remove(&self, name: &EntryName) -> Result<usize> {
         let count = self.update_index(|index| Ok(take(index, name).len()))?;
         warn_of_several(name, count, "removed");
         Ok(count)
     }
+
+    /// Removes the entries with exactly this name, or without one, that lead to `digest`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is none.
+    pub fn remove_digest(&self, name: &EntryName, digest: &Digest) -> Result<()> {
+        let is_meant =
+            |entry: &mut Descriptor| entry.digest == *digest && EntryName::of(entry) == *name;
+        self.update_index(|index| match index.manifests.extract_if(.., is_meant).count() {
+            0 => Err(Error::new(ErrorKind::NotFound, format!("no entry {name} leads to {digest}"))),
+            _ => Ok(()),
+        })
+    }
 }
 
-fn take(index: &mut Index, name: &RefName) -> Vec<Descriptor> {
-    index.unread.retain(|entry| entry.annotation(REF_NAME) != Some(name.as_str()));
-    index.manifests.extract_if(.., |entry| is_named(entry, name)).collect()
+/// The name of all entries with a tag, or what the first one would have.
+fn sole_name(index: &Index, tag: &RefName) -> Result<EntryName> {
+    let is_meant = |entry: &&Descriptor| {
+        entry.annotations.get(REF_NAME).is_some_and(|found| found == tag.as_str())
+    };
+    let entries: Vec<Descriptor> = index.manifests.iter().filter(is_meant).cloned().collect();
+    let unread =
+        index.unread.iter().filter(|entry| entry.annotation(REF_NAME) == Some(tag.as_str()));
+    let names = entries.iter().map(EntryName::of).chain(unread.map(EntryName::of_unread));
+    let mut names = names.collect::<BTreeSet<_>>().into_iter();
+    match (names.next(), names.next()) {
+        (_, Some(_)) => Err(select::ambiguous(tag.as_str(), &select::meanings(&entries))),
+        (found, None) => Ok(found.unwrap_or_else(|| tag.into())),
+    }
 }
 
-fn is_named(entry: &Descriptor, name: &RefName) -> bool {
-    entry.annotations.get(REF_NAME).is_some_and(|found| found == name.as_str())
+/// Lets a name mean a descriptor, and gives what had the name.
+fn put(index: &mut Index, name: &EntryName, mut descriptor: Descriptor) -> Vec<Descriptor> {
+    name.give_to(&mut descriptor);
+    let replaced = take(index, name);
+    index.manifests.push(descriptor);
+    replaced
 }
 
-fn is_same(entry: &Descriptor, expected: &Descriptor) -> bool {
-    entry.digest == expected.digest && entry.platform == expected.platform
+/// Takes out all that has a name. What has none shares it with nothing.
+fn take(index: &mut Index, name: &EntryName) -> Vec<Descriptor> {
+    if name.is_nameless() {
+        return Vec::new();
+    }
+    index.unread.retain(|entry| EntryName::of_unread(entry) != *name);
+    index.manifests.extract_if(.., |entry| EntryName::of(entry) == *name).collect()
 }
 
-fn warn_of_several(name: &RefName, count: usize, what: &str) {
+fn warn_of_several(name: &EntryName, count: usize, what: &str) {
     if count > 1 {
-        log::warn!("multiple references match {name:?}: {what} all {count}");
+        log::warn!("multiple references match \"{name}\": {what} all {count}");
     }
 }

@@ -8,12 +8,12 @@ use umoci::oci::{Algorithm, Digest};
 
 use crate::harness::{Run, Sandbox, peer};
 
-const TAG: &str = "org.opencontainers.image.ref.name";
-const FULL: &str = "io.containerd.image.name";
+pub(crate) const TAG: &str = "org.opencontainers.image.ref.name";
+pub(crate) const FULL: &str = "io.containerd.image.name";
 const ALPINE: &str = "docker.io/library/alpine:3.20";
 
 /// A layout with images for these authors; each entry has these annotations.
-fn layout(images: &[(&str, Value)]) -> Sandbox {
+pub(crate) fn layout(images: &[(&str, Value)]) -> Sandbox {
     let sandbox = Sandbox::with_layout();
     for (author, _) in images {
         let tag = format!("img:{author}");
@@ -31,15 +31,15 @@ fn layout(images: &[(&str, Value)]) -> Sandbox {
     sandbox
 }
 
-fn write_index(sandbox: &Sandbox, index: &Value) {
+pub(crate) fn write_index(sandbox: &Sandbox, index: &Value) {
     fs::write(sandbox.path("img/index.json"), index.to_string()).unwrap();
 }
 
-fn entries(sandbox: &Sandbox) -> Vec<Value> {
+pub(crate) fn entries(sandbox: &Sandbox) -> Vec<Value> {
     sandbox.json("img/index.json")["manifests"].as_array().unwrap().clone()
 }
 
-fn digest(sandbox: &Sandbox, at: usize) -> String {
+pub(crate) fn digest(sandbox: &Sandbox, at: usize) -> String {
     entries(sandbox)[at]["digest"].as_str().unwrap().to_owned()
 }
 
@@ -49,14 +49,14 @@ fn stat(sandbox: &Sandbox, image: &str) -> Run {
 
 /// The author of what an address means, and what was said about it.
 #[track_caller]
-fn author(sandbox: &Sandbox, image: &str) -> (String, String) {
+pub(crate) fn author(sandbox: &Sandbox, image: &str) -> (String, String) {
     let run = stat(sandbox, image);
     let stat: Value = serde_json::from_str(&run.succeeds()).unwrap();
     (stat["config"]["blob"]["author"].as_str().unwrap().to_owned(), run.stderr())
 }
 
 #[track_caller]
-fn means(sandbox: &Sandbox, image: &str, expected: &str) {
+pub(crate) fn means(sandbox: &Sandbox, image: &str, expected: &str) {
     assert_eq!(author(sandbox, image), (expected.to_owned(), String::new()), "{image}");
 }
 
@@ -163,10 +163,12 @@ fn without_a_tag_it_is_latest_or_the_only_one() {
     // As crane makes it: nothing has a name.
     let sandbox = layout(&[("a", json!({}))]);
     means(&sandbox, "img", "a");
-    let run = sandbox.umoci(&["config", "--image", "img", "--author", "b"]);
-    run.fails_with("names no tag for the result");
-    sandbox.umoci(&["config", "--image", "img", "--author", "b", "--tag", "x"]).succeeds();
-    means(&sandbox, "img:x", "b");
+    sandbox.umoci(&["config", "--image", "img", "--author", "b"]).succeeds();
+    means(&sandbox, "img", "b");
+    assert_eq!(entries(&sandbox)[0].get("annotations"), None);
+    sandbox.umoci(&["config", "--image", "img", "--author", "c", "--tag", "x"]).succeeds();
+    means(&sandbox, "img:x", "c");
+    means(&sandbox, &format!("img@{}", digest(&sandbox, 0)), "b");
 }
 
 #[test]

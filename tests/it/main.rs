@@ -12,6 +12,7 @@ mod callers;
 mod command_line;
 mod concurrent;
 mod config;
+mod destinations;
 mod digests;
 mod failures;
 mod garbage;

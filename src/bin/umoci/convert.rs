@@ -8,10 +8,10 @@ use umoci::image::{ConvertOptions, Loss};
 use umoci::oci::DescriptorPath;
 use umoci::oci::media_type::Family;
 
-use crate::args::{self, Destination, EntryArg, TagArg};
+use crate::args::{self, EntryArg, ResultTag, TagArg};
 use crate::failure::Outcome;
 use crate::progress;
-use crate::publish::{rename, until_unchanged};
+use crate::publish::until_unchanged;
 use crate::referrers::Referrers;
 
 /// What `--format` takes.
@@ -53,7 +53,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     let family = args.family()?;
-    let destination = args.tag.destination(&target)?;
+    let tag = args.tag.result(&target)?;
     args::none(&args.words)?;
     let loss = if args.lossy { Loss::Accept } else { Loss::Refuse };
     let options = ConvertOptions { loss, ..ConvertOptions::default() };
@@ -62,7 +62,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let writer = layout.writer().context("write image")?;
         let entry = target.resolve(&layout)?;
         let path = DescriptorPath::new(vec![entry.clone()])?;
-        let tag = destination.tag(&path)?;
+        let destination = match &tag {
+            ResultTag::Kept => target.place_of(&entry)?,
+            ResultTag::Given(_) => tag.destination(&layout, &entry)?,
+        };
         let convert = || umoci::image::convert(&writer, &entry, family, &options);
         let made = progress::shown(&options.progress, convert).context("convert image")?;
         for lost in &made.lost {
@@ -73,12 +76,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
             log::info!("{new} is in {family}'s format already");
         }
         let referrers = Referrers::of(&layout, &path);
-        rename(&writer, &tag, &entry, made.descriptor).context("add new tag")?;
+        let name = destination.name();
+        writer.place(&destination, made.descriptor).context("add new tag")?;
         // Under its other tag the image is still what it was.
-        if matches!(destination, Destination::Source) {
-            referrers.tell(&new, &tag);
+        if matches!(tag, ResultTag::Kept) {
+            referrers.tell(&new, &name);
         }
-        log::info!("created new tag for image: {tag}");
+        log::info!("created new tag for image: {name}");
         Ok(())
     })
 }

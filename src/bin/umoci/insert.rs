@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let compression = args.compress.choice()?;
     let annotations = args.annotations.edits()?;
     args.history.check()?;
-    let destination = args.tag.destination(&target.place)?;
+    let tag = args.tag.result(&target.place)?;
     let (insertion, place) = args.insertion()?;
     let clock = Clock::read()?;
     let defaults = HistoryDefaults { created_by: "umoci insert", created: clock.now };
@@ -99,7 +99,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             .context("add diff layer")
             .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
         annotate(&mut editor, &annotations)?;
-        update(&writer, editor, &destination)
+        update(&writer, editor, &tag)
     })
 }
 

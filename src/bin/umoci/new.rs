@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use umoci::error::Context;
 use umoci::image;
+use umoci::layout::Destination;
 use umoci::oci::{Algorithm, ImageConfig, Platform};
 
 use crate::args::{self, EntryArg, hints};
@@ -37,7 +38,6 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
-    let tag = target.tag()?;
     args::none(&args.words)?;
     let platform =
         args::platform(args.platform.as_deref())?.unwrap_or_else(|| Host::read().platform());
@@ -49,10 +49,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
     // An index that cannot be changed is better found before there are blobs to throw away.
     layout.index().context("create new image")?;
     let writer = layout.writer().context("create new image")?;
+    let name = target.name(&layout)?;
     let manifest = image::create_with(&writer, algorithm, &config).context("create new image")?;
     log::info!("new image manifest created: {}", manifest.digest);
-    writer.tag(&tag, manifest).context("add new tag")?;
-    log::info!("created new tag for image manifest: {tag}");
+    writer.place(&Destination::Name(name.clone()), manifest).context("add new tag")?;
+    log::info!("created new tag for image manifest: {name}");
     Ok(())
 }
 

@@ -1,62 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The last step of every command that changes an image.
 
-use umoci::error::{Context, Error, ErrorKind};
+use umoci::error::{Context, ErrorKind};
 use umoci::image::ImageEditor;
-use umoci::layout::{LayoutWriter, REF_NAME, RefName};
-use umoci::oci::{Descriptor, DescriptorPath};
+use umoci::layout::{EntryName, LayoutWriter};
+use umoci::oci::DescriptorPath;
 
-use crate::args::Destination;
+use crate::args::ResultTag;
 use crate::failure::Outcome;
 use crate::referrers::Referrers;
 
 /// How often a change is made anew when others are faster.
 const ATTEMPTS: u32 = 100;
 
-/// Stores a changed image, and gives it its tag. If that is the tag of the
-/// image before the change, it must still be.
-pub(crate) fn publish(
-    writer: &LayoutWriter,
-    editor: ImageEditor<'_>,
-    destination: &Destination,
-) -> Outcome {
-    let tag = destination.tag(editor.base())?;
-    let path = store(writer, editor, &tag)?;
-    tell(&path, &tag);
+/// Stores a changed image, and puts it where it goes. If that is the place of the image before
+/// the change, that must still be there.
+pub(crate) fn publish(writer: &LayoutWriter, editor: ImageEditor<'_>, tag: &ResultTag) -> Outcome {
+    let (path, name) = store(writer, editor, tag)?;
+    tell(&path, &name);
     Ok(())
 }
 
 /// As [`publish`], in the words of commands that say "updated".
-pub(crate) fn update(
-    writer: &LayoutWriter,
-    editor: ImageEditor<'_>,
-    destination: &Destination,
-) -> Outcome {
-    let tag = destination.tag(editor.base())?;
-    tell_manifest(&store(writer, editor, &tag)?);
-    log::info!("updated tag for image manifest: {tag}");
+pub(crate) fn update(writer: &LayoutWriter, editor: ImageEditor<'_>, tag: &ResultTag) -> Outcome {
+    let (path, name) = store(writer, editor, tag)?;
+    tell_manifest(&path);
+    log::info!("updated tag for image manifest: {name}");
     Ok(())
 }
 
-fn store(writer: &LayoutWriter, editor: ImageEditor<'_>, tag: &RefName) -> Outcome<DescriptorPath> {
-    let base = editor.base().root().clone();
-    let referrers = Referrers::find(writer.layout(), editor.base(), tag);
-    let path = editor.commit().context("commit mutated image")?;
-    rename(writer, tag, &base, path.root().clone()).context("add new tag")?;
-    referrers.tell(&path.target().digest, tag);
-    Ok(path)
-}
-
-pub(crate) fn rename(
+fn store(
     writer: &LayoutWriter,
-    tag: &RefName,
-    base: &Descriptor,
-    new: Descriptor,
-) -> Result<(), Error> {
-    if base.annotations.get(REF_NAME).is_some_and(|name| name == tag.as_str()) {
-        return writer.retag(tag, base, new);
-    }
-    writer.tag(tag, new).map(drop)
+    editor: ImageEditor<'_>,
+    tag: &ResultTag,
+) -> Outcome<(DescriptorPath, EntryName)> {
+    let layout = writer.layout();
+    let destination = tag.destination(layout, editor.base().root())?;
+    let name = destination.name();
+    let referrers = Referrers::find(layout, editor.base(), &name);
+    let path = editor.commit().context("commit mutated image")?;
+    writer.place(&destination, path.root().clone()).context("add new tag")?;
+    referrers.tell(&path.target().digest, &name);
+    Ok((path, name))
 }
 
 /// Makes a change, and makes it anew from the start when others have changed
@@ -74,9 +59,9 @@ pub(crate) fn until_unchanged(change: impl Fn() -> Outcome) -> Outcome {
 }
 
 /// Tells what was made, and what it is called.
-pub(crate) fn tell(path: &DescriptorPath, tag: &RefName) {
+pub(crate) fn tell(path: &DescriptorPath, name: &EntryName) {
     tell_manifest(path);
-    log::info!("created new tag for image manifest: {tag}");
+    log::info!("created new tag for image manifest: {name}");
 }
 
 fn tell_manifest(path: &DescriptorPath) {

@@ -2,7 +2,7 @@
 //! Word on what no longer applies to an image that was changed: signatures, attestations and
 //! the like are about the bytes of a manifest, and the changed image has others.
 
-use umoci::layout::{Layout, RefName, Referrer, Selector, referrers};
+use umoci::layout::{EntryName, Layout, Referrer, referrers};
 use umoci::oci::{DescriptorPath, Digest};
 
 /// How many are named one by one.
@@ -16,10 +16,10 @@ pub(crate) struct Referrers {
 }
 
 impl Referrers {
-    /// Finds what is about the image at the end of `base`, if `tag` leads to it: under other tags
+    /// Finds what is about the image at the end of `base`, if `name` leads to it: under other names
     /// it stays what it was.
-    pub(crate) fn find(layout: &Layout, base: &DescriptorPath, tag: &RefName) -> Self {
-        match layout.find_again(&Selector::Name(tag.clone()), base.target()) {
+    pub(crate) fn find(layout: &Layout, base: &DescriptorPath, name: &EntryName) -> Self {
+        match layout.find_again(name, base.target()) {
             Ok(Some(path)) => Self::of(layout, &path),
             _ => Self { old: None, found: Vec::new() },
         }
@@ -36,7 +36,7 @@ impl Referrers {
     }
 
     /// Says which of them are not about what the tag leads to now.
-    pub(crate) fn tell(&self, new: &Digest, tag: &RefName) {
+    pub(crate) fn tell(&self, new: &Digest, tag: &EntryName) {
         if self.old.as_ref() == Some(new) {
             return;
         }

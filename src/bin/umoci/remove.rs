@@ -3,16 +3,17 @@
 
 use std::ffi::OsString;
 
-use umoci::error::Context;
+use umoci::error::{Context, ErrorKind};
+use umoci::layout::{EntryName, LayoutWriter, Selector};
 
-use crate::args::{self, EntryArg};
-use crate::failure::Outcome;
+use crate::args::{self, EntryArg, EntryTarget};
+use crate::failure::{Failure, Outcome};
 
 /// remove a tag from a layout
 ///
 /// "<tag>" (default "latest") need not exist. If it has several images, for different platforms,
-/// all of them go; umoci-index-remove(1) removes one. The blobs of the image stay until umoci-gc(1)
-/// deletes them.
+/// all of them go; umoci-index-remove(1) removes one. An entry of the layout that has no tag is
+/// removed by its digest. The blobs of the image stay until umoci-gc(1) deletes them.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "umoci remove [command options] --image <image-path>[:<tag>]")]
 pub(crate) struct Args {
@@ -25,10 +26,36 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
-    let tag = target.tag()?;
     args::none(&args.words)?;
-    let writer = target.layout()?.writer().context("delete reference")?;
-    writer.untag(&tag).context("delete reference")?;
-    log::info!("removed tag: {tag}");
+    let layout = target.layout()?;
+    let writer = layout.writer().context("delete reference")?;
+    if let Some(name) = target.find_name(&layout)? {
+        writer.remove(&name).context("delete reference")?;
+        log::info!("removed tag: {name}");
+        return Ok(());
+    }
+    match target.tag() {
+        Ok(tag) => {
+            // Entries that cannot be used have names as well.
+            writer.untag(&tag).context("delete reference")?;
+            log::info!("removed tag: {tag}");
+            Ok(())
+        }
+        Err(no_tag) => remove_digest(&writer, &target, no_tag),
+    }
+}
+
+/// Removes one entry: of the name that stands before the digest, or else without a name.
+fn remove_digest(writer: &LayoutWriter, target: &EntryTarget, no_tag: Failure) -> Outcome {
+    let entry = target.resolve(writer.layout())?;
+    let name = match target.selector {
+        Selector::Digest(_) => EntryName::default(),
+        _ => EntryName::of(&entry),
+    };
+    match writer.remove_digest(&name, &entry.digest) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(no_tag),
+        removed => removed.context("delete reference")?,
+    }
+    log::info!("removed entry: {}", entry.digest);
     Ok(())
 }

@@ -66,7 +66,6 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
-    let tag = target.place.tag()?;
     args.history.check()?;
     let compression = args.compress.choice()?;
     let annotations = args.annotations.edits()?;
@@ -80,6 +79,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let writer = layout.writer().context("write image")?;
     let image = bundle.image(&layout).map_err(gone)?;
     args.check_platform(&image)?;
+    let name = target.place.name(&layout)?;
     let options = RepackOptions {
         compression,
         annotations,
@@ -88,12 +88,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
         interrupt: interrupt::watch(),
         ..args.options(path)
     };
-    let referrers = Referrers::find(&layout, image.path(), &tag);
-    let repack = || bundle::repack(&bundle, &writer, image, &tag, &options);
+    let referrers = Referrers::find(&layout, image.path(), &name);
+    let repack = || bundle::repack(&bundle, &writer, image, &name, &options);
     let made =
         progress::shown(&options.progress, repack).with_context(|| format!("repack {path:?}"))?;
-    publish::tell(&made, &tag);
-    referrers.tell(&made.target().digest, &tag);
+    publish::tell(&made, &name);
+    referrers.tell(&made.target().digest, &name);
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 
 use umoci::error::{Context, Error};
-use umoci::layout::RefName;
+use umoci::layout::{Destination, RefName};
 
 use crate::args::{self, ImageArg};
 use crate::failure::Outcome;
@@ -34,8 +34,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Some(_) => args.image.target()?.resolve(&layout)?.target().clone(),
         None => target.resolve(&layout)?,
     };
-    writer.tag(&new, image).context("put reference")?;
-    log::info!("created new tag: {new:?} -> {}", target.selector);
+    let name = args::name_for(&layout, &new)?;
+    writer.place(&Destination::Name(name.clone()), image).context("put reference")?;
+    log::info!("created new tag: \"{name}\" -> {}", target.selector);
     Ok(())
 }
 

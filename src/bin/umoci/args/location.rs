@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where a command finds its image or layout: `--image`, `--platform`, `--layout`, `--tag`.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::sync::{Mutex, PoisonError};
 
 use clap::{Args, ValueHint};
 use umoci::error::{Context, Error, ErrorKind, Result};
 use umoci::layout::{
-    FULL_NAME, ImageRef, Layout, PlatformChoice, REF_NAME, RefName, Selector, full_name,
+    Destination, EntryName, FULL_NAME, ImageRef, Layout, PlatformChoice, REF_NAME, RefName,
+    Selector, full_name,
 };
 use umoci::oci::{Algorithm, Descriptor, DescriptorPath, Digest, Platform};
 
@@ -78,22 +80,44 @@ pub(crate) struct EntryTarget {
 impl EntryTarget {
     /// The tag that is to be given or taken away: exactly that.
     pub(crate) fn tag(&self) -> Outcome<RefName> {
-        match &self.selector {
-            Selector::Name(tag) | Selector::Reference(tag) => Ok(tag.clone()),
-            Selector::Default => Ok(DEFAULT_TAG.parse::<RefName>()?),
-            Selector::Digest(digest) => {
-                let message = format!("invalid --image: {digest} is not a tag");
-                Err(Failure::from(Error::invalid(message)).hint("This command needs path:tag."))
-            }
+        let (text, digest) = match &self.selector {
+            Selector::Digest(digest) => (digest.to_string(), true),
+            Selector::Name(tag) | Selector::Reference(tag) => (tag.to_string(), is_pinned(tag)),
+            Selector::Default => (DEFAULT_TAG.to_owned(), false),
+        };
+        if digest {
+            let message = format!("invalid --image: {text} is not a tag");
+            return Err(Failure::from(Error::invalid(message)).hint("This command needs path:tag."));
+        }
+        Ok(text.parse::<RefName>()?)
+    }
+
+    /// The name that is to be given: that of an entry which is called so, or else exactly that.
+    pub(crate) fn name(&self, layout: &Layout) -> Outcome<EntryName> {
+        match self.find_name(layout)? {
+            Some(name) => Ok(name),
+            None => Ok((&self.tag()?).into()),
         }
     }
 
-    /// The tag of an entry that was found here. A digest is nothing that could lead to another.
-    pub(crate) fn tag_of(&self, entry: &Descriptor) -> Outcome<RefName> {
-        match (&self.selector, entry.annotations.get(REF_NAME)) {
-            (Selector::Digest(_), _) => self.tag(),
-            (_, Some(name)) => Ok(name.parse::<RefName>()?),
-            (_, None) => Err(nameless(&entry.digest.to_string())),
+    /// The name of what is called so here, if there is any.
+    pub(crate) fn find_name(&self, layout: &Layout) -> Outcome<Option<EntryName>> {
+        match &self.selector {
+            Selector::Digest(_) => Ok(None),
+            Selector::Name(tag) | Selector::Reference(tag) => find_name(layout, tag),
+            Selector::Default => find_name(layout, &DEFAULT_TAG.parse()?),
+        }
+    }
+
+    /// The place of an entry that was found here. A digest is nothing that could lead to another.
+    pub(crate) fn place_of(&self, entry: &Descriptor) -> Outcome<Destination> {
+        let is_nameless = EntryName::of(entry).is_nameless();
+        match &self.selector {
+            Selector::Digest(digest) => Err(nameless(&digest.to_string())),
+            Selector::Name(_) | Selector::Reference(_) if is_nameless => {
+                Err(nameless(&entry.digest.to_string()))
+            }
+            _ => Ok(Destination::Entry(Box::new(entry.clone()))),
         }
     }
 
@@ -111,9 +135,37 @@ impl EntryTarget {
     }
 }
 
+/// Whether a name says which digest it has to lead to.
+fn is_pinned(name: &RefName) -> bool {
+    let digest = name.as_str().rsplit_once('@').map(|(_, digest)| digest.parse::<Digest>());
+    matches!(digest, Some(Ok(_)))
+}
+
+/// The name of what is called `tag` in a layout, which is said where it is another one.
+fn find_name(layout: &Layout, tag: &RefName) -> Outcome<Option<EntryName>> {
+    let found = layout.entry_name(tag)?;
+    if let Some(name) = found.as_ref().filter(|name| !name.is_exactly(tag.as_str())) {
+        tell_meant(tag, &name.to_string());
+    }
+    Ok(found)
+}
+
+/// The name that a tag is given as: that of an entry which is called so, or else exactly that.
+pub(crate) fn name_for(layout: &Layout, tag: &RefName) -> Outcome<EntryName> {
+    Ok(find_name(layout, tag)?.unwrap_or_else(|| tag.into()))
+}
+
 /// Says which image a short name was taken for.
+fn tell_meant(asked: &RefName, full: &str) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let text = format!("{asked} is {full} here");
+    if TOLD.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
+        output::complain(Label::Note, &text);
+    }
+}
+
+/// Says which image a short name of a selector was taken for.
 fn tell_meaning(selector: &Selector, entry: &Descriptor) {
-    static TOLD: Once = Once::new();
     let name = |annotation: &str| entry.annotations.get(annotation).map(String::as_str);
     let (Selector::Reference(asked), Some(full)) = (selector, full_name(entry)) else { return };
     let is_asked = |name: &str| {
@@ -121,7 +173,7 @@ fn tell_meaning(selector: &Selector, entry: &Descriptor) {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
     };
     if ![REF_NAME, FULL_NAME].into_iter().filter_map(name).any(is_asked) {
-        TOLD.call_once(|| output::complain(Label::Note, &format!("{asked} is {full} here")));
+        tell_meant(asked, full);
     }
 }
 
@@ -234,34 +286,37 @@ pub(crate) struct TagArg {
 
 impl TagArg {
     /// Where the result goes.
-    pub(crate) fn destination(&self, source: &EntryTarget) -> Outcome<Destination> {
+    pub(crate) fn result(&self, source: &EntryTarget) -> Outcome<ResultTag> {
         match (&self.tag, &source.selector) {
             (Some(tag), _) => {
-                Ok(Destination::Tag(tag.parse::<RefName>().context("invalid --tag")?))
+                Ok(ResultTag::Given(tag.parse::<RefName>().context("invalid --tag")?))
             }
             (None, Selector::Digest(digest)) => Err(nameless(&digest.to_string())),
-            (None, _) => Ok(Destination::Source),
+            (None, _) => Ok(ResultTag::Kept),
         }
     }
 }
 
 /// Which tag the result of a change gets.
 #[derive(Debug, Clone)]
-pub(crate) enum Destination {
+pub(crate) enum ResultTag {
     /// This one.
-    Tag(RefName),
+    Given(RefName),
     /// That of the image before the change.
-    Source,
+    Kept,
 }
 
-impl Destination {
-    /// The tag, now that the image is known.
-    pub(crate) fn tag(&self, image: &DescriptorPath) -> Outcome<RefName> {
-        match (self, image.root().annotations.get(REF_NAME)) {
-            (Self::Tag(tag), _) => Ok(tag.clone()),
-            (Self::Source, Some(name)) => Ok(name.parse::<RefName>()?),
-            (Self::Source, None) => Err(nameless(&image.root().digest.to_string())),
+impl ResultTag {
+    /// Where the result goes, now that the entry that leads to the image is known.
+    pub(crate) fn destination(&self, layout: &Layout, base: &Descriptor) -> Outcome<Destination> {
+        let name = match self {
+            Self::Given(tag) => name_for(layout, tag)?,
+            Self::Kept => EntryName::of(base),
+        };
+        if name == EntryName::of(base) {
+            return Ok(Destination::Entry(Box::new(base.clone())));
         }
+        Ok(Destination::Name(name))
     }
 }
 
@@ -358,23 +413,20 @@ mod tests {
 
     #[test]
     fn a_result_goes_to_the_tag_of_its_source_or_to_a_valid_one() {
-        let mut entry = Descriptor::new("", Digest::of(Algorithm::Sha256, "x"), 1);
-        let nameless = DescriptorPath::new(vec![entry.clone()]).unwrap();
-        entry.annotations.insert(REF_NAME.to_owned(), "old".to_owned());
-        let named = DescriptorPath::new(vec![entry]).unwrap();
-        let tag = |tag: Option<&str>, value: &str, path: &DescriptorPath| {
-            let place = image(value).unwrap();
-            let target = ImageTarget { place, platform: PlatformChoice::Any };
+        let result = |tag: Option<&str>, value: &str| {
             let arg = TagArg { tag: tag.map(str::to_owned) };
-            arg.destination(&target.place).and_then(|destination| destination.tag(path))
+            match arg.result(&image(value).unwrap()) {
+                Ok(ResultTag::Given(tag)) => Ok(tag.to_string()),
+                Ok(ResultTag::Kept) => Ok("kept".to_owned()),
+                Err(failure) => Err(failure.error().to_string()),
+            }
         };
         let digest = format!("a@{}", Digest::of(Algorithm::Sha256, "x"));
-        assert_eq!(tag(None, "a:short", &named).unwrap().as_str(), "old");
-        assert_eq!(tag(Some("new"), "a:short", &named).unwrap().as_str(), "new");
-        assert_eq!(tag(Some("new"), &digest, &nameless).unwrap().as_str(), "new");
-        assert!(tag(None, &digest, &named).is_err());
-        assert!(tag(None, "a", &nameless).is_err());
+        assert_eq!(result(None, "a:short").unwrap(), "kept");
+        assert_eq!(result(Some("new"), "a:short").unwrap(), "new");
+        assert_eq!(result(Some("new"), &digest).unwrap(), "new");
+        assert!(result(None, &digest).unwrap_err().ends_with("names no tag for the result"));
         let message = "invalid --tag: tag contains invalid characters: \"\"";
-        assert_eq!(tag(Some(""), "a", &named).unwrap_err().error().to_string(), message);
+        assert_eq!(result(Some(""), "a").unwrap_err(), message);
     }
 }

@@ -18,7 +18,7 @@ pub(crate) use history::{HistoryArgs, HistoryDefaults};
 pub(crate) use id_map::{IdMapArgs, StrictArg};
 pub(crate) use limits::{LimitArgs, suggest_flag};
 pub(crate) use location::{
-    Destination, EntryArg, EntryTarget, ImageArg, LayoutArg, TagArg, open, platform,
+    EntryArg, EntryTarget, ImageArg, LayoutArg, ResultTag, TagArg, name_for, open, platform,
 };
 pub(crate) use pair::{PairName, pairs};
 pub(crate) use positional::{none, one, several};

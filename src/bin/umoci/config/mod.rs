@@ -49,7 +49,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     args.history.check()?;
-    let destination = args.tag.destination(&target.place)?;
+    let tag = args.tag.result(&target.place)?;
     args::none(&args.words)?;
     let edits = args.settings.edits()?;
     let annotations = args.annotations.edits()?;
@@ -66,6 +66,6 @@ pub(crate) fn run(args: &Args) -> Outcome {
         annotate(&mut editor, &annotations)?;
         let history = history.clone().map(|entry| entry.by(&editor.config().author));
         editor.record(history);
-        publish(&writer, editor, &destination)
+        publish(&writer, editor, &tag)
     })
 }

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 
 use umoci::error::{Context, Error};
 use umoci::image::IndexEditor;
+use umoci::layout::Destination;
 
 use super::{entries_of, sources};
 use crate::args::{EntryArg, PairName, pairs};
@@ -41,11 +42,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
-    let tag = target.tag()?;
     let annotations = pairs("--annotation", &args.annotations, PairName::Required)?;
     let tags = sources(&args.words)?;
     let layout = target.layout()?;
     let writer = layout.writer().context("create index")?;
+    let name = target.name(&layout)?;
     let mut editor = IndexEditor::new(&writer);
     for source in &tags {
         for entry in entries_of(&layout, source).context("create index")? {
@@ -66,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     }
     let new = editor.commit().context("create index")?;
     log::info!("new index created: {}", new.digest);
-    writer.tag(&tag, new).context("add new tag")?;
-    log::info!("created new tag for index: {tag}");
+    writer.place(&Destination::Name(name.clone()), new).context("add new tag")?;
+    log::info!("created new tag for index: {name}");
     Ok(())
 }

@@ -53,7 +53,8 @@ fn change(target: &EntryTarget, edit: impl Fn(&mut IndexEditor<'_>) -> Outcome) 
     until_unchanged(|| {
         let writer = layout.writer().context("write index")?;
         let entry = target.resolve(&layout)?;
-        let tag = target.tag_of(&entry)?;
+        let place = target.place_of(&entry)?;
+        let name = place.name();
         let mut editor =
             IndexEditor::open(&writer, &entry).map_err(|error| no_index(target, error))?;
         edit(&mut editor)?;
@@ -62,9 +63,9 @@ fn change(target: &EntryTarget, edit: impl Fn(&mut IndexEditor<'_>) -> Outcome) 
         new.annotations.clone_from(&entry.annotations);
         log::info!("new index created: {}", new.digest);
         let digest = new.digest.clone();
-        writer.retag(&tag, &entry, new).context("update tag")?;
-        referrers.tell(&digest, &tag);
-        log::info!("updated tag for index: {tag}");
+        writer.place(&place, new).context("update tag")?;
+        referrers.tell(&digest, &name);
+        log::info!("updated tag for index: {name}");
         Ok(())
     })
 }

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let (contents, options) = args.layer()?;
     let annotations = args.annotations.edits()?;
     args.history.check()?;
-    let destination = args.tag.destination(&target.place)?;
+    let tag = args.tag.result(&target.place)?;
     let path = args::one(&args.words, "newlayer.tar", "<new-layer.tar> path")?;
     let defaults =
         HistoryDefaults { created_by: "umoci raw add-layer", created: Clock::read()?.now };
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         .with_context(|| format!("add layer {path:?}"))
         .map_err(|error| args.suggest_media_type(error))?;
     annotate(&mut editor, &annotations)?;
-    publish(&writer, editor, &destination)
+    publish(&writer, editor, &tag)
 }
 
 /// Opens the archive; `-` is standard input.
