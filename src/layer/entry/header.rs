@@ -13,6 +13,9 @@ pub(super) const BLOCK: usize = 512;
 /// How the trailer of a header by star reads.
 const STAR: &[u8] = b"tar\0";
 
+/// Where a header has a prefix of the name, in formats that have one.
+const PREFIX: usize = 345;
+
 /// In a header by star, the name's prefix ends here and two times follow.
 const STAR_PREFIX: usize = 131;
 
@@ -88,29 +91,32 @@ impl Block {
     }
 
     /// The name, with the prefix that some formats have.
-    pub(super) fn name(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// When other readers would see a prefix where there is none, or another one.
+    pub(super) fn name(&self) -> Result<Vec<u8>> {
         let name = until_nul(&self.old().name);
-        match until_nul(self.prefix()) {
+        Ok(match until_nul(self.prefix()?) {
             b"" => name.to_vec(),
             prefix => [prefix, b"/", name].concat(),
-        }
+        })
     }
 
-    fn prefix(&self) -> &[u8] {
-        match self.format() {
-            Format::V7 => &[],
-            Format::Ustar(ustar) => &ustar.prefix,
-            Format::Star(ustar) => &ustar.prefix[..STAR_PREFIX],
-            Format::Gnu(gnu) => {
-                // Old writers in Go put a prefix where this format has times.
-                let times = [&gnu.atime, &gnu.ctime];
-                if times.iter().all(|time| time[0] == 0 || number::field(*time).is_some()) {
-                    return &[];
-                }
-                let prefix = &self.0.as_bytes()[345..500];
-                if until_nul(prefix).is_ascii() { prefix } else { &[] }
+    fn prefix(&self) -> Result<&[u8]> {
+        let is_plain = match self.format() {
+            Format::Ustar(ustar) => return Ok(&ustar.prefix),
+            Format::Star(ustar) if ustar.prefix[STAR_PREFIX - 1] == 0 => {
+                return Ok(&ustar.prefix[..STAR_PREFIX]);
             }
-        }
+            Format::Star(_) => false,
+            // Some readers take a prefix wherever another format has one.
+            Format::V7 => self.0.as_bytes()[PREFIX] == 0,
+            // Two times are there, if this format's own program wrote it.
+            Format::Gnu(gnu) => [&gnu.atime, &gnu.ctime]
+                .iter()
+                .all(|time| time[0] == 0 || number::field(*time).is_some()),
+        };
+        if is_plain { Ok(&[]) } else { Err(invalid("prefix of a name in a format that has none")) }
     }
 
     pub(super) fn link(&self) -> Vec<u8> {
@@ -141,8 +147,8 @@ impl Block {
     pub(super) fn atime(&self) -> Option<i128> {
         let field = match self.format() {
             Format::Star(ustar) => ustar.prefix.get(STAR_PREFIX..STAR_PREFIX + 12)?,
-            Format::Gnu(gnu) if self.prefix().is_empty() => &gnu.atime,
-            Format::V7 | Format::Ustar(_) | Format::Gnu(_) => return None,
+            Format::Gnu(gnu) => &gnu.atime,
+            Format::V7 | Format::Ustar(_) => return None,
         };
         if field[0] == 0 { None } else { number::field(field) }
     }

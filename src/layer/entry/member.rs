@@ -13,7 +13,7 @@ use crate::rootfs::{FileTime, Owner};
 /// Extended headers that wait for their member.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    pub(super) pax: Pax,
+    pub(super) pax: Option<Pax>,
     /// The body of a GNU long name, and of a GNU long link.
     pub(super) name: Option<Vec<u8>>,
     pub(super) link: Option<Vec<u8>>,
@@ -70,12 +70,12 @@ pub(super) fn assemble(
     pending: Pending,
     limits: &MemberLimits,
 ) -> Result<Assembled> {
-    let mut pending = pending;
-    let mut path = one_name(pending.pax.path.take(), pending.name.take(), block.name())?;
-    if let Some(name) = &pending.pax.sparse.name {
+    let mut pax = pending.pax.unwrap_or_default();
+    let mut path = one_name(pax.path.take(), pending.name, block.name()?)?;
+    if let Some(name) = &pax.sparse.name {
         path.clone_from(name);
     }
-    let mut assembling = Assembling { block, pending, limits, path };
+    let mut assembling = Assembling { block, pax, long_link: pending.link, limits, path };
     let assembled = assembling.finish();
     // The path is gone only when nothing has failed.
     assembled.with_context(|| shown(&assembling.path))
@@ -94,10 +94,11 @@ pub(crate) fn shown(path: &[u8]) -> String {
     }
 }
 
-/// A name may be said twice, but not differently: readers disagree on which counts.
+/// A name may be said twice, but not differently, nor to be none: readers disagree on which counts.
 fn one_name(pax: Option<Vec<u8>>, gnu: Option<Vec<u8>>, plain: Vec<u8>) -> Result<Vec<u8>> {
     let gnu = gnu.map(|body| until_nul(&body).to_vec());
     match (pax, gnu) {
+        (_, Some(gnu)) if gnu.is_empty() => Err(invalid("empty long name")),
         (Some(pax), Some(gnu)) if pax != gnu => {
             Err(invalid("two extended headers name one member differently"))
         }
@@ -108,7 +109,9 @@ fn one_name(pax: Option<Vec<u8>>, gnu: Option<Vec<u8>>, plain: Vec<u8>) -> Resul
 
 struct Assembling<'a> {
     block: &'a Block,
-    pending: Pending,
+    pax: Pax,
+    /// The body of a GNU long link.
+    long_link: Option<Vec<u8>>,
     limits: &'a MemberLimits,
     path: Vec<u8>,
 }
@@ -117,13 +120,14 @@ impl Assembling<'_> {
     fn finish(&mut self) -> Result<Assembled> {
         self.check_length(&self.path)?;
         let (kind, stored, sparse) = self.kind()?;
+        self.check_real_size(&kind)?;
         let entry = Entry {
             kind,
             mode: self.mode()?,
             owner: self.owner()?,
             mtime: self.mtime()?,
             atime: self.atime(),
-            xattrs: self.pending.pax.take_xattrs(),
+            xattrs: self.pax.take_xattrs(),
             path: std::mem::take(&mut self.path),
         };
         Ok(Assembled { entry, stored, sparse })
@@ -158,29 +162,42 @@ impl Assembling<'_> {
                 return Err(Error::unsupported(format!("unknown typeflag '\\x{unknown:02x}'")));
             }
         };
-        if self.pending.pax.sparse.map()?.is_some() {
+        if self.pax.sparse.map()?.is_some() {
             return Err(invalid("sparse map for what is not a regular file"));
         }
-        // The size of a directory has had other meanings, and no reader takes it for that of a
-        // body. Of all else some do, and would see other members than the rest.
-        if self.block.typeflag() != b'5' && self.stored()? != 0 {
+        // In its own header the size of a directory has had other meanings, and no reader takes
+        // it for that of a body. Of all else some do, and would see other members than the rest.
+        let means_nothing = self.block.typeflag() == b'5' && self.pax.size.is_none();
+        if !means_nothing && self.stored()? != 0 {
             return Err(invalid("size of what is not a regular file"));
         }
         Ok((kind, 0, None))
+    }
+
+    /// Some readers take star's word for the size of a file with its holes, which here is known
+    /// from the map.
+    fn check_real_size(&self, kind: &EntryKind) -> Result<()> {
+        let known = if let EntryKind::File { size } = kind { i128::from(*size) } else { 0 };
+        match self.pax.real_size {
+            Some(real_size) if real_size != known => {
+                Err(invalid("extended header SCHILY.realsize is not the size"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the name ends with `/`, the only mark of a directory that the oldest archives
     /// have. The name in the block and the one that counts must not differ in that.
     fn is_old_directory(&self) -> Result<bool> {
         let marked = self.path.ends_with(b"/");
-        if marked == self.block.name().ends_with(b"/") {
+        if marked == self.block.name()?.ends_with(b"/") {
             return Ok(marked);
         }
         Err(invalid("headers differ on whether it is a directory"))
     }
 
     fn target(&mut self) -> Result<Vec<u8>> {
-        let (pax, gnu) = (self.pending.pax.link.take(), self.pending.link.take());
+        let (pax, gnu) = (self.pax.link.take(), self.long_link.take());
         let target = one_name(pax, gnu, self.block.link())?;
         self.check_length(&target)?;
         Ok(target)
@@ -188,7 +205,7 @@ impl Assembling<'_> {
 
     /// The bytes that the archive holds: an extended header's word goes above the block's.
     fn stored(&self) -> Result<u64> {
-        let size = match self.pending.pax.size {
+        let size = match self.pax.size {
             Some(size) => size,
             None => self.block.size()?,
         };
@@ -197,7 +214,7 @@ impl Assembling<'_> {
 
     fn file(&self) -> Result<(EntryKind, u64, Option<Sparse>)> {
         let stored = self.stored()?;
-        let records = &self.pending.pax.sparse;
+        let records = &self.pax.sparse;
         let Some(map) = records.map()? else {
             return Ok((EntryKind::File { size: stored }, stored, None));
         };
@@ -206,7 +223,7 @@ impl Assembling<'_> {
     }
 
     fn old_sparse(&self) -> Result<(EntryKind, u64, Option<Sparse>)> {
-        if self.pending.pax.sparse.map()?.is_some() {
+        if self.pax.sparse.map()?.is_some() {
             return Err(invalid("two maps for one sparse file"));
         }
         let (map, real_size, extended) = OldMap::new(self.block)?;
@@ -221,11 +238,11 @@ impl Assembling<'_> {
     }
 
     fn owner(&self) -> Result<Owner> {
-        let uid = match self.pending.pax.uid {
+        let uid = match self.pax.uid {
             Some(uid) => uid,
             None => self.block.uid()?,
         };
-        let gid = match self.pending.pax.gid {
+        let gid = match self.pax.gid {
             Some(gid) => gid,
             None => self.block.gid()?,
         };
@@ -233,7 +250,7 @@ impl Assembling<'_> {
     }
 
     fn mtime(&self) -> Result<FileTime> {
-        if let Some(mtime) = self.pending.pax.mtime {
+        if let Some(mtime) = self.pax.mtime {
             return Ok(mtime);
         }
         let seconds = i64::try_from(self.block.mtime()?);
@@ -246,7 +263,7 @@ impl Assembling<'_> {
             let seconds = i64::try_from(self.block.atime()?).ok()?;
             Some(FileTime { seconds, nanoseconds: 0 })
         };
-        self.pending.pax.atime.or_else(of_block)
+        self.pax.atime.or_else(of_block)
     }
 }
 

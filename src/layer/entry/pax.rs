@@ -13,18 +13,24 @@ use crate::rootfs::{FileTime, Xattr};
 /// What the key of an extended attribute's record starts with.
 pub(super) const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
 
+/// The key of star's size of a file with its holes.
+const REAL_SIZE: &[u8] = b"SCHILY.realsize";
+
 /// The longest name of an extended attribute that Linux knows.
 const XATTR_NAME: usize = 255;
 
 /// One `LENGTH KEY=VALUE\n`.
 type Record<'a> = (&'a [u8], &'a [u8]);
 
-/// What an extended header says of the next member. An empty value says nothing.
+/// What an extended header says of the next member. An empty value says nothing; of what tells
+/// members apart it is refused, as some readers take it for a value.
 #[derive(Debug, Default)]
 pub(super) struct Pax {
     pub(super) path: Option<Vec<u8>>,
     pub(super) link: Option<Vec<u8>>,
     pub(super) size: Option<i128>,
+    /// What star calls the size of a file with its holes.
+    pub(super) real_size: Option<i128>,
     pub(super) uid: Option<i128>,
     pub(super) gid: Option<i128>,
     pub(super) mtime: Option<FileTime>,
@@ -45,10 +51,14 @@ impl Pax {
     }
 
     fn set(&mut self, key: &[u8], value: &[u8], longest_xattr: usize) -> Result<()> {
+        if value.is_empty() && matches!(key, b"path" | b"linkpath" | b"size" | REAL_SIZE) {
+            return Err(invalid(&format!("empty extended header {}", key.escape_ascii())));
+        }
         match key {
             b"path" => self.path = text(key, value)?,
             b"linkpath" => self.link = text(key, value)?,
             b"size" => self.size = parsed(key, value, number::decimal)?,
+            REAL_SIZE => self.real_size = parsed(key, value, number::decimal)?,
             b"uid" => self.uid = parsed(key, value, number::decimal)?,
             b"gid" => self.gid = parsed(key, value, number::decimal)?,
             b"mtime" => self.mtime = parsed(key, value, number::time)?,
@@ -114,7 +124,7 @@ fn text(key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>> {
     if value.contains(&0) {
         return Err(invalid(&format!("NUL byte in extended header {}", key.escape_ascii())));
     }
-    Ok(Some(value.to_vec()).filter(|value| !value.is_empty()))
+    Ok(Some(value.to_vec()))
 }
 
 fn parsed<T>(key: &[u8], value: &[u8], parse: fn(&[u8]) -> Option<T>) -> Result<Option<T>> {
@@ -242,6 +252,11 @@ mod tests {
         for (key, value) in [
             (&b"path"[..], &b"a\0b"[..]),
             (b"linkpath", b"a\0b"),
+            (b"path", b""),
+            (b"linkpath", b""),
+            (b"size", b""),
+            (b"SCHILY.realsize", b""),
+            (b"SCHILY.realsize", b"x"),
             (b"size", b"0x"),
             (b"size", b" 1"),
             (b"mtime", b"\0"),

@@ -100,11 +100,17 @@ impl<R: BufRead> Members<R> {
             match self.header.typeflag() {
                 b'x' => {
                     let body = self.metadata(&mut pending)?;
-                    pending.pax = Pax::new(&body, self.limits.xattr_value)?;
+                    once(&mut pending.pax, Pax::new(&body, self.limits.xattr_value)?)?;
                 }
                 b'g' => pax::check_global(&self.metadata(&mut pending)?)?,
-                b'L' => pending.name = Some(self.metadata(&mut pending)?),
-                b'K' => pending.link = Some(self.metadata(&mut pending)?),
+                b'L' => {
+                    let body = self.metadata(&mut pending)?;
+                    once(&mut pending.name, body)?;
+                }
+                b'K' => {
+                    let body = self.metadata(&mut pending)?;
+                    once(&mut pending.link, body)?;
+                }
                 _ => {
                     let member = assemble(&self.header, pending, &self.limits)?;
                     self.begin(&member.entry, member.stored, member.sparse)
@@ -289,6 +295,14 @@ impl<R: BufRead> Members<R> {
             left -= count as u64;
         }
         Ok(left)
+    }
+}
+
+/// Keeps an extended header. Of two of a kind some readers take the first, and some join them.
+fn once<T>(kept: &mut Option<T>, header: T) -> Result<()> {
+    match kept.replace(header) {
+        None => Ok(()),
+        Some(_) => Err(invalid("two extended headers of one kind for one member")),
     }
 }
 

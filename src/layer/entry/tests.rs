@@ -346,10 +346,7 @@ fn signed_checksums_are_known() {
 
 #[test]
 fn the_formats_have_their_own_fields() {
-    let v7 = block("a", b'0', 0, |header| {
-        header.as_mut_bytes()[257..265].fill(0);
-        header.as_mut_bytes()[345..350].copy_from_slice(b"trash");
-    });
+    let v7 = block("a", b'0', 0, |header| header.as_mut_bytes()[257..265].fill(0));
     assert_eq!(names(&v7), ["a"]);
     let ustar = |version: &'static [u8; 2]| {
         block("a", b'0', 0, |header| {
@@ -360,13 +357,13 @@ fn the_formats_have_their_own_fields() {
     assert_eq!(names(&ustar(b"00")), ["p/q/a"]);
     assert_eq!(names(&ustar(b"  ")), ["p/q/a"]);
     let star = block("a", b'0', 0, |header| {
-        header.as_mut_bytes()[345..476].fill(b'p');
+        header.as_mut_bytes()[345..475].fill(b'p');
         header.as_mut_bytes()[476..488].copy_from_slice(b"00000000007\0");
         header.as_mut_bytes()[488..500].copy_from_slice(b"00000000010 ");
         header.as_mut_bytes()[508..].copy_from_slice(b"tar\0");
     });
     let (entry, _) = read(&star).unwrap().remove(0);
-    assert_eq!(entry.path, [&[b'p'; 131][..], b"/a"].concat());
+    assert_eq!(entry.path, [&[b'p'; 130][..], b"/a"].concat());
     assert_eq!(entry.atime, Some(FileTime { seconds: 7, nanoseconds: 0 }));
     let gnu = |prefix: &'static [u8]| {
         block("a", b'0', 0, |header| {
@@ -377,7 +374,59 @@ fn the_formats_have_their_own_fields() {
     let (entry, _) = read(&gnu(b"00000000007\0")).unwrap().remove(0);
     assert_eq!(entry.path, b"a");
     assert_eq!(entry.atime, Some(FileTime { seconds: 7, nanoseconds: 0 }));
-    assert_eq!(names(&gnu(b"some/prefix")), ["some/prefix/a"]);
+}
+
+/// Some readers know a prefix by the beginning of the magic, some by all of it, some take any.
+#[test]
+fn a_prefix_that_is_not_one_to_all_is_refused() {
+    for (magic, prefix, trailer) in [
+        (&[0; 8], &b"prefix"[..], &[0; 4]),
+        (b"ustar 00", b"prefix", &[0; 4]),
+        (b"ustar  \0", b"some/prefix", &[0; 4]),
+        (b"ustar  \0", b"\0\0\0\0\0\0\0\0\0\0\0\0prefix", &[0; 4]),
+        (b"ustar\x0000", &[b'p'; 131], b"tar\0"),
+    ] {
+        let block = block("a", b'0', 0, |header| {
+            let bytes = header.as_mut_bytes();
+            bytes[257..265].copy_from_slice(magic);
+            bytes[345..345 + prefix.len()].copy_from_slice(prefix);
+            bytes[508..].copy_from_slice(trailer);
+        });
+        let message = refused(&archive(&[block]));
+        assert!(message.contains("prefix of a name in a format that has none"), "{message}");
+    }
+}
+
+/// Of two the first counts for some readers, the last for others.
+#[test]
+fn repeated_headers_are_refused() {
+    let long = |flag, text: &str| member("././@LongLink", flag, format!("{text}\0").as_bytes());
+    let link = block("l", b'2', 0, |_| ());
+    let global = member("g", b'g', &records_of(&[("comment", "x")]));
+    for (header, other) in [
+        (pax(&[("path", "one")]), pax(&[("mtime", "1")])),
+        (long(b'L', "one"), long(b'L', "one")),
+        (long(b'K', "one"), long(b'K', "two")),
+    ] {
+        let parts = [header, global.clone(), other, link.clone()];
+        let message = refused(&archive(&parts));
+        assert!(message.contains("two extended headers of one kind"), "{message}");
+    }
+    let parts = [long(b'L', "n"), pax(&[("path", "n")]), long(b'K', "t"), global, link];
+    assert_eq!(names(&archive(&parts)), ["n"]);
+}
+
+#[test]
+fn empty_names_and_other_real_sizes_are_refused() {
+    for records in [[("path", "")], [("linkpath", "")], [("size", "")], [("SCHILY.realsize", "2")]]
+    {
+        let parts = [pax(&records), plain("a", b"x"), plain("b", b"")];
+        assert!(refused(&archive(&parts)).contains("invalid tar header"), "{records:?}");
+    }
+    let empty = [member("././@LongLink", b'L', b"\0"), plain("a", b"")];
+    assert!(refused(&archive(&empty)).contains("empty long name"));
+    let same = [("SCHILY.realsize", "1"), ("SCHILY.xattr.user.a", "")];
+    assert_eq!(names(&archive(&[pax(&same), plain("a", b"x")])), ["a"]);
 }
 
 #[test]
@@ -445,9 +494,12 @@ fn the_extended_size_is_the_size() {
         assert!(all[0].1 == inner);
         assert_eq!(all[1].0.path, b"after");
     }
-    let directory = block("d", b'5', 0, |_| ());
-    let parts = [pax(&[("size", "512")]), directory, plain("after", b"")];
-    assert_eq!(names(&archive(&parts)), ["d", "after"]);
+    // Some readers skip a body here, others do not.
+    for kind in *b"123456" {
+        let bodiless = block("d", kind, 0, |_| ());
+        let parts = [pax(&[("size", "512")]), bodiless, plain("after", b"")];
+        assert!(refused(&archive(&parts)).contains("size of what is not a regular file"));
+    }
 }
 
 #[test]
@@ -562,7 +614,7 @@ fn a_member_may_only_ask_for_so_much() {
         assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
     };
     limit(&block("././@LongLink", b'L', 64 << 20, |_| ()));
-    limit(&vec![pax(&[("mtime", "1")]); 65].concat());
+    limit(&vec![member("x", b'g', &records_of(&[("comment", "x")])); 65].concat());
     limit(&vec![member("x", b'g', &records_of(&[("comment", &"x".repeat(600_000))])); 2].concat());
     let name = member("././@LongLink", b'L', &vec![b'n'; 70_000]);
     limit(&archive(&[name, plain("a", b"")]));

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where in the tree a manifest's line is: [`Place`] follows directory lines and `..`.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::rootfs::{Kind, Name};
 use crate::snapshot::vis;
+
+/// How deep a tree may be, as with layers.
+const MAX_DEPTH: usize = 1024;
 
 /// The current directory of a manifest that is being read.
 #[derive(Debug, Default)]
@@ -42,6 +45,7 @@ impl Place {
             self.depth += usize::from(entered);
             return Ok(Vec::new());
         }
+        check_depth(self.depth.max(1))?;
         let before = self.current.len();
         push(&mut self.current, word)?;
         let path = self.current.clone();
@@ -57,10 +61,20 @@ impl Place {
 
 fn full_path(word: &[u8]) -> Result<Vec<u8>> {
     let mut path = Vec::with_capacity(word.len());
-    for part in word.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")) {
+    let parts = word.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
+    for (above, part) in parts.enumerate() {
+        check_depth(above + 1)?;
         push(&mut path, part)?;
     }
     Ok(path)
+}
+
+fn check_depth(depth: usize) -> Result<()> {
+    if depth <= MAX_DEPTH {
+        return Ok(());
+    }
+    let message = format!("path has more than the limit of {MAX_DEPTH} components");
+    Err(Error::new(ErrorKind::Limit, message))
 }
 
 /// Appends the component that `word` stands for.

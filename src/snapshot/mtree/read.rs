@@ -16,9 +16,15 @@ use crate::snapshot::entry::{Snapshot, SnapshotEntry};
 /// The most names in a manifest.
 pub(super) const MAX_ENTRIES: usize = 16 << 20;
 
-/// The most bytes of all paths together. A path is spelled out once per name,
-/// so a deep tree of short lines could otherwise ask for any amount.
+/// The most bytes of all paths together.
 pub(super) const MAX_PATH_BYTES: usize = 1 << 30;
+
+/// How many bytes of paths every byte of the text may ask for, beyond [`FREE_PATH_BYTES`]. A path
+/// is spelled out once per name, so a deep tree of short lines could otherwise ask for any amount.
+const PATH_BYTES_PER_BYTE: usize = 16;
+
+/// How many bytes of paths any manifest may ask for.
+const FREE_PATH_BYTES: usize = 16 << 20;
 
 /// Reads a manifest that this tool, go-mtree or a BSD mtree wrote.
 ///
@@ -36,7 +42,8 @@ pub fn read_mtree(reader: impl BufRead) -> Result<Snapshot> {
 
 fn read_within(reader: impl BufRead, path_budget: usize) -> Result<Snapshot> {
     let mut lines = Lines::new(reader);
-    let mut reading = Reading { path_budget, ..Reading::default() };
+    let earned = path_budget.min(FREE_PATH_BYTES);
+    let mut reading = Reading { path_budget, earned, ..Reading::default() };
     loop {
         let line = lines.next().map_err(|error| error.context("parse mtree"))?;
         let Some(line) = line else { break };
@@ -56,11 +63,14 @@ struct Reading {
     entries: Vec<SnapshotEntry>,
     /// How many bytes further paths may have.
     path_budget: usize,
+    /// As `path_budget`, for as much of the text as was read.
+    earned: usize,
     incomplete: u64,
 }
 
 impl Reading {
     fn line(&mut self, line: &[u8]) -> Result<()> {
+        self.earned = self.earned.saturating_add(line.len().saturating_mul(PATH_BYTES_PER_BYTE));
         let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         let Some(first) = words.next() else { return Ok(()) };
         match first {
@@ -79,8 +89,11 @@ impl Reading {
             return Err(Error::invalid(format!("\"{}\" has no type", word.escape_ascii())));
         };
         let path = self.place.path(word, kind)?;
-        match self.path_budget.checked_sub(path.len()) {
-            Some(left) if self.entries.len() < MAX_ENTRIES => self.path_budget = left,
+        let left = [self.path_budget, self.earned].map(|budget| budget.checked_sub(path.len()));
+        match left {
+            [Some(left), Some(earned)] if self.entries.len() < MAX_ENTRIES => {
+                (self.path_budget, self.earned) = (left, earned);
+            }
             _ => return Err(Error::new(ErrorKind::Limit, "the tree has too many names")),
         }
         match keywords.into_entry(RootPath::clean(path)?) {
@@ -163,10 +176,24 @@ mod tests {
 
     #[test]
     fn deep_trees_are_bounded_by_their_paths() {
-        let deep = format!("{SET}{}", "d type=dir\n".repeat(2_000));
-        let error = read_within(deep.as_bytes(), 1 << 20).unwrap_err();
+        let deep = |depth| format!("{SET}{}", "d type=dir\n".repeat(depth));
+        let error = read_within(deep(1_000).as_bytes(), 1 << 17).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Limit);
-        assert_eq!(read(&deep).unwrap().entries().len(), 2_000);
+        assert_eq!(read(&deep(1_024)).unwrap().entries().len(), 1_024);
+        let full = format!("{SET}{}x\n", "d/".repeat(1_024));
+        for text in [deep(1_025), deep(30_000), full] {
+            assert_eq!(read(&text).unwrap_err().kind(), ErrorKind::Limit);
+        }
+    }
+
+    #[test]
+    fn paths_are_in_proportion_to_the_text() {
+        let long = format!("{SET}. type=dir\n{} type=dir\n", "d".repeat(255));
+        let nested = format!("{} type=dir\n", "e".repeat(255)).repeat(100);
+        let text = format!("{long}{nested}{}", "a\n".repeat(2_000));
+        let error = read(&text).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit);
+        assert!(read(&format!("{long}{nested}{}", "a\n".repeat(200))).is_ok());
     }
 
     fn name() -> impl Strategy<Value = Vec<u8>> {
