@@ -129,7 +129,7 @@ sha384digest\t''
 sha512digest\t''
 xattr\t''"
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -l umoci-keywords -d 'check the keywords of manifests that umoci-unpack(1) makes'
-complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -l rootless -d 'work without privileges'
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -l rootless -d 'work without privileges: get into directories that their owner has closed'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from mtree-validate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.user -d 'user that the command runs as' -r
 complete -c umoci -n "__fish_umoci_using_subcommand config" -l config.exposedports -d 'add a port that the command serves' -r

@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
+use crate::quote::quote;
 
 /// The annotation of a descriptor in `index.json` that names an image.
 pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -30,7 +31,7 @@ impl FromStr for RefName {
         if name.split('/').all(|component| is_component(component.as_bytes())) {
             Ok(Self(name.into()))
         } else {
-            Err(Error::invalid(format!("tag contains invalid characters: {name:?}")))
+            Err(Error::invalid(format!("tag contains invalid characters: {}", quote(name))))
         }
     }
 }

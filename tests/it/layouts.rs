@@ -112,7 +112,7 @@ fn list_prints_what_the_index_says_into_a_pipe() {
     let index = json!({"schemaVersion": 2, "manifests": manifests});
     std::fs::write(sandbox.path("img/index.json"), index.to_string()).unwrap();
     let tags = sandbox.umoci(&["ls", "--layout", "img"]).succeeds();
-    assert_eq!(tags, "b\nb\nno tag\u{1b}[2J\n");
+    assert_eq!(tags, "b\nb\n\"no tag\\x1b[2J\"\n");
     sandbox.umoci(&["tag", "--image", "img:b", "c"]).fails_with("tag is ambiguous: b");
 }
 

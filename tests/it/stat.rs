@@ -114,7 +114,27 @@ fn a_terminal_gets_no_control_characters() {
     std::fs::write(sandbox.path("img/index.json"), index).unwrap();
     let line = format!("{} ls --layout img", env!("CARGO_BIN_EXE_umoci"));
     let shown = sandbox.peer(&script, &["-qec", &line, "/dev/null"]).succeeds();
-    assert_eq!(shown.trim_end(), "\\u{1b}[2J\\u{9b}\\u{202e}");
+    let quoted = r#""\x1b[2J\u009b\u202e""#;
+    assert_eq!(shown.trim_end(), quoted);
     let piped = sandbox.umoci(&["ls", "--layout", "img"]).succeeds();
-    assert_eq!(piped, "\u{1b}[2J\u{9b}\u{202e}\n");
+    assert_eq!(piped, format!("{quoted}\n"));
+}
+
+/// One line is one tag, in a pipe too: what goes on reading it would take the rest for others.
+#[test]
+fn a_tag_cannot_pose_as_several() {
+    let sandbox = Sandbox::with_image();
+    let index = std::fs::read_to_string(sandbox.path("img/index.json")).unwrap();
+    for (name, shown) in [
+        (r"a\nb", r#""a\nb""#),
+        (r"a\r\u001b[1Ab", r#""a\r\x1b[1Ab""#),
+        (r#"\"a\""#, r#""\"a\"""#),
+        ("v1.2-rc_3:x@y+z--w/A", "v1.2-rc_3:x@y+z--w/A"),
+    ] {
+        std::fs::write(sandbox.path("img/index.json"), index.replace("latest", name)).unwrap();
+        let tags = sandbox.umoci(&["ls", "--layout", "img"]).succeeds();
+        assert_eq!(tags, format!("{shown}\n"));
+    }
+    let run = sandbox.umoci(&["tag", "--image=img:a\u{1b}", "b"]);
+    run.fails_with(r#"tag contains invalid characters: "a\x1b""#);
 }

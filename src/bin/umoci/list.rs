@@ -16,7 +16,8 @@ use crate::output;
 
 /// list the tags in a layout
 ///
-/// Prints one tag per line, in the order in which the layout's index has them. umoci-stat(1)
+/// Prints one tag per line, in the order in which the layout's index has them; in quotes where a
+/// name has characters that cannot be seen. umoci-stat(1)
 /// shows what is behind a tag. The options --long and --json show more, and entries without a
 /// tag too.
 #[derive(Debug, clap::Args)]
@@ -53,7 +54,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         return output::result(&table(&image::summaries(&layout).context("list references")?, now));
     }
     let tags = layout.references().context("list references")?;
-    let lines: String = tags.iter().flat_map(|tag| [tag.as_str(), "\n"]).collect();
+    // No tag of the image-spec's grammar needs quotes; another could pose as several lines.
+    let lines: String = tags.iter().flat_map(|tag| [quote_if_needed(tag), "\n".into()]).collect();
     output::result(&lines)
 }
 

@@ -14,6 +14,7 @@ use umoci::layout::{
     Selector, full_name,
 };
 use umoci::oci::{Algorithm, Descriptor, DescriptorPath, Digest, Platform};
+use umoci::quote::quote;
 
 use super::hints;
 use crate::failure::{Failure, Outcome};
@@ -334,7 +335,10 @@ fn missing(flag: &str) -> Error {
 fn reference(tag: &OsStr) -> Result<RefName> {
     match tag.to_str() {
         Some(tag) => tag.parse(),
-        None => Err(Error::invalid(format!("tag contains invalid characters: {tag:?}"))),
+        None => {
+            let tag = quote(tag.as_encoded_bytes());
+            Err(Error::invalid(format!("tag contains invalid characters: {tag}")))
+        }
     }
 }
 
