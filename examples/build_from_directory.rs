@@ -3,7 +3,9 @@
 //!
 //!     cargo run --example build_from_directory -- DIRECTORY LAYOUT TAG [COMMAND]...
 
+use std::io::Write;
 use std::path::Path;
+use std::process::ExitCode;
 
 use umoci::image::{self, Image, ImageEditor, InsertOptions, Insertion, LayerOptions, Lower};
 use umoci::layer::Owners;
@@ -15,7 +17,17 @@ use umoci::{Context, Error, ErrorKind, Result};
 /// result depend on the directory alone.
 const TIME: i64 = 1_700_000_000;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "build_from_directory: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let mut words = std::env::args().skip(1);
     let (Some(directory), Some(layout), Some(tag)) = (words.next(), words.next(), words.next())
     else {

@@ -6,8 +6,9 @@
 #![expect(clippy::print_stdout, reason = "it is what this is for")]
 
 use std::collections::BTreeMap;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Write};
 use std::path::Path;
+use std::process::ExitCode;
 
 use umoci::image::{self, Image};
 use umoci::layer::{Entry, EntryKind, Members, Whiteout, classify};
@@ -25,17 +26,43 @@ struct Found {
 #[derive(Default)]
 struct Files(BTreeMap<RootPath, Found>);
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "list_files: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let mut words = std::env::args().skip(1);
     let (Some(layout), Some(tag)) = (words.next(), words.next()) else {
         return Err(Error::invalid("usage: list_files LAYOUT TAG"));
     };
     for (path, Found { layer, entry }) in list(Path::new(&layout), &tag)?.0 {
-        let size = if let EntryKind::File { size } = entry.kind { size } else { 0 };
-        // Names are any bytes, and what a terminal would obey must not reach it.
-        println!("{layer:>3} {:04o} {size:>10} {}", entry.mode, path.as_bytes().escape_ascii());
+        println!("{layer:>3} {}", line(&path, &entry));
     }
     Ok(())
+}
+
+/// What is said of a file. Names are any bytes, and what a terminal would obey must not reach it.
+fn line(path: &RootPath, entry: &Entry) -> String {
+    let (letter, size, target) = match &entry.kind {
+        EntryKind::File { size } => ('-', *size, None),
+        EntryKind::Dir => ('d', 0, None),
+        EntryKind::Symlink { target } => ('l', 0, Some(("->", target))),
+        EntryKind::Hardlink { target } => ('h', 0, Some(("=", target))),
+        EntryKind::CharDevice(_) => ('c', 0, None),
+        EntryKind::BlockDevice(_) => ('b', 0, None),
+        EntryKind::Fifo => ('p', 0, None),
+    };
+    let line = format!("{letter}{:04o} {size:>10} {}", entry.mode, path.as_bytes().escape_ascii());
+    match target {
+        Some((sign, target)) => format!("{line} {sign} {}", target.escape_ascii()),
+        None => line,
+    }
 }
 
 /// Reads the layers of an image, the lowest first.
@@ -97,6 +124,7 @@ fn upper_layers_hide_what_is_below() -> Result<()> {
     for name in ["etc/kept", "etc/gone", "one"] {
         std::fs::write(source.join(name), name)?;
     }
+    std::os::unix::fs::symlink("kept", source.join("etc/link"))?;
     let layout = Layout::create(place.path().join("layout"))?;
     let writer = layout.writer()?;
     let blank = image::create(&writer, &ImageConfig::new("amd64", "linux"))?;
@@ -113,8 +141,12 @@ fn upper_layers_hide_what_is_below() -> Result<()> {
     writer.tag(&"x".parse()?, editor.commit()?.root().clone())?;
 
     let files = list(layout.path(), "x")?.0;
+    let lines: Vec<_> = files.iter().map(|(path, found)| line(path, &found.entry)).collect();
+    assert!(lines[1].starts_with('-') && lines[1].ends_with(" 8 etc/kept"), "{lines:?}");
+    assert_eq!(lines[2], "l0777          0 etc/link -> kept");
     let files: Vec<_> = files.iter().map(|(path, found)| (path.as_bytes(), found.layer)).collect();
-    let expected: [(&[u8], usize); 4] = [(b"etc", 0), (b"etc/kept", 0), (b"new", 2), (b"one", 0)];
+    let expected: [(&[u8], usize); 5] =
+        [(b"etc", 0), (b"etc/kept", 0), (b"etc/link", 0), (b"new", 2), (b"one", 0)];
     assert_eq!(files, expected);
     Ok(())
 }

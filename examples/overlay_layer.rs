@@ -11,7 +11,7 @@
 //! directories, the highest first, with
 //! `mount -t overlay -o userxattr,lowerdir=THIRD:SECOND:FIRST overlay ROOTFS`.
 
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,27 +32,27 @@ fn maps(directory: &Path) -> umoci::Result<IdMaps> {
     Ok(IdMaps { uid: map(owner.uid())?, gid: map(owner.gid())? })
 }
 
-fn unpack(directory: &Path) -> umoci::Result<()> {
+fn unpack(directory: &Path, layer: impl Read + Send) -> umoci::Result<()> {
     std::fs::create_dir_all(directory)?;
     let fs = Native::open(directory)?;
     let maps = maps(directory)?;
     let options = ApplyOptions { format: FORMAT, maps, ..Default::default() };
-    unpack_layer(&fs, std::io::stdin(), &options)
+    unpack_layer(&fs, layer, &options)
 }
 
-fn pack(directory: &Path) -> umoci::Result<()> {
+fn pack(directory: &Path, layer: impl Write) -> umoci::Result<()> {
     let fs = Native::open(directory)?;
     let owners = Owners::Mapped(maps(directory)?);
     let options = PackOptions { format: FORMAT, owners, ..Default::default() };
-    let output = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
+    let output = BufWriter::with_capacity(1 << 20, layer);
     Ok(pack_tree(&fs, output, &options)?.flush()?)
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let done = match &*arguments {
-        [verb, directory] if verb == "unpack" => unpack(Path::new(directory)),
-        [verb, directory] if verb == "pack" => pack(Path::new(directory)),
+        [verb, directory] if verb == "unpack" => unpack(Path::new(directory), std::io::stdin()),
+        [verb, directory] if verb == "pack" => pack(Path::new(directory), std::io::stdout().lock()),
         _ => Err(umoci::Error::invalid("usage: overlay_layer unpack|pack DIRECTORY")),
     };
     match done {
@@ -62,4 +62,20 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+#[test]
+fn what_is_packed_is_unpacked_again() -> umoci::Result<()> {
+    let place = tempfile::tempdir()?;
+    let (source, copy) = (place.path().join("source"), place.path().join("copy"));
+    std::fs::create_dir_all(source.join("etc"))?;
+    std::fs::write(source.join("etc/motd"), "hello")?;
+    std::os::unix::fs::symlink("motd", source.join("etc/issue"))?;
+    let (mut layer, mut again) = (Vec::new(), Vec::new());
+    pack(&source, &mut layer)?;
+    unpack(&copy, &*layer)?;
+    assert_eq!(std::fs::read(copy.join("etc/issue"))?, b"hello");
+    pack(&copy, &mut again)?;
+    assert!(layer == again, "a round trip changes nothing");
+    Ok(())
 }

@@ -154,6 +154,25 @@ fn paths_need_not_be_utf8() {
 }
 
 #[test]
+fn text_has_to_be_utf8() {
+    let sandbox = Sandbox::with_image();
+    let odd = OsString::from_vec(b"caf\xe9".to_vec());
+    let run = sandbox.umoci(&["config".into(), "--image=img".into(), "--author".into(), odd]);
+    assert_eq!(run.fails(), "invalid value \"caf\\xE9\" for -author: not UTF-8");
+    assert_eq!(run.stdout(), "");
+}
+
+#[test]
+fn a_profile_is_not_written() {
+    let sandbox = Sandbox::with_image();
+    let run = sandbox.umoci(&["--cpu-profile", "profile", "ls", "--layout=img"]);
+    assert_eq!(run.succeeds(), "latest\n");
+    assert_eq!(run.stderr(), "umoci: warn: --cpu-profile is ignored: no profile is written\n");
+    assert!(!sandbox.path("profile").exists());
+    assert!(!sandbox.umoci(&["--help"]).succeeds().contains("cpu-profile"));
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let sandbox = Sandbox::with_image();
     let (reader, writer) = std::io::pipe().unwrap();

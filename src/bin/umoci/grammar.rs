@@ -22,6 +22,8 @@ pub(crate) enum Invocation {
     Help(Vec<String>),
     /// Show the version.
     Version,
+    /// Fail: a value is nothing that a command could take. The grammar is not broken by that.
+    BadValue(String),
     /// A command or help topic that does not exist, and the name that may have been meant.
     NoTopic(OsString, Option<String>),
 }
@@ -84,7 +86,9 @@ impl Reader<'_> {
         if scan.switch(&ArgAction::Version) {
             return Ok(Level::Done(Invocation::Version));
         }
-        emit(self.command, &scan.flags, &mut self.output)?;
+        if let Err(message) = emit(self.command, &scan.flags, &mut self.output) {
+            return Ok(Level::Done(Invocation::BadValue(message)));
+        }
         if self.command.has_subcommands() {
             return self.subcommand(scan.positionals);
         }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Messages while a command runs: one line each on standard error.
 
+use std::ffi::OsString;
 use std::io::Write;
 
 use clap::Args;
@@ -38,12 +39,23 @@ pub(crate) struct LogArgs {
         help = "set the log level (debug, info, warn, error, fatal) (default: \"warn\")"
     )]
     log: Option<String>,
+
+    /// ignored; where others write a profile of themselves
+    #[arg(long, value_name = "FILE", hide = true)]
+    cpu_profile: Option<OsString>,
 }
 
 impl LogArgs {
     /// Whether nothing is to be shown but results, warnings and errors.
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
+    }
+
+    /// Warns of what was asked for and is not done.
+    pub(crate) fn warn(&self) {
+        if self.cpu_profile.is_some() {
+            log::warn!("--cpu-profile is ignored: no profile is written");
+        }
     }
 
     /// The level that was asked for.
@@ -79,7 +91,8 @@ mod tests {
     use super::*;
 
     fn level(verbose: bool, log: Option<&str>) -> Result<LevelFilter, String> {
-        let args = LogArgs { quiet: false, verbose, log: log.map(str::to_owned) };
+        let args =
+            LogArgs { quiet: false, verbose, log: log.map(str::to_owned), cpu_profile: None };
         args.level().map_err(|error| error.to_string())
     }
 

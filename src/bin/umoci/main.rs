@@ -116,6 +116,7 @@ fn main() -> ExitCode {
     let ended = match grammar::read(&program, std::env::args_os().skip(1)) {
         Ok(Invocation::Run(words)) => run(words),
         Ok(Invocation::Help(names)) => output::result(&help::render(&program, &names)),
+        Ok(Invocation::BadValue(message)) => Err(Error::invalid(message).into()),
         Ok(Invocation::Version) => output::result(&help::version()),
         Ok(Invocation::NoTopic(name, nearest)) => return no_topic(&name, nearest.as_deref()),
         Err(error) => incorrect_usage(&program, &error),
@@ -148,6 +149,7 @@ fn run(words: Vec<OsString>) -> Outcome {
     let matches = matches.map_err(|error| unexpected(&error))?;
     let program = Program::from_arg_matches(&matches).map_err(|error| unexpected(&error))?;
     logging::start(program.log.level()?);
+    program.log.warn();
     if program.log.is_quiet() {
         output::silence();
     }

@@ -52,6 +52,7 @@ fn run(input: &[u8]) -> String {
 fn check(program: &Command, words: &[OsString]) -> String {
     let output = match read(program, words.iter().cloned()) {
         Ok(Invocation::Run(output)) => output,
+        Ok(Invocation::BadValue(_)) => return "bad value".to_owned(),
         Ok(Invocation::NoTopic(..)) => return "no topic".to_owned(),
         Ok(other) => return format!("{other:?}").replace('"', " "),
         Err(error) => return error.message.split(": ").next().unwrap().to_owned(),
