@@ -34,6 +34,12 @@ pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
+/// Whether owners are seen through the id map of a user namespace.
+pub(crate) fn is_in_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    !map.is_empty() && !map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// How many bytes this process can still write to the filesystem of an open file; `None` where
 /// the filesystem does not count them.
 pub(crate) fn free_space(file: &File) -> io::Result<Option<u64>> {

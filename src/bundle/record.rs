@@ -9,7 +9,7 @@
 //! same type and size. Whatever a user has put in its place inherits nothing.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Take, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -55,6 +55,10 @@ struct Head {
     /// That of this file: another one means a copy, or a filesystem that numbers anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     record: Option<u64>,
+    /// The owner of this file as its writer saw it: who sees another one is in another user
+    /// namespace, where the owners on disk mean something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen_as: Option<(u32, u32)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -132,8 +136,9 @@ pub(super) fn write(
     remembered.sort_by(|one, other| one.path.cmp(&other.path));
     let root = fs.stat_on_disk(&fs.open_dir(&RootPath::root())?, None)?;
     let mut out = BufWriter::new(file);
-    let record = Some(file.metadata()?.ino());
-    let head = Head { umoci_rootless: VERSION, root: root.identity.ino, record };
+    let own = file.metadata()?;
+    let (record, seen_as) = (Some(own.ino()), Some((own.uid(), own.gid())));
+    let head = Head { umoci_rootless: VERSION, root: root.identity.ino, record, seen_as };
     out.write_all(&json::to_bytes(&head)?)?;
     let mut places = Places { fs, open: None };
     for object in &remembered {
@@ -148,16 +153,45 @@ pub(super) fn write(
 /// # Errors
 /// When it is no such record, or larger than it may be.
 pub(super) fn load(bundle: &BundleDir, fs: &Rootless<Native>) -> Result<()> {
-    let file = match sys::open_regular(&bundle.dir, Path::new(FILE_NAME)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        opened => opened.at("open", bundle.path.join(FILE_NAME))?,
-    };
+    let Some(file) = open(bundle)? else { return Ok(()) };
     read(file, fs).at("read", bundle.path.join(FILE_NAME))
 }
 
-fn read(file: File, fs: &Rootless<Native>) -> Result<()> {
-    let own = file.metadata()?;
-    if own.len() > MAX_SIZE {
+/// Refuses a bundle whose owners on disk mean something else than where it was unpacked.
+///
+/// # Errors
+/// Also when the record is none.
+pub(super) fn check_ids(bundle: &BundleDir) -> Result<()> {
+    let Some(file) = open(bundle)? else { return Ok(()) };
+    let check = || {
+        let own = file.metadata()?;
+        let (head, _) = begin(file)?;
+        let seen_as = (own.uid(), own.gid());
+        match head.seen_as {
+            Some(then) if then != seen_as => Err(Error::new(
+                ErrorKind::Mismatch,
+                format!(
+                    "the owners on disk mean something else than where the bundle was unpacked, \
+                     another user namespace: {}:{} there is {}:{} here",
+                    then.0, then.1, seen_as.0, seen_as.1
+                ),
+            )),
+            _ => Ok(()),
+        }
+    };
+    check().at("compare owners with", bundle.path.join(FILE_NAME))
+}
+
+fn open(bundle: &BundleDir) -> Result<Option<File>> {
+    match sys::open_regular(&bundle.dir, Path::new(FILE_NAME)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        opened => opened.at("open", bundle.path.join(FILE_NAME)).map(Some),
+    }
+}
+
+/// Reads the head, and gives the lines after it.
+fn begin(file: File) -> Result<(Head, BufReader<Take<File>>)> {
+    if file.metadata()?.len() > MAX_SIZE {
         return Err(Error::new(ErrorKind::Limit, format!("larger than {MAX_SIZE} bytes")));
     }
     let mut lines = BufReader::new(file.take(MAX_SIZE));
@@ -168,6 +202,13 @@ fn read(file: File, fs: &Rootless<Native>) -> Result<()> {
         let version = head.umoci_rootless;
         return Err(Error::unsupported(format!("unsupported version {version}")));
     }
+    Ok((head, lines))
+}
+
+fn read(file: File, fs: &Rootless<Native>) -> Result<()> {
+    let own = file.metadata()?;
+    let (head, mut lines) = begin(file)?;
+    let mut bytes = Vec::new();
     let root = fs.stat_on_disk(&fs.open_dir(&RootPath::root())?, None)?;
     let is_tree = head.root == root.identity.ino && head.record == Some(own.ino());
     let mut places = Places { fs, open: None };

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::emulation::Terms;
-use super::metadata::{BundleMetadata, MtreeRecord};
+use super::metadata::{BundleMetadata, MtreeRecord, Privileges};
 use super::publish::publish;
 use super::record;
 use super::renew::{Renewal, named};
@@ -112,6 +112,18 @@ impl Bundle {
         Image::load(layout, self.metadata.from.clone())
     }
 
+    /// Checks that the owners on disk mean what they meant where the bundle was unpacked.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Mismatch`] when that was in another user namespace.
+    pub fn check_ids(&self) -> Result<()> {
+        match self.metadata.privileges {
+            Privileges::Full => record::check_ids(&self.dir),
+            // Nobody looks at them.
+            Privileges::Rootless => Ok(()),
+        }
+    }
+
     /// The tree as it is on disk, which is what was recorded, or as it is meant.
     fn rootfs(&self, view: View, options: &RepackOptions) -> Result<Rootless<Native>> {
         let root = open_own_dir(&self.dir.dir, Path::new(ROOTFS))
@@ -189,7 +201,8 @@ fn hash(file: &mut File) -> Result<MtreeRecord> {
 ///
 /// # Errors
 /// When something that has changed cannot be in a layer (a socket, a name with
-/// the prefix of whiteouts, an owner outside the id maps). No name is changed then.
+/// the prefix of whiteouts, an owner outside the id maps), and as [`Bundle::check_ids`]. No name
+/// is changed then.
 pub fn repack(
     bundle: &Bundle,
     writer: &LayoutWriter,
@@ -197,6 +210,7 @@ pub fn repack(
     name: &EntryName,
     options: &RepackOptions,
 ) -> Result<DescriptorPath> {
+    bundle.check_ids()?;
     let renewal = match options.refresh {
         Refresh::Keep => None,
         Refresh::Renew => Some(Renewal::begin(&bundle.dir)?),
@@ -250,7 +264,10 @@ fn add_layer(
         progress: options.progress.clone(),
         ..LayerOptions::default()
     };
-    let owners = Owners::Mapped(bundle.terms(options).maps(&bundle.metadata.maps));
+    let owners = match bundle.metadata.privileges {
+        Privileges::Full => Owners::Mapped(bundle.metadata.maps.clone()),
+        Privileges::Rootless => Owners::OfImage,
+    };
     let fs = bundle.rootfs(View::Image, options)?;
     record::load(&bundle.dir, &fs)?;
     let added = changes.iter().filter(|entry| entry.change != Change::Deleted);

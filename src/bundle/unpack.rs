@@ -28,6 +28,7 @@ use crate::rootfs::{
     Strictness, View,
 };
 use crate::snapshot::{CaptureOptions, Known, KnownEntry, MtreeHeader, XattrHint, capture};
+use crate::sys;
 
 /// How an image is unpacked.
 #[derive(Debug, Clone, Default)]
@@ -139,7 +140,10 @@ impl Unpack<'_> {
         staging.publish(Path::new(runtime_spec::FILE_NAME))?;
         staging.publish(Path::new(&mtree))?;
         staging.publish(Path::new(&index))?;
-        if !remembered.is_empty() {
+        // In a user namespace, where the owners on disk depend on who looks, it is needed as a
+        // witness as well.
+        let is_witness = terms.privileges == Privileges::Full && sys::is_in_user_namespace();
+        if is_witness || !remembered.is_empty() {
             let record_file = staging.create(Path::new(record::FILE_NAME))?;
             record::write(&record_file, &fs, remembered).context("write record")?;
             staging.publish(Path::new(record::FILE_NAME))?;

@@ -35,6 +35,15 @@ impl Owners {
         }
     }
 
+    /// Whether a user of this machine, by id, is root in the image: without privileges, in
+    /// whatever user namespace the image is worked on.
+    pub(super) fn is_root(&self, id: u32) -> bool {
+        match self {
+            Self::Mapped(maps) => maps.uid.to_host(0).is_ok_and(|root| root == id),
+            Self::OfImage => true,
+        }
+    }
+
     /// Whether there may be owners that have none in the image.
     fn may_fail(&self) -> bool {
         matches!(self, Self::Mapped(maps) if !maps.is_identity())

@@ -209,11 +209,10 @@ impl<'a, W: Write> TreePacker<'a, W> {
         }
         entry.owner = self.owners.in_image(entry.owner)?;
         entry.xattrs.retain(|xattr| !is_host_label(&xattr.name));
-        if let Owners::Mapped(maps) = self.owners {
-            for xattr in &mut entry.xattrs {
-                capability_to_container(xattr, &maps.uid);
-            }
-        }
-        Ok(())
+        let owners = self.owners;
+        entry
+            .xattrs
+            .iter_mut()
+            .try_for_each(|xattr| capability_to_container(xattr, |id| owners.is_root(id)))
     }
 }

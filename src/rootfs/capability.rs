@@ -4,6 +4,7 @@
 //! files of a privileged writer; version 3 only where a certain host id is
 //! root. Layers hold version 2, which means the container's root.
 
+use crate::error::{Error, Result};
 use crate::idmap::IdMap;
 use crate::rootfs::Xattr;
 
@@ -29,18 +30,30 @@ pub fn capability_to_host(xattr: &mut Xattr, uids: &IdMap) {
     }
 }
 
-/// Turns what is on disk under a map into what a layer holds. Capabilities for
-/// another root than the map's stay as they are.
-pub fn capability_to_container(xattr: &mut Xattr, uids: &IdMap) {
-    let Some(root) = host_root(xattr, uids) else { return };
+/// Turns what is on disk into what a layer holds. `is_root` says whether a host id is root in the
+/// container.
+///
+/// # Errors
+/// When the capabilities are for another root: no layer can say so.
+pub fn capability_to_container(xattr: &mut Xattr, is_root: impl Fn(u32) -> bool) -> Result<()> {
     let is_3 = xattr.value.len() == SIZE_3 && xattr.value.get(VERSION_AT) == Some(&VERSION_3);
-    if is_3 && xattr.value.get(SIZE_2..) == Some(&root.to_le_bytes()[..]) {
-        let mut value = xattr.value.get(..SIZE_2).unwrap_or_default().to_vec();
-        if let Some(version) = value.get_mut(VERSION_AT) {
-            *version = VERSION_2;
-        }
-        xattr.value = value.into();
+    if *xattr.name != *NAME || !is_3 {
+        return Ok(());
     }
+    let Some((capability, root)) = xattr.value.split_last_chunk() else { return Ok(()) };
+    let root = u32::from_le_bytes(*root);
+    if !is_root(root) {
+        return Err(Error::unsupported(format!(
+            "its capabilities are for root of another user namespace (host id {root}); \
+             set them again with setcap"
+        )));
+    }
+    let mut value = capability.to_vec();
+    if let Some(version) = value.get_mut(VERSION_AT) {
+        *version = VERSION_2;
+    }
+    xattr.value = value.into();
+    Ok(())
 }
 
 /// The host id of the container's root; `None` when there is nothing to translate.
@@ -71,9 +84,10 @@ mod tests {
         assert_eq!(xattr, capability(disk));
         capability_to_host(&mut xattr, &uids);
         assert_eq!(xattr, capability(disk), "it is one already");
-        capability_to_container(&mut xattr, &IdMap::parse(&["0:5:1"]).unwrap());
+        let error = capability_to_container(&mut xattr, |id| id == 5).unwrap_err();
+        assert!(error.to_string().contains("(host id 100000)"), "{error}");
         assert_eq!(xattr, capability(disk), "it is another root's");
-        capability_to_container(&mut xattr, &uids);
+        capability_to_container(&mut xattr, |id| id == 100_000).unwrap();
         assert_eq!(xattr, capability(layer));
     }
 
@@ -83,7 +97,7 @@ mod tests {
         for value in [&b""[..], b"\x01\x00\x00\x02", &[2; 24], &[3; 20]] {
             let mut xattr = capability(value);
             capability_to_host(&mut xattr, &uids);
-            capability_to_container(&mut xattr, &uids);
+            capability_to_container(&mut xattr, |_| true).unwrap();
             assert_eq!(xattr, capability(value));
         }
         let mut xattr = capability(&[2; 20]);

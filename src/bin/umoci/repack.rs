@@ -76,6 +76,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
     let layout = target.layout()?;
     let bundle = open(path)?;
+    bundle.check_ids().with_context(|| format!("repack {path:?}")).map_err(elsewhere)?;
     let writer = layout.writer().context("write image")?;
     let image = bundle.image(&layout).map_err(gone)?;
     args.check_platform(&image)?;
@@ -104,6 +105,16 @@ fn open(path: &Path) -> Outcome<Bundle> {
             .hint(format!("There is no bundle that `umoci unpack` made in {path:?}.")),
         _ => error.into(),
     })
+}
+
+/// Says where a bundle can be repacked whose owners are those of a user namespace.
+fn elsewhere(error: Error) -> Failure {
+    let is_elsewhere = error.kind() == ErrorKind::Mismatch;
+    let failure = Failure::from(error);
+    if !is_elsewhere {
+        return failure;
+    }
+    failure.hint("Repack it where it was unpacked, as in `unshare -r umoci repack`.")
 }
 
 /// Says why the image of a bundle may be missing.

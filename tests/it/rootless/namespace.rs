@@ -261,3 +261,50 @@ fn inserted_files_follow_the_maps() {
     assert_eq!((metadata.uid(), metadata.gid()), (1000, 1000));
     assert!(Path::new(&sandbox.path("check/rootfs/locked/inner")).is_dir());
 }
+
+#[test]
+fn a_bundle_of_a_namespace_is_repacked_only_where_its_owners_mean_the_same() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    // Once with something to record, and once with nothing.
+    for image in ["full", "latest"] {
+        let (bundle, source) = (format!("home/{image}"), format!("--image=img:{image}"));
+        let Some(run) = alone(&sandbox, &["unpack", &source, &bundle]) else { return };
+        run.succeeds();
+        let before = sandbox.tree("img");
+        let repack = ["repack", "--image=img:new", &bundle];
+        for run in [sandbox.umoci_as_ordinary_user(&repack), sandbox.umoci(&repack)] {
+            run.fails_with("0:0 there is 65534:65534 here");
+            assert!(run.hint().unwrap().contains("unshare -r"), "{}", run.stderr());
+        }
+        assert_eq!(sandbox.tree("img"), before);
+        alone(&sandbox, &repack).unwrap().succeeds();
+    }
+}
+
+#[test]
+fn no_layer_gets_capabilities_for_one_namespace() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    let words = ["unpack", "--rootless", "--image=img:full", "home/b"];
+    sandbox.umoci_as_ordinary_user(&words).succeeds();
+    let of_namespace = [&CAPABILITY[..3], b"\x03", &CAPABILITY[4..], &65_534_u32.to_le_bytes()];
+    let name = "security.capability";
+    for bundle in ["home/b", "root"] {
+        let program = sandbox.path(bundle).join("rootfs/bin/su");
+        xattr::set(program, name, &of_namespace.concat()).unwrap();
+    }
+    // Without privileges, whoever is root where the image is worked on is root in the image.
+    sandbox.umoci_as_ordinary_user(&["repack", "--image=img:user", "home/b"]).succeeds();
+    sandbox.umoci(&["unpack", "--image=img:user", "check"]).succeeds_silently();
+    let set = xattr::get(sandbox.path("check/rootfs/bin/su"), name).unwrap().unwrap();
+    assert_eq!(set, CAPABILITY);
+    sandbox.umoci(&["repack", "--image=img:new", "root"]).fails_with(
+        "its capabilities are for root of another user namespace (host id 65534); \
+         set them again with setcap",
+    );
+}
