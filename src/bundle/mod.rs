@@ -12,6 +12,7 @@ mod repack;
 mod rootfs;
 mod runtime_config;
 pub mod runtime_spec;
+mod source;
 mod space;
 mod staging;
 mod unpack;
@@ -23,6 +24,7 @@ pub use repack::{Bundle, Refresh, RepackOptions, Volumes, repack};
 pub use rootfs::unpack_into;
 pub use runtime_config::{RuntimeConfigOptions, write_runtime_config};
 pub use runtime_spec::{RuntimeSpec, RuntimeSpecOptions, runtime_spec};
+pub use source::emulated_at;
 pub use space::SpaceCheck;
 pub use unpack::{UnpackOptions, unpack};
 

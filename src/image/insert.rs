@@ -13,8 +13,8 @@ use crate::layer::{
 };
 use crate::oci::Descriptor;
 use crate::rootfs::{
-    Interrupt, Native, Ownership, RootPath, Rootless, RootlessOptions, Strictness, View,
-    open_own_dir,
+    Emulated, Identity, Interrupt, Native, Ownership, RootPath, Rootless, RootlessOptions,
+    Strictness, View, open_own_dir,
 };
 
 /// What is put at a place in an image.
@@ -75,6 +75,8 @@ pub struct InsertOptions {
     pub owners: Owners,
     /// Whether something else than what is on disk may become part of the layer.
     pub strictness: Strictness,
+    /// What is remembered of inodes of the source that are not what they are meant to be.
+    pub emulated: Vec<(Identity, Emulated)>,
     /// When to stop.
     pub interrupt: Interrupt,
 }
@@ -89,7 +91,11 @@ impl InsertOptions {
         let (view, refusals) = (View::Image, self.strictness.into());
         let default = RootlessOptions::default();
         let rootless = RootlessOptions { ownership, refusals, view, interrupt, ..default };
-        Ok(Rootless::native(root, rootless)?)
+        let fs = Rootless::native(root, rootless)?;
+        for (identity, emulated) in &self.emulated {
+            fs.remember(*identity, emulated.clone());
+        }
+        Ok(fs)
     }
 }
 

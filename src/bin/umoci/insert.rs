@@ -4,8 +4,10 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
+use umoci::bundle::{Privileges, emulated_at};
 use umoci::error::{Context, Result};
 use umoci::image::{Image, ImageEditor, InsertOptions, Insertion, LayerOptions, Lower, Target};
+use umoci::rootfs::{Emulated, Identity};
 
 use crate::args::{
     self, AnnotationArgs, CompressArgs, HistoryArgs, HistoryDefaults, IdMapArgs, ImageArg,
@@ -88,6 +90,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         latest: clock.source_date_epoch,
         owners,
         strictness: args.strict.strictness(),
+        emulated: args.emulated(&insertion)?,
         interrupt: interrupt::watch(),
     };
     until_unchanged(|| {
@@ -104,6 +107,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
 }
 
 impl Args {
+    /// What the bundle that the source is in, if it is, says of it.
+    fn emulated(&self, insertion: &Insertion) -> Result<Vec<(Identity, Emulated)>> {
+        let Insertion::Source { path, .. } = insertion else { return Ok(Vec::new()) };
+        let rootless = self.ids.rootless;
+        let privileges = if rootless { Privileges::Rootless } else { Privileges::Full };
+        emulated_at(path, privileges)
+    }
+
     fn insertion(&self) -> Result<(Insertion, Target)> {
         if self.whiteout {
             let [target] = args::several(&self.words)?;

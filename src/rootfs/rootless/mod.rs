@@ -147,6 +147,11 @@ impl<F: FsOps> Rootless<F> {
         self.ledger.get(identity)
     }
 
+    /// What is remembered of all inodes, in no order.
+    pub fn all_emulated(&self) -> Vec<(Identity, Emulated)> {
+        self.ledger.all()
+    }
+
     /// Remembers an inode from an earlier run.
     pub fn remember(&self, identity: Identity, emulated: Emulated) {
         self.ledger.set(identity, emulated);

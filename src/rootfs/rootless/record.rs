@@ -147,6 +147,11 @@ impl Ledger {
         if records.emulated.is_empty() { None } else { records.emulated.get(&identity).cloned() }
     }
 
+    pub(super) fn all(&self) -> Vec<(Identity, Emulated)> {
+        let records = self.records();
+        records.emulated.iter().map(|(identity, of)| (*identity, of.clone())).collect()
+    }
+
     pub(super) fn is_attributed(&self, identity: Identity) -> bool {
         let records = self.records();
         !records.attributed.is_empty() && records.attributed.contains(&identity)

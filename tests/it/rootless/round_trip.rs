@@ -182,3 +182,28 @@ fn what_was_emulated_is_told_in_one_line() {
     let mode = sandbox.path("home/b").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o700);
 }
+
+#[test]
+fn what_is_inserted_from_a_bundle_is_what_its_record_says() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    let words = ["unpack", "--rootless", "--image=img:full", "home/b"];
+    sandbox.umoci_as_ordinary_user(&words).succeeds();
+    for rootfs in ["home/b/rootfs", "root/rootfs"] {
+        scene::touch(&sandbox.path(rootfs));
+    }
+    for (part, target) in [("", "/"), ("/dev", "/dev"), ("/var/www/link", "/link")] {
+        let (source, image) = (format!("home/b/rootfs{part}"), "--image=img:full");
+        let words =
+            ["insert", "--rootless", "--compress=none", image, "--tag=user", &source, target];
+        sandbox.umoci_as_ordinary_user(&words).succeeds();
+        let source = format!("root/rootfs{part}");
+        let words = ["insert", "--compress=none", image, "--tag=root", &source, target];
+        sandbox.umoci(&words).succeeds_silently();
+        assert_eq!(scene::members(&sandbox, "user"), scene::members(&sandbox, "root"), "{part}");
+        assert_eq!(scene::last_layer(&sandbox, "user"), scene::last_layer(&sandbox, "root"));
+        sandbox.give_to_ordinary_user("img");
+    }
+}
