@@ -41,6 +41,8 @@ pub enum ErrorKind {
     Changed,
     /// The system refused for want of permission (EACCES or EPERM).
     Permission,
+    /// Somebody has asked to stop.
+    Interrupted,
     /// Any other failure of the system.
     Io,
 }

@@ -78,6 +78,7 @@ pub mod bundle;
 pub mod error;
 pub mod idmap;
 pub mod image;
+pub mod interrupt;
 pub mod layer;
 pub mod layout;
 pub mod oci;

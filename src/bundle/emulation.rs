@@ -8,9 +8,10 @@ use std::path::Path;
 use super::metadata::Privileges;
 use crate::error::{Context, Result};
 use crate::idmap::IdMaps;
+use crate::interrupt::Interrupt;
 use crate::rootfs::{
-    Afterwards, Census, Interrupt, Native, Ownership, Refusals, RootPath, Rootless,
-    RootlessOptions, Strictness, Substitute, View, remove_all,
+    Afterwards, Census, Native, Ownership, Refusals, RootPath, Rootless, RootlessOptions,
+    Strictness, Substitute, View, remove_all,
 };
 use crate::sys;
 

@@ -15,12 +15,13 @@ use super::staging::{BundleDir, ROOTFS, Use};
 use super::{mtree_name, stat_index_name};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{AnnotationEdit, CompressionChoice, Image, ImageEditor, LayerOptions};
+use crate::interrupt::Interrupt;
 use crate::layer::compress::EncoderOptions;
 use crate::layer::{LayerOptions as TarOptions, LayerWriter, OwnerCheck, Owners, TreePacker};
 use crate::layout::{EntryName, Layout, LayoutWriter};
 use crate::oci::{Algorithm, Descriptor, DescriptorPath, Digest, Hashing, History};
 use crate::progress::Progress;
-use crate::rootfs::{FsOps, Interrupt, Native, Rootless, Strictness, View, open_own_dir};
+use crate::rootfs::{FsOps, Native, Rootless, Strictness, View, open_own_dir};
 use crate::snapshot::{
     Change, DiffEntry, DiffOptions, Masks, MtreeHeader, Snapshot, StatIndex, Trust, diff,
     read_mtree,

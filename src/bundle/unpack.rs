@@ -19,13 +19,14 @@ use super::{mtree_name, stat_index_name};
 use crate::error::{Context, Result};
 use crate::idmap::IdMaps;
 use crate::image::{Image, RootfsOptions, unpack_rootfs};
+use crate::interrupt::Interrupt;
 use crate::layer::{ApplyOptions, DirLinks, FileDigests, Limits, Unpacked};
 use crate::layout::Layout;
 use crate::oci::Digest;
 use crate::progress::Progress;
 use crate::rootfs::{
-    Change, FileTime, FsOps, Interrupt, Kind, Metadata, Native, Owner, RootPath, Rootless, Stat,
-    Strictness, View,
+    Change, FileTime, FsOps, Kind, Metadata, Native, Owner, RootPath, Rootless, Stat, Strictness,
+    View,
 };
 use crate::snapshot::{CaptureOptions, Known, KnownEntry, MtreeHeader, XattrHint, capture};
 use crate::sys;

@@ -13,6 +13,7 @@ use super::annotate::{Annotated, AnnotationEdit, apply, layer_place};
 use super::stored::{Moved, StoredLayer};
 use super::{Image, put};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::interrupt::Interruptible;
 use crate::layer::compress::{Compression, EncoderOptions};
 use crate::layout::LayoutWriter;
 use crate::oci::media_type::{Family, split_compression, with_compression};
@@ -197,8 +198,11 @@ impl<'a> ImageEditor<'a> {
         let media_type = options.media_type.as_deref().unwrap_or(self.family().layer());
         let media_type = with_compression(media_type, compression.suffix());
         options.progress.begin(Stage::Packing);
-        let write =
-            |output: &mut dyn Write| write(&mut Counted::new(output, options.progress.clone()));
+        let interrupt = self.writer.layout().interrupt().clone();
+        let write = |output: &mut dyn Write| {
+            let counted = Counted::new(output, options.progress.clone());
+            write(&mut Interruptible::new(counted, interrupt))
+        };
         let blob = self.writer.blob_with(self.algorithm())?;
         let plain = self.diff_id_algorithm();
         let stored = StoredLayer::write(blob, plain, compression, &options.encoder, write)?;

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use super::editor::{ImageEditor, LayerOptions};
 use crate::error::{Context, Result};
+use crate::interrupt::Interrupt;
 use crate::layer::{
     LayerOptions as TarOptions, LayerWriter, OwnerCheck, Owners, RootName, TreePacker,
 };
 use crate::oci::Descriptor;
 use crate::rootfs::{
-    Emulated, Identity, Interrupt, Native, Ownership, RootPath, Rootless, RootlessOptions,
-    Strictness, View, open_own_dir,
+    Emulated, Identity, Native, Ownership, RootPath, Rootless, RootlessOptions, Strictness, View,
+    open_own_dir,
 };
 
 /// What is put at a place in an image.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Image;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::idmap::IdMaps;
+use crate::interrupt::Interruptible;
 use crate::layer::compress::{Compression, Decoder};
 use crate::layer::{
     ApplyOptions, Entry, EntryKind, FileDigests, LayerFailure, LayerSource, Members, Unpacked,
@@ -157,7 +158,8 @@ fn source<'a>(
     let name = descriptor.digest.to_string();
     let compression = compression(descriptor)?;
     let blob = Counted::new(layout.blob(descriptor)?, progress.clone());
-    let stream = Box::new(Decoder::new(blob, compression)?);
+    let interrupt = layout.interrupt().clone();
+    let stream = Box::new(Interruptible::new(Decoder::new(blob, compression)?, interrupt));
     Ok(LayerSource { name, stream, diff_id: Some(diff_id.clone()) })
 }
 
@@ -212,6 +214,9 @@ fn compression(descriptor: &Descriptor) -> Result<Compression> {
 /// A damaged blob shows in many ways, often long before its end. When it is
 /// the blob that is wrong, that is what the user has to hear.
 fn reason(layout: &Layout, descriptor: &Descriptor, error: Error) -> Error {
+    if error.kind() == ErrorKind::Interrupted {
+        return error;
+    }
     let verified = layout.blob(descriptor).and_then(BlobReader::verify);
     let error = verified.err().unwrap_or(error);
     error.context(format!("unpack layer {}", descriptor.digest))

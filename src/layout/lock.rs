@@ -22,6 +22,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::interrupt::Interrupt;
 use crate::sys;
 
 /// How long a lock is waited for unless told otherwise.
@@ -56,18 +57,21 @@ pub(super) struct Patience {
     limit: Duration,
     waited: Duration,
     pause: Duration,
+    interrupt: Interrupt,
 }
 
 impl Patience {
-    pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, waited: Duration::ZERO, pause: FIRST_PAUSE }
+    pub(super) fn new(limit: Duration, interrupt: Interrupt) -> Self {
+        Self { limit, waited: Duration::ZERO, pause: FIRST_PAUSE, interrupt }
     }
 
     /// Sleeps for a moment.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`] when the limit is reached; `what` says who is waited for.
+    /// [`ErrorKind::Busy`] when the limit is reached; `what` says who is waited for. Also when
+    /// somebody has asked to stop.
     pub(super) fn pause(&mut self, what: impl Fn() -> String) -> Result<()> {
+        self.interrupt.check()?;
         if self.waited >= self.limit {
             let seconds = self.limit.as_secs_f32();
             return Err(Error::new(
@@ -189,13 +193,13 @@ mod tests {
     fn waits_no_longer_than_the_limit_and_names_the_holder() {
         let dir = tempfile::tempdir().unwrap();
         let (first, second) = (open(dir.path()), open(dir.path()));
-        let mut patience = Patience::new(Duration::from_millis(10));
+        let mut patience = Patience::new(Duration::from_millis(10), Interrupt::default());
         acquire(&first, Mode::Exclusive, dir.path(), &mut patience).unwrap();
         let error = acquire(&second, Mode::Shared, dir.path(), &mut patience).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy);
         assert!(error.to_string().starts_with("gave up after 0.01 s of waiting for "), "{error}");
         drop(first);
-        let mut patience = Patience::new(Duration::ZERO);
+        let mut patience = Patience::new(Duration::ZERO, Interrupt::default());
         assert_eq!(acquire(&second, Mode::Shared, dir.path(), &mut patience).unwrap(), Held::Yes);
     }
 
@@ -203,7 +207,7 @@ mod tests {
     fn shared_locks_share() {
         let dir = tempfile::tempdir().unwrap();
         let (first, second) = (open(dir.path()), open(dir.path()));
-        let mut patience = Patience::new(Duration::ZERO);
+        let mut patience = Patience::new(Duration::ZERO, Interrupt::default());
         acquire(&first, Mode::Shared, dir.path(), &mut patience).unwrap();
         acquire(&second, Mode::Shared, dir.path(), &mut patience).unwrap();
     }

@@ -34,6 +34,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::interrupt::Interrupt;
 use crate::oci::json::{MAX_DOCUMENT_SIZE, MAX_INDEX_SIZE, Trailing, from_slice};
 use crate::oci::media_type::Kind;
 use crate::oci::{Descriptor, Digest, Document, Index};
@@ -73,6 +74,7 @@ pub struct Layout {
     path: Arc<Path>,
     dir: Arc<File>,
     lock_limit: Duration,
+    interrupt: Interrupt,
 }
 
 /// The contents of the file `oci-layout`.
@@ -106,8 +108,8 @@ impl Layout {
 
     fn open_checked(path: &Path) -> Result<Self> {
         let dir = must_exist(sys::open_place(path), path).context("read oci-layout")?;
-        let layout =
-            Self { path: path.into(), dir: Arc::new(dir), lock_limit: lock::DEFAULT_LIMIT };
+        let (lock_limit, interrupt) = (lock::DEFAULT_LIMIT, Interrupt::default());
+        let layout = Self { path: path.into(), dir: Arc::new(dir), lock_limit, interrupt };
         layout.check_version()?;
         layout.check_blobs().context("check blobdir")?;
         layout.check_index().context("check index")?;
@@ -155,6 +157,19 @@ impl Layout {
     pub fn with_lock_limit(mut self, limit: Duration) -> Self {
         self.lock_limit = limit;
         self
+    }
+
+    /// Sets when to stop: while layers are read and written, while others are waited for, and for
+    /// the last time before the index is changed.
+    #[must_use]
+    pub fn with_interrupt(mut self, interrupt: Interrupt) -> Self {
+        self.interrupt = interrupt;
+        self
+    }
+
+    /// When to stop.
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// The path that the layout was opened with.
@@ -271,6 +286,10 @@ impl Layout {
         Ok(bytes)
     }
 
+    fn patience(&self) -> Patience {
+        Patience::new(self.lock_limit, self.interrupt.clone())
+    }
+
     /// Takes the lock of those who use the blobs; it ends with the file.
     fn lock_blobs(&self, mode: Mode, patience: &mut Patience) -> Result<(File, Held)> {
         let dir = sys::open_dir(&self.dir, Path::new(".")).at("open", &self.path)?;
@@ -301,8 +320,8 @@ impl Layout {
     fn lock_index(&self) -> Result<(File, Held)> {
         let path = self.path.join(LAYOUT_FILE);
         let file = sys::open_regular(&self.dir, Path::new(LAYOUT_FILE)).at("open", &path)?;
-        let mut patience = Patience::new(self.lock_limit);
-        let held = lock::acquire(&file, Mode::Exclusive, &path, &mut patience)?;
+        let held = lock::acquire(&file, Mode::Exclusive, &path, &mut self.patience())?;
+        self.interrupt.check()?;
         Ok((file, held))
     }
 }

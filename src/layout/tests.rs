@@ -340,7 +340,8 @@ fn reading_needs_no_lock_and_leaves_no_trace() {
     let image = put_image(&writer, b"a");
     writer.tag(&name("t"), image).unwrap();
     drop(writer);
-    let _everything = layout.lock_blobs(Mode::Exclusive, &mut Patience::new(Duration::ZERO));
+    let _everything = layout
+        .lock_blobs(Mode::Exclusive, &mut Patience::new(Duration::ZERO, Interrupt::default()));
     let _index = layout.lock_index().unwrap();
     let changed = fs::metadata(layout.path()).unwrap().mtime_nsec();
     let reader = Layout::open(layout.path()).unwrap().with_lock_limit(Duration::ZERO);

@@ -17,7 +17,7 @@ use crate::oci::json::{MAX_INDEX_SIZE, to_bytes};
 use crate::oci::{Algorithm, Descriptor, Digest, Document, Hashing, Index, media_type};
 use crate::sys;
 
-use super::lock::{Held, Mode, Patience};
+use super::lock::{Held, Mode};
 use super::store::{Owner, TempDir, TempFile, ensure_dir};
 use super::{
     BLOBS, BlobWriter, Destination, EntryName, INDEX_FILE, Layout, REF_NAME, RefName, select,
@@ -129,7 +129,7 @@ impl Session {
 
 impl LayoutWriter {
     pub(super) fn new(layout: &Layout) -> Result<Self> {
-        let mut patience = Patience::new(layout.lock_limit);
+        let mut patience = layout.patience();
         let (dir, held) = layout.lock_blobs(Mode::Shared, &mut patience)?;
         Self::holding(layout, dir, held)
     }

@@ -23,7 +23,7 @@ pub use path::{Name, RootPath};
 pub use remove::{Removed, remove_all, remove_unless};
 pub use resolve::{resolve, resolve_parent};
 pub use rootless::{
-    Afterwards, Census, Emulated, Interrupt, Node, OWNER_ATTRIBUTE, Ownership, Refusals, Rootless,
+    Afterwards, Census, Emulated, Node, OWNER_ATTRIBUTE, Ownership, Refusals, Rootless,
     RootlessOptions, Strictness, Substitute, View, open_own_dir,
 };
 pub use xattr::is_host_label;

@@ -79,7 +79,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let history = args.history.entry(&defaults)?;
     let owners = args.ids.owners()?;
 
-    let layout = target.layout()?;
+    let interrupt = interrupt::watch();
+    let layout = target.layout()?.with_interrupt(interrupt.clone());
     let options = InsertOptions {
         layer: LayerOptions {
             compression,
@@ -91,7 +92,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         owners,
         strictness: args.strict.strictness(),
         emulated: args.emulated(&insertion)?,
-        interrupt: interrupt::watch(),
+        interrupt,
     };
     until_unchanged(|| {
         let writer = layout.writer().context("write image")?;

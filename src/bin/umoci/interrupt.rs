@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::sys::signal::{SigSet, Signal, raise};
-use umoci::rootfs::Interrupt;
+use umoci::interrupt::Interrupt;
 
 /// The signals that people and systems stop programs with.
 const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];

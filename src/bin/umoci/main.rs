@@ -38,7 +38,7 @@ use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use umoci::error::Error;
+use umoci::error::{Error, ErrorKind};
 
 use crate::failure::{Failure, NO, Outcome};
 use crate::grammar::{Invocation, UsageError};
@@ -128,8 +128,10 @@ fn main() -> ExitCode {
         Err(failure) => {
             failure.tell();
             match interrupt::received() {
-                Some(signal) => ExitCode::from(SIGNALLED | signal),
-                None => ExitCode::from(failure.status()),
+                Some(signal) if failure.kind() == ErrorKind::Interrupted => {
+                    ExitCode::from(SIGNALLED | signal)
+                }
+                _ => ExitCode::from(failure.status()),
             }
         }
     }

@@ -74,7 +74,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let defaults = HistoryDefaults { created_by: "umoci repack", created: clock.now };
     let history = args.history.entry(&defaults)?;
 
-    let layout = target.layout()?;
+    let interrupt = interrupt::watch();
+    let layout = target.layout()?.with_interrupt(interrupt.clone());
     let bundle = open(path)?;
     bundle.check_ids().with_context(|| format!("repack {path:?}")).map_err(elsewhere)?;
     let writer = layout.writer().context("write image")?;
@@ -86,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         annotations,
         history: history.map(|entry| entry.by(&image.config().author)),
         latest: clock.source_date_epoch,
-        interrupt: interrupt::watch(),
+        interrupt,
         ..args.options(path)
     };
     let referrers = Referrers::find(&layout, image.path(), &name);

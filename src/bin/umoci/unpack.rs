@@ -47,8 +47,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     let bundle = Path::new(args::one(&args.words, "bundle", "bundle path")?);
-    let options = args.options(bundle)?;
-    let layout = target.layout()?;
+    let interrupt = interrupt::watch();
+    let options = UnpackOptions { interrupt: interrupt.clone(), ..args.options(bundle)? };
+    let layout = target.layout()?.with_interrupt(interrupt);
     let image = Image::load(&layout, target.resolve(&layout)?).context("invalid --image tag")?;
     log::info!("unpacking bundle {bundle:?}");
     progress::shown(&options.progress, || bundle::unpack(&layout, &image, bundle, &options))
@@ -68,7 +69,6 @@ impl Args {
             strictness: self.strict.strictness(),
             limits: self.limits.limits()?,
             space: self.limits.space(),
-            interrupt: interrupt::watch(),
             ..UnpackOptions::default()
         })
     }

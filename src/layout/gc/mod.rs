@@ -108,7 +108,7 @@ impl GcReport {
 /// manifest, configuration or index that is to stay is missing or damaged,
 /// nothing is removed.
 pub fn collect_garbage(layout: &Layout, options: &GcOptions<'_>) -> Result<GcReport> {
-    let mut patience = Patience::new(layout.lock_limit);
+    let mut patience = layout.patience();
     loop {
         let lock = lock(layout, options.effect, &mut patience)?;
         if let Some(plan) = Plan::make(layout, options)? {

@@ -8,7 +8,6 @@
 
 mod access;
 mod calls;
-mod interrupt;
 mod meant;
 mod owner;
 mod probe;
@@ -20,7 +19,6 @@ use std::fs::File;
 use std::io;
 
 pub use self::access::{Afterwards, open_own_dir};
-pub use self::interrupt::Interrupt;
 pub use self::owner::OWNER_ATTRIBUTE;
 pub use self::record::{Census, Emulated, Node, Substitute};
 
@@ -33,6 +31,7 @@ use super::native::Native;
 use super::ops::{Dir, FsOps};
 use super::path::Name;
 use super::sys;
+use crate::interrupt::Interrupt;
 
 /// How files get their owners.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

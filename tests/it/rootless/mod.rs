@@ -10,3 +10,4 @@ mod namespace;
 mod peers;
 mod round_trip;
 mod scene;
+mod stopped;

@@ -49,6 +49,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     let rootfs = Path::new(args::one(&args.words, "rootfs", "rootfs path")?);
+    let interrupt = interrupt::watch();
     let options = UnpackOptions {
         maps: args.ids.maps_of_rootfs()?,
         dir_links: if args.keep_dirlinks { DirLinks::Keep } else { DirLinks::Replace },
@@ -56,10 +57,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         strictness: args.strict.strictness(),
         limits: args.limits.limits()?,
         space: args.limits.space(),
-        interrupt: interrupt::watch(),
+        interrupt: interrupt.clone(),
         ..UnpackOptions::default()
     };
-    let layout = target.layout()?;
+    let layout = target.layout()?.with_interrupt(interrupt);
     let image = Image::load(&layout, target.resolve(&layout)?).context("invalid --image tag")?;
     log::info!("unpacking rootfs {rootfs:?}");
     progress::shown(&options.progress, || bundle::unpack_into(&layout, &image, rootfs, &options))
