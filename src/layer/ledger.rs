@@ -6,7 +6,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 
 use super::bodies::BodyId;
-use crate::rootfs::RootPath;
+use crate::rootfs::{RootPath, Steps};
+
+/// How many components may be looked at for each entry; few directories are as deep.
+const STEPS_PER_ENTRY: u64 = 64;
 
 /// The paths that were written since the start, all of them free of symbolic links.
 ///
@@ -22,6 +25,8 @@ pub(crate) struct Ledger {
     layer: u32,
     entries: u64,
     holes: u64,
+    /// For the links on the way to entries of all layers; a few more with each entry.
+    pub(crate) steps: Steps,
 }
 
 /// 128 bits in the place of a path.
@@ -103,6 +108,7 @@ impl Ledger {
 
     /// Counts one more member, and tells how many there are.
     pub(crate) fn count_entry(&mut self) -> u64 {
+        self.steps.add(STEPS_PER_ENTRY);
         self.entries = self.entries.saturating_add(1);
         self.entries
     }

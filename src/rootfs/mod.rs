@@ -21,7 +21,7 @@ pub use ops::{Change, Contents, Dir, DirEntry, FsOps, Inode};
 pub use overlay::{Overlay, OverlayNamespace, Stacked};
 pub use path::{Name, RootPath};
 pub use remove::{Removed, remove_all, remove_unless};
-pub use resolve::{resolve, resolve_parent};
+pub use resolve::{Steps, resolve, resolve_parent, resolve_within};
 pub use rootless::{
     Afterwards, Census, Emulated, Node, OWNER_ATTRIBUTE, Ownership, Refusals, Rootless,
     RootlessOptions, Strictness, Substitute, View, open_own_dir,

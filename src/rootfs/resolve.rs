@@ -19,6 +19,38 @@ const MAX_LINKS: usize = 255;
 /// or two of the system, and a few links can ask for very many.
 const MAX_STEPS: usize = 8192;
 
+/// How many components may be looked at for all of the paths of a task together. What one path
+/// may ask for (8192) is little, but not when everyone of a million does.
+#[derive(Debug)]
+pub struct Steps(u64);
+
+impl Default for Steps {
+    /// A million, which take seconds.
+    fn default() -> Self {
+        Self(1_000_000)
+    }
+}
+
+impl Steps {
+    /// Allows `more` of them.
+    pub fn add(&mut self, more: u64) {
+        self.0 = self.0.saturating_add(more);
+    }
+
+    /// Whether there are none left, so that no further path is resolved.
+    pub fn are_spent(&self) -> bool {
+        self.0 == 0
+    }
+
+    fn take(&mut self) -> io::Result<()> {
+        self.0 = self.0.saturating_sub(1);
+        if self.are_spent() {
+            return Err(io::Error::other("symbolic links lead through too many components"));
+        }
+        Ok(())
+    }
+}
+
 /// Follows all links of `path`, also one in its last component. What does not
 /// exist is kept as it is written.
 ///
@@ -26,12 +58,21 @@ const MAX_STEPS: usize = 8192;
 /// When more than 255 links are met, or links of very many components ("too many levels of
 /// symbolic links").
 pub fn resolve(fs: &dyn FsOps, path: &RootPath) -> io::Result<RootPath> {
+    resolve_within(fs, path, &mut Steps::default())
+}
+
+/// As [`resolve`], in no more than `budget` together with other paths.
+///
+/// # Errors
+/// As [`resolve`], and when the budget is spent.
+pub fn resolve_within(fs: &dyn FsOps, path: &RootPath, budget: &mut Steps) -> io::Result<RootPath> {
     let mut todo: VecDeque<Box<[u8]>> =
         path.components().map(|name| name.as_bytes().into()).collect();
     let mut done = RootPath::root();
     let (mut links, mut steps) = (0, 0);
     while let Some(component) = todo.pop_front() {
         steps += 1;
+        budget.take()?;
         match &*component {
             b"" | b"." => {}
             b".." => done = done.parent().unwrap_or_default(),
@@ -56,10 +97,13 @@ pub fn resolve(fs: &dyn FsOps, path: &RootPath) -> io::Result<RootPath> {
     Ok(done)
 }
 
-/// Follows the links on the way to the last component, which stays as it is.
-pub fn resolve_parent(fs: &dyn FsOps, path: &RootPath) -> io::Result<RootPath> {
+/// As [`resolve_within`], for the links on the way to the last component, which stays as it is.
+///
+/// # Errors
+/// As [`resolve_within`].
+pub fn resolve_parent(fs: &dyn FsOps, path: &RootPath, budget: &mut Steps) -> io::Result<RootPath> {
     match path.split() {
-        Some((parent, name)) => Ok(resolve(fs, &parent)?.join(name)),
+        Some((parent, name)) => Ok(resolve_within(fs, &parent, budget)?.join(name)),
         None => Ok(RootPath::root()),
     }
 }
@@ -111,7 +155,16 @@ mod tests {
             assert_eq!(resolved(path).unwrap().to_string(), expected, "{path}");
         }
         assert!(resolved("loop").is_err());
-        let kept = resolve_parent(&fs, &RootPath::clean("absolute/bin/../../bin").unwrap());
+        let kept = resolve_parent(
+            &fs,
+            &RootPath::clean("absolute/bin/../../bin").unwrap(),
+            &mut Steps::default(),
+        );
         assert_eq!(kept.unwrap().to_string(), "bin");
+        let mut budget = Steps(4);
+        let mut spend = || resolve_within(&fs, &RootPath::clean("bin").unwrap(), &mut budget);
+        assert_eq!(spend().unwrap().to_string(), "usr/bin");
+        assert!(spend().is_err());
+        assert!(budget.are_spent());
     }
 }

@@ -127,7 +127,9 @@ impl Applier<'_, '_> {
         let (Some(above), Some(name)) = (path.parent(), path.name()) else {
             return Err(to_a_directory());
         };
-        let Some(parent) = self.parents.open_existing(&above)? else { return Ok(None) };
+        let Some(parent) = self.parents.open_existing(&above, self.ledger)? else {
+            return Ok(None);
+        };
         let path = parent.path.join(name);
         Ok(Some(Target { parent, name, path }))
     }

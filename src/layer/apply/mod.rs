@@ -29,7 +29,7 @@ use crate::idmap::IdMaps;
 use crate::progress::Progress;
 use crate::rootfs::{
     Change, Device, FsOps, Kind, Metadata, Name, Removed, RootPath, Xattr, capability_to_host,
-    is_host_label, remove_all, remove_unless, resolve,
+    is_host_label, remove_all, remove_unless, resolve_within,
 };
 
 /// Up to this size a file is handed over in one piece, in bytes.
@@ -265,12 +265,16 @@ impl Applier<'_, '_> {
     }
 
     /// The directory that is there already, if one is (or a link to one that is kept).
-    fn existing_directory(&self, place: &Place<'_>) -> Result<Option<RootPath>> {
+    fn existing_directory(&mut self, place: &Place<'_>) -> Result<Option<RootPath>> {
         match self.fs.stat(&place.parent.dir, place.name)?.kind {
             Kind::Dir => Ok(Some(place.path.clone())),
             Kind::Symlink if self.options.dir_links == DirLinks::Keep => {
                 // A loop is no directory: it is replaced like any other link.
-                let target = resolve(self.fs, &place.path).ok();
+                let steps = &mut self.ledger.steps;
+                let target = match resolve_within(self.fs, &place.path, steps) {
+                    Err(error) if steps.are_spent() => return Err(error.into()),
+                    result => result.ok(),
+                };
                 Ok(target.filter(|target| self.fs.open_dir(target).is_ok()))
             }
             _ => Ok(None),

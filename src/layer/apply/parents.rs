@@ -14,7 +14,7 @@ use crate::layer::entry::shown;
 use crate::layer::format::Disk;
 use crate::layer::ledger::Ledger;
 use crate::rootfs::{
-    Change, Dir, FileTime, FsOps, Kind, Metadata, Name, Overlay, Owner, RootPath, resolve,
+    Change, Dir, FileTime, FsOps, Kind, Metadata, Name, Overlay, Owner, RootPath, resolve_within,
 };
 
 /// How many directories stay open; members mostly come grouped by directory.
@@ -88,7 +88,7 @@ impl<'a> Parents<'a> {
         let (canonical, dir) = match self.fs.open_dir(path) {
             Ok(dir) => (path.clone(), dir),
             Err(error) if leads_elsewhere(&error) => {
-                let canonical = resolve(self.fs, path)?;
+                let canonical = resolve_within(self.fs, path, &mut ledger.steps)?;
                 let dir = self.make(&canonical, ledger)?;
                 (canonical, dir)
             }
@@ -98,14 +98,18 @@ impl<'a> Parents<'a> {
     }
 
     /// Opens a directory that must be there already; `None` if it isn't.
-    pub(super) fn open_existing(&mut self, path: &RootPath) -> Result<Option<Rc<Parent>>> {
+    pub(super) fn open_existing(
+        &mut self,
+        path: &RootPath,
+        ledger: &mut Ledger,
+    ) -> Result<Option<Rc<Parent>>> {
         if let Some(parent) = self.opened(path) {
             return Ok(Some(parent));
         }
         let dir = match self.fs.open_dir(path) {
             Ok(dir) => return self.keep(path, path.clone(), dir).map(Some),
             Err(error) if leads_elsewhere(&error) => {
-                let canonical = resolve(self.fs, path)?;
+                let canonical = resolve_within(self.fs, path, &mut ledger.steps)?;
                 self.fs.open_dir(&canonical).map(|dir| (canonical, dir))
             }
             Err(error) => Err(error),

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use super::parents::Parent;
 use super::{
     Applier, Context, DirLinks, Kind, Name, Place, Removed, Result, RootPath, remove_unless,
-    resolve,
+    resolve_within,
 };
 use crate::rootfs::{Overlay, resolve_parent};
 
@@ -30,7 +30,7 @@ pub(super) enum Gone {
 impl Applier<'_, '_> {
     /// `.wh.NAME`: what lower layers have under that name is gone.
     pub(super) fn whiteout(&mut self, parent: &RootPath, hidden: Name<'_>) -> Result<()> {
-        if let Some(parent) = self.parents.open_existing(parent)?
+        if let Some(parent) = self.parents.open_existing(parent, self.ledger)?
             && self.fs.has_exactly(&parent.dir, hidden)?
         {
             let path = parent.path.join(hidden);
@@ -41,7 +41,7 @@ impl Applier<'_, '_> {
             }
         }
         if self.disk.overlay().is_some() {
-            let path = resolve(self.fs, parent)?.join(hidden);
+            let path = resolve_within(self.fs, parent, &mut self.ledger.steps)?.join(hidden);
             self.gone.insert(path, Gone::Name);
         }
         Ok(())
@@ -51,8 +51,8 @@ impl Applier<'_, '_> {
     pub(super) fn opaque(&mut self, directory: &RootPath) -> Result<()> {
         if self.disk.overlay().is_some() {
             let path = match self.options.dir_links {
-                DirLinks::Replace => resolve_parent(self.fs, directory)?,
-                DirLinks::Keep => resolve(self.fs, directory)?,
+                DirLinks::Replace => resolve_parent(self.fs, directory, &mut self.ledger.steps)?,
+                DirLinks::Keep => resolve_within(self.fs, directory, &mut self.ledger.steps)?,
             };
             self.gone.entry(path).or_insert(Gone::Children);
         }
@@ -66,7 +66,9 @@ impl Applier<'_, '_> {
     }
 
     fn hide_children(&mut self, directory: &RootPath) -> Result<()> {
-        let Some(parent) = self.parents.open_existing(directory)? else { return Ok(()) };
+        let Some(parent) = self.parents.open_existing(directory, self.ledger)? else {
+            return Ok(());
+        };
         if self.is_cleared(&parent.path) {
             return Ok(());
         }
@@ -152,7 +154,7 @@ impl Applier<'_, '_> {
     }
 
     fn is_link(&mut self, path: &RootPath) -> Result<bool> {
-        let path = resolve_parent(self.fs, path)?;
+        let path = resolve_parent(self.fs, path, &mut self.ledger.steps)?;
         let Some((above, name)) = path.split() else { return Ok(false) };
         match self.fs.open_dir(&above).and_then(|dir| self.fs.stat(&dir, name)) {
             Ok(stat) => Ok(stat.kind == Kind::Symlink),

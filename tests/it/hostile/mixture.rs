@@ -54,6 +54,8 @@ struct Member {
     /// What its own header says, which may be wrong.
     size: u64,
     records: Vec<(&'static str, String)>,
+    /// What is where some dialects have a prefix of the name.
+    prefix: Option<&'static str>,
     /// Long names and links of GNU.
     long: Archive,
 }
@@ -76,6 +78,7 @@ impl Member {
             size: body.len() as u64,
             body: body.to_vec(),
             records: Vec::new(),
+            prefix: seed.once_in(12).then_some("else/where"),
             long: Archive::new(),
         };
         member.rename(seed);
@@ -89,6 +92,9 @@ impl Member {
     fn rename(&mut self, seed: &mut Seed) {
         if self.name.len() <= 100 && !seed.once_in(4) {
             return;
+        }
+        if seed.once_in(12) {
+            self.records.push(("path", String::new()));
         }
         let with = seed.below(4);
         if with != 1 {
@@ -113,11 +119,22 @@ impl Member {
 
     /// The size in the header may be another one than that which counts, or that of nothing.
     fn measure(&mut self, seed: &mut Seed) {
-        if self.body.is_empty() && seed.once_in(6) {
-            self.size = 512;
-        } else if !self.body.is_empty() && self.kind != b'S' && seed.once_in(3) {
+        if self.body.is_empty() {
+            let is_own = seed.once_in(6);
+            if is_own {
+                self.size = 512;
+            }
+            let is_extended = !is_own && seed.once_in(6);
+            if is_extended {
+                self.records.push(("size", seed.one_of(&["0", "512", ""]).to_owned()));
+            }
+        } else if self.kind != b'S' && seed.once_in(3) {
             self.records.push(("size", self.size.to_string()));
             self.size = seed.one_of(&[0, 512, 3, self.size]);
+        }
+        if seed.once_in(10) {
+            let wrong = self.body.len() + seed.one_of(&[0, 0, 512]);
+            self.records.push(("SCHILY.realsize", wrong.to_string()));
         }
     }
 
@@ -147,7 +164,14 @@ impl Member {
         let records: Vec<_> =
             self.records.iter().map(|(key, value)| (*key, value.as_bytes())).collect();
         let pax = if records.is_empty() { Archive::new() } else { Archive::new().pax(&records) };
-        let (pax, long) = (pax.open_end(), self.long.clone().open_end());
+        let (mut pax, mut long) = (pax.open_end(), self.long.clone().open_end());
+        if seed.once_in(12) {
+            pax = [pax, Archive::new().pax(&[("comment", b"again")]).open_end()].concat();
+        }
+        if seed.once_in(12) {
+            let flag = if self.is_link() { flag::LONG_LINK } else { flag::LONG_NAME };
+            long = [long, Archive::new().long(flag, "again").open_end()].concat();
+        }
         archive = if seed.once_in(3) {
             archive.raw(&long).raw(&pax)
         } else {
@@ -166,6 +190,9 @@ impl Member {
             set_link(header, &self.target[..self.target.len().min(100)]);
         }
         dialect.edit(header.as_mut_bytes());
+        if let Some(prefix) = self.prefix {
+            header.as_mut_bytes()[345..345 + prefix.len()].copy_from_slice(prefix.as_bytes());
+        }
         if self.kind == b'S' {
             let bytes = header.as_mut_bytes();
             bytes[386..397].copy_from_slice(b"00000001000");
@@ -182,16 +209,18 @@ enum Dialect {
     Prefixed,
     Gnu,
     Star,
+    /// Which some take for ustar, and some for the oldest one.
+    Almost,
 }
 
 const DIALECTS: &[Dialect] =
-    &[Dialect::V7, Dialect::Ustar, Dialect::Prefixed, Dialect::Gnu, Dialect::Star];
+    &[Dialect::V7, Dialect::Ustar, Dialect::Prefixed, Dialect::Gnu, Dialect::Star, Dialect::Almost];
 
 impl Dialect {
     fn header(self) -> Header {
         match self {
             Self::V7 => Header::new_old(),
-            Self::Ustar | Self::Prefixed | Self::Star => Header::new_ustar(),
+            Self::Ustar | Self::Prefixed | Self::Star | Self::Almost => Header::new_ustar(),
             Self::Gnu => Header::new_gnu(),
         }
     }
@@ -200,6 +229,7 @@ impl Dialect {
     fn edit(self, bytes: &mut [u8; 512]) {
         match self {
             Self::V7 | Self::Ustar | Self::Gnu => {}
+            Self::Almost => bytes[257..265].copy_from_slice(b"ustar 00"),
             Self::Prefixed => bytes[345..351].copy_from_slice(b"prefix"),
             Self::Star => {
                 bytes[345..350].copy_from_slice(b"start");

@@ -52,3 +52,25 @@ fn ways_without_end() {
         vec![Attack::new("links", Refuse, [archive]).within(10, 100)]
     });
 }
+
+/// The same with more directories than are kept open, each of them within what one path may take.
+#[test]
+fn ways_that_are_long_each_time() {
+    each(|_| {
+        let mut archive = Archive::new().dir("a");
+        for number in 0..32 {
+            let target = format!("{}d{number}", "a/../".repeat(670));
+            archive = archive
+                .dir(&format!("d{number}"))
+                .pax(&[("linkpath", target.as_bytes())])
+                .symlink(&format!("k{number}"), "x")
+                .symlink(&format!("l{number}"), &format!("k{number}"));
+        }
+        let member = |tar: Archive, number| tar.file(&format!("l{}/{number}", number % 32), "");
+        let few = (0..200).fold(archive.clone(), member);
+        vec![
+            Attack::new("many", Refuse, [many(archive, member)]).within(20, 300),
+            Attack::new("few", Succeed, [few]).within(10, 300),
+        ]
+    });
+}

@@ -13,6 +13,7 @@ pub(super) const CHANGING: &[&str] = &[
     "openat",
     "mkdir",
     "mkdirat",
+    "rmdir",
     "rename",
     "renameat",
     "renameat2",
