@@ -3,6 +3,7 @@
 //! since a clock would give another answer each time.
 
 use std::fs;
+use std::path::Path;
 
 use crate::harness::{Sandbox, needs_root, strace};
 
@@ -39,15 +40,33 @@ fn calls(sandbox: &Sandbox, words: &[&str]) -> usize {
     counted.sum()
 }
 
-/// How many calls each of many files costs. What is done once for all does not count, and
-/// neither do a few calls of which chance has the number: to wait for the clock, to read.
+/// How many calls each of many files costs.
 fn per_file(words: &[&str], prepare: impl Fn(&Sandbox)) -> usize {
-    let [few, many] = [10, 10 + MORE].map(|files| {
+    per_one(words, |files| {
         let sandbox = image_of(files);
         prepare(&sandbox);
-        calls(&sandbox, words)
-    });
+        sandbox
+    })
+}
+
+/// How many calls each of many things costs, of which a sandbox has so many. What is done once
+/// for all does not count, and neither do a few calls of which chance has the number: to wait
+/// for the clock, to read.
+fn per_one(words: &[&str], sandbox_of: impl Fn(usize) -> Sandbox) -> usize {
+    let [few, many] = [10, 10 + MORE].map(|count| calls(&sandbox_of(count), words));
     (many.saturating_sub(few) + MORE / 20) / MORE
+}
+
+/// A sandbox with an image `img` of which the last layer removes so many of the files.
+fn image_without(removed: usize) -> Sandbox {
+    let sandbox = image_of(10 + MORE);
+    fs::create_dir_all(sandbox.path("whiteouts/tree")).unwrap();
+    for file in 0..removed {
+        fs::write(sandbox.path(format!("whiteouts/tree/.wh.{file}")), "").unwrap();
+    }
+    sandbox.peer(Path::new("tar"), &["-cf", "whiteouts.tar", "-C", "whiteouts", "tree"]).succeeds();
+    sandbox.umoci(&["raw", "add-layer", "--image=img", "whiteouts.tar"]).succeeds();
+    sandbox
 }
 
 #[test]
@@ -61,4 +80,13 @@ fn a_small_file_costs_few_system_calls() {
     let repack = ["repack", "--image=img:new", "bundle"];
     let cost = per_file(&repack, |sandbox| sandbox.umoci(&unpack).succeeds_silently());
     assert_eq!(cost, 1, "repack, nothing changed");
+}
+
+#[test]
+fn a_whiteout_of_a_file_costs_two_system_calls() {
+    if !needs_root() || strace().is_none() {
+        return;
+    }
+    let cost = per_one(&["raw", "unpack", "--image=img", "rootfs"], image_without);
+    assert_eq!(cost, 2, "to look what it is, and to remove it");
 }

@@ -118,6 +118,13 @@ struct Place<'n> {
     path: RootPath,
 }
 
+impl<'n> Place<'n> {
+    fn new(parent: Rc<Parent>, name: Name<'n>) -> Self {
+        let path = parent.path.join(name);
+        Self { parent, name, path }
+    }
+}
+
 impl Applier<'_, '_> {
     /// Applies a member whose path is `path`.
     fn entry(&mut self, path: &[u8], entry: Entry, members: &mut LayerMembers<'_>) -> Result<()> {
@@ -152,8 +159,7 @@ impl Applier<'_, '_> {
         members: &mut LayerMembers<'_>,
     ) -> Result<()> {
         let parent = self.parents.open(parent, self.ledger)?;
-        let path = parent.path.join(name);
-        let place = Place { parent, name, path };
+        let place = Place::new(parent, name);
         let kind = std::mem::replace(&mut entry.kind, EntryKind::Fifo);
         match kind {
             EntryKind::File { size } => self.file(place, entry, size, members),

@@ -33,11 +33,11 @@ impl Applier<'_, '_> {
         if let Some(parent) = self.parents.open_existing(parent, self.ledger)?
             && self.fs.has_exactly(&parent.dir, hidden)?
         {
-            let path = parent.path.join(hidden);
+            let place = Place::new(parent, hidden);
             // A directory that only its children are gone from may be a lower layer's itself.
-            let is_done = self.ledger.is_current(&path) && self.is_cleared(&path);
-            if !is_done && self.hide(&path)? == Some(Removed::Part) {
-                self.set_cleared(path)?;
+            let is_done = self.ledger.is_current(&place.path) && self.is_cleared(&place.path);
+            if !is_done && self.hide(&place)? == Some(Removed::Part) {
+                self.set_cleared(place.path)?;
             }
         }
         if self.disk.overlay().is_some() {
@@ -73,7 +73,7 @@ impl Applier<'_, '_> {
             return Ok(());
         }
         for entry in self.list(&parent)? {
-            self.hide(&parent.path.join(Name::new(&entry)?))?;
+            self.hide(&Place::new(parent.clone(), Name::new(&entry)?))?;
         }
         self.set_cleared(parent.path.clone())
     }
@@ -163,17 +163,31 @@ impl Applier<'_, '_> {
         }
     }
 
-    /// Removes what lower layers have at a path; `None` where there is nothing.
-    fn hide(&mut self, path: &RootPath) -> Result<Option<Removed>> {
-        let ledger = &*self.ledger;
-        match remove_unless(self.fs, path, &|path| ledger.is_current(path)) {
-            Ok(removed) => {
-                self.parents.forget_hidden(path, self.ledger);
-                Ok(Some(removed))
-            }
+    /// Removes what lower layers have at a place; `None` where there is nothing.
+    fn hide(&mut self, place: &Place<'_>) -> Result<Option<Removed>> {
+        match self.remove_hidden(place) {
+            Ok(removed) => Ok(Some(removed)),
             Err(error) if nothing_there(&error) => Ok(None),
             Err(error) => Err(error).context("whiteout"),
         }
+    }
+
+    /// A file goes through the directory that is open already, and all that is open stays true.
+    fn remove_hidden(&mut self, place: &Place<'_>) -> io::Result<Removed> {
+        let (dir, ledger) = (&place.parent.dir, &*self.ledger);
+        let kind = self.fs.stat(dir, place.name)?.kind;
+        let removed = if kind == Kind::Dir {
+            remove_unless(self.fs, &place.path, &|path| ledger.is_current(path))?
+        } else if ledger.is_current(&place.path) {
+            Removed::Part
+        } else {
+            self.fs.remove_file(dir, place.name)?;
+            Removed::All
+        };
+        if matches!(kind, Kind::Dir | Kind::Symlink) {
+            self.parents.forget_hidden(&place.path, ledger);
+        }
+        Ok(removed)
     }
 }
 
