@@ -445,7 +445,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__index__subcmd__remove)
-            opts="-h --image --help"
+            opts="-h --stale --image --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1028,7 +1028,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__validate)
-            opts="-h --image --layout --json --help"
+            opts="-h --image --platform --layout --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1039,6 +1039,10 @@ _umoci() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --layout)

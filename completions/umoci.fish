@@ -255,8 +255,10 @@ complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subco
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from add" -l flatten -d 'put in the place of nested indexes what is in them'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from remove" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from remove" -l stale -d 'remove the attestations about images that are not in the index'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from rm" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from rm" -l stale -d 'remove the attestations about images that are not in the index'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from list" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from list" -l json -d 'print JSON'
@@ -291,6 +293,7 @@ complete -c umoci -n "__fish_umoci_using_subcommand ls" -s l -l long -d 'show di
 complete -c umoci -n "__fish_umoci_using_subcommand ls" -l json -d 'print JSON'
 complete -c umoci -n "__fish_umoci_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand validate" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand validate" -l platform -d 'check only the image for this platform, as \'os/arch[/variant]\', of a tag that has several' -r
 complete -c umoci -n "__fish_umoci_using_subcommand validate" -l layout -d 'path to an image layout' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand validate" -l json -d 'print JSON'
 complete -c umoci -n "__fish_umoci_using_subcommand validate" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -178,6 +178,20 @@ impl<'a> IndexEditor<'a> {
         Ok(digest)
     }
 
+    /// Removes attestations about images that are not in the index, and gives their digests.
+    pub fn remove_stale(&mut self) -> Vec<String> {
+        let listed: HashSet<String> =
+            self.index.manifests.iter().map(|entry| entry.digest.to_string()).collect();
+        let mut removed = Vec::new();
+        self.index.retain(|entry| {
+            let about = entry.annotation(REFERENCE_DIGEST);
+            let is_kept = about.is_none_or(|image| listed.contains(image));
+            removed.extend((!is_kept).then(|| entry.digest()));
+            is_kept
+        });
+        removed
+    }
+
     /// Changes annotations of an entry, of the index or of one within, or of the index itself.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use umoci::error::{Context, Error, ErrorKind};
 use umoci::image::validate::{Report, Scope, ValidateOptions, validate};
+use umoci::layout::{ImageRef, PlatformChoice};
 
 use crate::args::{self, EntryArg, LayoutArg};
 use crate::failure::{Failure, Outcome};
@@ -18,10 +19,14 @@ use crate::{output, progress};
 /// finding, and fails if there are errors among them. Nothing is changed, and no lock is taken.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "umoci validate [command options] --layout <layout-path> [--json]
-   umoci validate [command options] --image <image-path>[:<tag>] [--json]")]
+   umoci validate [command options] --image <image-path>[:<tag>] [--platform <platform>] [--json]")]
 pub(crate) struct Args {
     #[command(flatten)]
     image: EntryArg,
+
+    /// check only the image for this platform, as 'os/arch[/variant]', of a tag that has several
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<String>,
 
     #[command(flatten)]
     layout: LayoutArg,
@@ -65,7 +70,15 @@ impl Args {
             }
             (true, false) => {
                 let target = self.image.target()?;
-                Ok((target.path, Scope::Image(target.selector)))
+                let platform = args::platform(self.platform.as_deref())?;
+                let platform = platform.map_or(PlatformChoice::Any, PlatformChoice::Require);
+                Ok((
+                    target.path,
+                    Scope::Image(Box::new(ImageRef { selector: target.selector, platform })),
+                ))
+            }
+            (false, true) if self.platform.is_some() => {
+                Err(Error::invalid("--platform and --layout exclude each other").into())
             }
             (false, true) => Ok((self.layout.path()?.to_owned(), Scope::Layout)),
         }

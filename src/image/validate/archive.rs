@@ -36,6 +36,11 @@ pub(super) fn check<R: BufRead>(input: R, place: &Place, findings: &mut Findings
     input
 }
 
+/// Whether a path has a component `..`.
+fn has_parent(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').any(|part| part == b"..")
+}
+
 /// Reads the rest; tells whether there is anything but zeros in it.
 fn drain(input: &mut impl BufRead) -> bool {
     let mut found = false;
@@ -86,7 +91,15 @@ impl Archive<'_> {
                 Ok(target) if target == path => {
                     self.add(Code::TarLink, entry, "the link is to itself");
                 }
-                Ok(target) if !target.is_root() => {}
+                Ok(clean) if !clean.is_root() => {
+                    if has_parent(target) {
+                        self.add(
+                            Code::TarLinkParent,
+                            entry,
+                            "the link's target has a component \"..\"",
+                        );
+                    }
+                }
                 _ => self.add(Code::TarLink, entry, "the link is to nothing"),
             }
         }
@@ -106,7 +119,7 @@ impl Archive<'_> {
             self.add(Code::TarName, entry, "the name is empty");
             return None;
         }
-        if name.split(|byte| *byte == b'/').any(|part| part == b"..") {
+        if has_parent(name) {
             self.add(Code::TarName, entry, "the name has a component \"..\"");
             return None;
         }

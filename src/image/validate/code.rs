@@ -102,6 +102,8 @@ codes! {
     TagInvalid "tag-invalid" Warning "A tag does not keep to the specification's grammar."
     TagDuplicate "tag-duplicate" Error "Several entries have the same tag, and nothing else to tell them apart."
     TagShared "tag-shared" Warning "Several entries have the same tag; they differ in platform or full name."
+    PlatformDuplicate "platform-duplicate" Information "Two images of an index are for the same platform; most tools take the first."
+    AttestationStale "attestation-stale" Information "An attestation is about an image that is not in its index (any more)."
     PlatformMismatch "platform-mismatch" Warning "An index says another platform than the image's configuration."
 
     RootFsType "rootfs-type" Error "The configuration's rootfs.type is not \"layers\"."
@@ -126,6 +128,7 @@ codes! {
     TarWhiteout "tar-whiteout" Error "A whiteout is of nothing, of its own directory, or has something below it."
     TarWhiteoutBody "tar-whiteout-body" Warning "A whiteout is not an empty regular file."
     TarLink "tar-link" Error "A hard link is to nothing, or to itself."
+    TarLinkParent "tar-link-parent" Warning "The target of a hard link has a component \"..\"; some tools refuse it."
     TarUnchecked "tar-unchecked" Information "A layer has so many members that not all were compared with each other."
 }
 

@@ -9,7 +9,7 @@ use super::code::Code;
 use super::fields::{Fields, Need};
 use super::finding::{Findings, Place};
 use crate::layer::compress::Compression;
-use crate::layout::{FULL_NAME, REF_NAME};
+use crate::layout::{FULL_NAME, REF_NAME, REFERENCE_DIGEST};
 use crate::oci::media_type::Kind;
 use crate::oci::{Algorithm, Digest, Platform, is_digest};
 use crate::quote::quote;
@@ -27,6 +27,8 @@ pub(super) struct Reference {
     /// Whether the blob may be had elsewhere.
     pub(super) has_urls: bool,
     pub(super) platform: Option<Platform>,
+    /// The digest of the image that it is said to be about, as attestations have it.
+    pub(super) about: Option<String>,
     /// The annotations that name an image.
     pub(super) names: Names,
 }
@@ -87,12 +89,13 @@ pub(super) fn check_fields(fields: &mut Fields<'_, '_>) -> Reference {
     let annotations = fields.string_map("annotations");
     let name = |name: &str| annotations.get(name).map(|value| (*value).to_owned());
     let names = Names { tag: name(REF_NAME), full: name(FULL_NAME) };
+    let about = name(REFERENCE_DIGEST);
     let has_urls = !fields.strings("urls").is_empty();
     let platform = platform(fields);
     check_empty(fields, &media_type, digest.as_ref(), size);
     let data = data(fields, digest.as_ref(), size);
     let place = fields.place.clone();
-    Reference { place, media_type, digest, size, data, has_urls, platform, names }
+    Reference { place, media_type, digest, size, data, has_urls, platform, about, names }
 }
 
 /// A media type, whose form is checked.

@@ -2,7 +2,7 @@
 //! Indexes and manifests (image-spec `image-index.md`, `manifest.md`): their members, and the
 //! descriptors in them. Where those lead is [`super::graph`]'s business.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -103,6 +103,39 @@ fn descriptors(
     let descriptors =
         wanted.filter_map(|(at, value)| descriptor::check(value, &place.at(at), fields.findings));
     Some(descriptors.collect())
+}
+
+/// Checks what entries of an index, not of `index.json`, are to each other.
+pub(super) fn relations(entries: &[Reference], findings: &mut Findings) {
+    let mut images: Vec<&Reference> = Vec::new();
+    let listed: HashSet<String> =
+        entries.iter().filter_map(|entry| Some(entry.digest.as_ref()?.to_string())).collect();
+    for entry in entries {
+        if let Some(image) = entry.about.as_ref().filter(|image| !listed.contains(*image)) {
+            let message = format!("{} is not in the index", quote(image));
+            findings.add(Code::AttestationStale, &entry.place, message);
+        }
+        let Some(platform) = entry.platform.as_ref().filter(|platform| platform.is_stated()) else {
+            continue;
+        };
+        let is_twin = |other: &&Reference| {
+            other.digest != entry.digest
+                && other.platform.as_ref().is_some_and(|other| {
+                    other.is_same(platform)
+                        && other.os_version == platform.os_version
+                        && other.os_features == platform.os_features
+                })
+        };
+        if entry.about.is_some() || entry.is_attestation() {
+            continue;
+        }
+        if images.iter().any(is_twin) {
+            let message = format!("{} again", quote(platform.to_string()));
+            findings.add(Code::PlatformDuplicate, &entry.place.at("platform"), message);
+        } else {
+            images.push(entry);
+        }
+    }
 }
 
 /// Checks the names of entries of `index.json`.

@@ -2,9 +2,11 @@
 //! From the entries of `index.json` to all that they lead to: documents are read and checked
 //! here, one at a time; other blobs are only collected, to be read later and all at once.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, Read};
 use std::sync::Arc;
+
+use serde_json::Value;
 
 use super::blob::{self, Layer, Reading, Task, Use};
 use super::code::Code;
@@ -25,6 +27,8 @@ use crate::quote::quote;
 pub(super) struct Graph<'a> {
     files: &'a LayoutFiles,
     pub(super) findings: Findings,
+    /// The digests of the entries of indexes that are looked at; all of them without.
+    only: Option<HashSet<String>>,
     /// What is left to look at.
     queue: VecDeque<Visit>,
     /// Documents that were read, with the size that they have.
@@ -50,10 +54,15 @@ struct Document {
 }
 
 impl<'a> Graph<'a> {
-    pub(super) fn new(files: &'a LayoutFiles, findings: Findings) -> Self {
+    pub(super) fn new(
+        files: &'a LayoutFiles,
+        findings: Findings,
+        only: Option<HashSet<String>>,
+    ) -> Self {
         Self {
             files,
             findings,
+            only,
             queue: VecDeque::new(),
             documents: HashMap::new(),
             tasks: Vec::new(),
@@ -117,7 +126,13 @@ impl<'a> Graph<'a> {
         let place =
             visit.target.digest.as_ref().map_or_else(|| visit.target.place.clone(), Place::blob);
         let mut fields = Fields { members, place, findings: &mut self.findings };
-        let index = document::index(&mut fields, Some(&visit.target.media_type), &|_| true);
+        let only = self.only.as_ref();
+        let wanted = |entry: &Value| {
+            let digest = entry["digest"].as_str().unwrap_or_default();
+            only.is_none_or(|only| only.contains(digest))
+        };
+        let index = document::index(&mut fields, Some(&visit.target.media_type), &wanted);
+        document::relations(&index.entries, &mut self.findings);
         // One platform of several is often all that was copied.
         let is_here =
             |entry: &Reference| entry.digest.as_ref().is_some_and(|digest| self.has(digest));

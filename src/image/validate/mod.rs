@@ -22,6 +22,7 @@ mod input;
 mod report;
 mod store;
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -39,7 +40,7 @@ use finding::Findings;
 use graph::Graph;
 
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::layout::{Layout, LayoutFiles, REF_NAME, Selector, reachable};
+use crate::layout::{ImageRef, Layout, LayoutFiles, PlatformChoice, REF_NAME, reachable};
 use crate::oci::Descriptor;
 use crate::progress::{Progress, Stage};
 
@@ -63,8 +64,9 @@ pub enum Scope {
     /// All of it, and what nothing refers to.
     #[default]
     Layout,
-    /// The entry that is meant, and all that it leads to.
-    Image(Selector),
+    /// The entry that is meant, and all that it leads to; of its images only one, if a platform
+    /// is required.
+    Image(Box<ImageRef>),
 }
 
 /// Looks at the layout in the directory `path` and tells what is wrong with it.
@@ -96,10 +98,13 @@ impl Validation<'_> {
             return Ok(Report::new(findings, 0, &Reading::default(), None));
         };
         if let (Scope::Image(image), []) = (&self.options.scope, &index.entries[..]) {
-            return Err(Error::new(ErrorKind::NotFound, format!("tag not found: {image}")));
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("tag not found: {}", image.selector),
+            ));
         }
         document::names(&index.entries, &mut findings);
-        let mut graph = Graph::new(&self.files, findings);
+        let mut graph = Graph::new(&self.files, findings, self.only()?);
         graph.walk(index.entries, index.subject);
         let orphaned = match self.options.scope {
             Scope::Layout => self.orphans(&algorithms, &mut graph),
@@ -111,11 +116,22 @@ impl Validation<'_> {
     /// The entries that are looked at.
     fn wanted(&self) -> Result<Wanted> {
         let Scope::Image(image) = &self.options.scope else { return Ok(Wanted::All) };
-        match Layout::open(self.path).and_then(|layout| layout.roots(image)) {
+        match Layout::open(self.path).and_then(|layout| layout.roots(&image.selector)) {
             Ok(roots) => Ok(Wanted::These(roots)),
             Err(error) if error.kind() == ErrorKind::Ambiguous => Err(error),
             // What is wrong there is to be found by others.
-            Err(_) => Ok(Wanted::Called(image.to_string())),
+            Err(_) => Ok(Wanted::Called(image.selector.to_string())),
+        }
+    }
+
+    /// The digests of what leads to the one image that is looked at, if it is only one.
+    fn only(&self) -> Result<Option<HashSet<String>>> {
+        match &self.options.scope {
+            Scope::Image(image) if image.platform != PlatformChoice::Any => {
+                let path = Layout::open(self.path)?.find(image)?;
+                Ok(Some(path.walk().iter().map(|step| step.digest.to_string()).collect()))
+            }
+            _ => Ok(None),
         }
     }
 

@@ -345,3 +345,29 @@ fn annotations_make_an_index_of_images_for_docker_one_of_oci() {
     assert_eq!(index_of(&sandbox, "noted")["mediaType"], INDEX);
     assert_eq!(index_of(&sandbox, "noted")["annotations"], json!({"a": "b"}));
 }
+
+#[test]
+fn attestations_about_nothing_can_be_dropped() {
+    let sandbox = multi();
+    let images = entries(&sandbox, "multi");
+    let mut stale = images[0].clone();
+    stale["annotations"] = json!({"vnd.docker.reference.digest": images[1]["digest"]});
+    let index = json!({"schemaVersion": 2, "manifests": [images[0], stale]});
+    push(&sandbox, "stale", put(&sandbox, INDEX, &index));
+    run(&sandbox, &["index", "remove", "--image=img:stale", "--stale"]);
+    assert_eq!(entries(&sandbox, "stale"), images[..1]);
+}
+
+#[test]
+fn one_platform_is_validated_alone() {
+    let sandbox = multi();
+    let damaged = entries(&sandbox, "multi")[2]["digest"].as_str().unwrap().to_owned();
+    crate::harness::write(sandbox.path("img/blobs/sha256").join(&damaged[7..]), "x");
+    let validate = |more: &[&str]| sandbox.umoci(&[&["validate"], more].concat());
+    validate(&["--image=img:multi", "--platform=linux/arm64"]).succeeds();
+    for more in [&["--image=img:multi"][..], &["--image=img:multi", "--platform=linux/arm/v7"]] {
+        assert_eq!(validate(more).status(), Some(3));
+    }
+    validate(&["--image=img:multi", "--platform=linux/s390x"]).fails_with("no image for");
+    validate(&["--layout=img", "--platform=linux/arm"]).fails_with("exclude each other");
+}

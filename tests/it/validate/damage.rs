@@ -265,6 +265,34 @@ const INDEXES: &[Case] = &[
         }),
     ),
     (
+        "an attestation about nothing",
+        &["attestation-stale"],
+        Damage::Blobs(|index, blobs| {
+            let image = index["manifests"][0].clone();
+            let mut stale = image.clone();
+            let gone = Digest::of(Algorithm::Sha256, "gone").to_string();
+            stale["platform"] = json!({"os": "unknown", "architecture": "unknown"});
+            stale["annotations"] = json!({"vnd.docker.reference.digest": gone});
+            let inner = json!({"schemaVersion": 2, "manifests": [image, stale]});
+            index["manifests"] = json!([blobs.put_json(INDEX, &inner)]);
+        }),
+    ),
+    (
+        "two images for one platform",
+        &["platform-duplicate"],
+        Damage::Blobs(|index, blobs| {
+            let mut image = index["manifests"][0].clone();
+            let mut manifest = blobs.json(&image);
+            manifest["annotations"] = json!({"a": "b"});
+            let mut other = blobs.put_json(MANIFEST, &manifest);
+            for entry in [&mut image, &mut other] {
+                entry["platform"] = json!({"os": "linux", "architecture": "amd64"});
+            }
+            let inner = json!({"schemaVersion": 2, "manifests": [image, other]});
+            index["manifests"] = json!([blobs.put_json(INDEX, &inner)]);
+        }),
+    ),
+    (
         "another platform",
         &["platform-mismatch"],
         Damage::Index(|index| {
@@ -698,6 +726,11 @@ const LAYERS: &[Case] = &[
         Damage::Tar(|| ended(&[member(".wh.a", b'0', "", b"x")])),
     ),
     ("a link to itself", &["tar-link"], Damage::Tar(|| ended(&[member("a", b'1', "./a", b"")]))),
+    (
+        "a link through a parent",
+        &["tar-link-parent"],
+        Damage::Tar(|| ended(&[member("a", b'1', "../../etc/passwd", b"")])),
+    ),
     ("a link to nothing", &["tar-link"], Damage::Tar(|| ended(&[member("a", b'1', "/", b"")]))),
 ];
 

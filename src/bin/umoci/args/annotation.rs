@@ -58,14 +58,29 @@ fn place(text: &str) -> Result<(Annotated, &str)> {
         "manifest" => Annotated::Manifest,
         "index" => Annotated::Index,
         "descriptor" => Annotated::Descriptor,
+        "layer" => {
+            let message = format!("which layer is meant? layer[N], from 0 or from -1: {text:?}");
+            return Err(Error::invalid(message));
+        }
         _ => match of.strip_prefix("layer[").and_then(|number| number.strip_suffix(']')) {
             Some(number) => Annotated::Layer(number.parse().map_err(|_| {
                 Error::invalid(format!("{of} is not the number of a layer: {text:?}"))
             })?),
-            None => return Ok((Annotated::Manifest, text)),
+            None => {
+                warn_of_slip(of, text);
+                return Ok((Annotated::Manifest, text));
+            }
         },
     };
     Ok((of, rest))
+}
+
+/// Tells what a word that nearly is one of those that say a place is taken for.
+fn warn_of_slip(of: &str, text: &str) {
+    let is_name = of.contains(['.', '/', '=', ':']) || of == "urn";
+    if !is_name {
+        log::warn!("{text:?} is taken for an annotation of the manifest: {of:?} is no place");
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +115,11 @@ mod tests {
         for (set, remove, message) in [
             ("a", "", "--annotation: must contain '=': \"a\""),
             ("index:=a", "", "--annotation: must have non-empty name: \"index:=a\""),
+            (
+                "layer:a=b",
+                "",
+                "--annotation: which layer is meant? layer[N], from 0 or from -1: \"layer:a=b\"",
+            ),
             ("", "index:", "--remove-annotation: must have non-empty name: \"index:\""),
             (
                 "layer[x]:a=b",

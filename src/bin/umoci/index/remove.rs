@@ -20,6 +20,10 @@ use crate::failure::Outcome;
     override_usage = "umoci index remove [command options] --image <image-path>[:<tag>] <entry>..."
 )]
 pub(crate) struct Args {
+    /// remove the attestations about images that are not in the index
+    #[arg(long)]
+    stale: bool,
+
     #[command(flatten)]
     image: EntryArg,
 
@@ -30,18 +34,23 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
-    let choices = choices(&args.words)?;
+    let choices = choices(args)?;
     change(&target, |editor| {
         for choice in &choices {
             let removed = editor.remove(choice).context("remove from index")?;
             log::info!("removed from index: {removed}");
         }
+        if args.stale {
+            for removed in editor.remove_stale() {
+                log::info!("removed from index: {removed}");
+            }
+        }
         Ok(())
     })
 }
 
-fn choices(words: &[OsString]) -> Result<Vec<EntryChoice>> {
-    if words.is_empty() {
+fn choices(args: &Args) -> Result<Vec<EntryChoice>> {
+    if args.words.is_empty() && !args.stale {
         let message = "invalid number of positional arguments: expected at least one <entry>";
         return Err(Error::invalid(message));
     }
@@ -49,5 +58,5 @@ fn choices(words: &[OsString]) -> Result<Vec<EntryChoice>> {
         let text = word.to_str().ok_or_else(|| Error::invalid(format!("{word:?} is not UTF-8")));
         text.and_then(str::parse).context("invalid entry")
     };
-    words.iter().map(read).collect()
+    args.words.iter().map(read).collect()
 }
