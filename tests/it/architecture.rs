@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("progress", &[]),
     ("oci", &["error"]),
     ("rootfs", &["error", "idmap", "interrupt"]),
-    ("layout", &["error", "interrupt", "oci", "sys"]),
+    ("layout", &["error", "interrupt", "oci", "quote", "sys"]),
     ("layer", &["error", "idmap", "oci", "progress", "rootfs"]),
     ("snapshot", &["error", "idmap", "progress", "quote", "rootfs"]),
     (
