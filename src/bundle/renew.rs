@@ -46,7 +46,9 @@ impl<'a> Renewal<'a> {
         let old = bundle.metadata.from.target().digest.clone();
         let new = from.target().digest.clone();
         let dir = &bundle.dir;
+        log::info!("computing filesystem manifest ...");
         let captured = self.capture(bundle, fs, record, options)?;
+        log::info!("... done");
         let size = self.mtree.file().metadata()?.len();
         let mut metadata = bundle.metadata.clone();
         if old == new {

@@ -241,8 +241,10 @@ fn changes(
     options: &RepackOptions,
 ) -> Result<Vec<DiffEntry>> {
     let diff_options = DiffOptions { trust: options.trust, progress: options.progress.clone() };
+    log::info!("computing filesystem diff ...");
     let mut changes = diff(fs, || record.snapshot(), record.index.as_ref(), &diff_options)
         .context("check mtree")?;
+    log::info!("... done");
     let volumes = match options.volumes {
         Volumes::Mask => Some(&image.config().config.volumes),
         Volumes::Pack => None,

@@ -131,12 +131,16 @@ impl Unpack<'_> {
         prepare_root(&fs, &apply.maps)?;
         let rootfs =
             RootfsOptions { apply, file_digests: FileDigests::Sha256, ..Default::default() };
+        log::info!("unpack rootfs: {}", self.bundle.path.join(ROOTFS).display());
         let unpacked =
             unpack_rootfs(self.layout, self.image, &fs, &rootfs).context("unpack rootfs")?;
+        log::info!("... done");
         self.write_config(&staging, &fs)?;
         // Giving the root its place sets its ctime, so the tree is taken down after that.
         fs.with_root(|| staging.publish(Path::new(ROOTFS)))??;
+        log::info!("computing filesystem manifest ...");
         let (mtree_record, remembered) = self.capture(&staging, &fs, unpacked, &mtree, &index)?;
+        log::info!("... done");
         self.write_metadata(&staging, mtree_record)?;
         staging.publish(Path::new(runtime_spec::FILE_NAME))?;
         staging.publish(Path::new(&mtree))?;

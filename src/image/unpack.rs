@@ -155,6 +155,7 @@ fn source<'a>(
     diff_id: &Digest,
     progress: &Arc<Progress>,
 ) -> Result<LayerSource<'a>> {
+    log::info!("unpack layer: {}", descriptor.digest);
     let name = descriptor.digest.to_string();
     let compression = compression(descriptor)?;
     let blob = Counted::new(layout.blob(descriptor)?, progress.clone());

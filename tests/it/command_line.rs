@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::process::Stdio;
 
-use crate::harness::{Run, Sandbox};
+use crate::harness::{Run, Sandbox, needs_root, write};
 
 #[test]
 fn flags_stand_anywhere_and_in_any_form() {
@@ -201,5 +201,36 @@ fn verbose_tells_what_was_done() {
             "{}",
             run.stderr()
         );
+    }
+}
+
+/// NOTE(compat): the texts are those that people know and scripts look for.
+#[test]
+fn verbose_tells_the_steps_of_long_work() {
+    let sandbox = Sandbox::with_image();
+    write(sandbox.path("file"), "one");
+    sandbox.umoci(&["insert", "--image=img", "--tag=a", "file", "/file"]).succeeds();
+    let (_, manifest) = sandbox.manifest("img", "a");
+    let layer = manifest["layers"][0]["digest"].as_str().unwrap();
+    let told = |words: &[&str]| {
+        let run = sandbox.umoci(&[&["--verbose"], words].concat());
+        run.succeeds();
+        let lines = run.stderr();
+        lines.lines().map(|line| line.replacen("umoci: info: ", "", 1)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&["tag", "--image=img:a", "b"]), ["created new tag: \"b\" -> \"a\""]);
+    let unpack = [
+        "unpacking bundle ...",
+        "unpack rootfs: bundle/rootfs",
+        &format!("unpack layer: {layer}"),
+        "... done",
+        "computing filesystem manifest ...",
+        "... done",
+        "unpacked image bundle: bundle",
+    ];
+    if needs_root() {
+        assert_eq!(told(&["unpack", "--image=img:a", "bundle"]), unpack);
+        let repack = told(&["repack", "--image=img:c", "bundle"]);
+        assert_eq!(repack[..2], ["computing filesystem diff ...", "... done"]);
     }
 }

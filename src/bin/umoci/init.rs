@@ -26,6 +26,6 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let path = args.layout.path()?;
     args::none(&args.words)?;
     Layout::create(path)?;
-    log::info!("created new OCI image: {path:?}");
+    log::info!("created new OCI image: {}", path.display());
     Ok(())
 }

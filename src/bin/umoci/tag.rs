@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     };
     let name = args::name_for(&layout, &new)?;
     writer.place(&Destination::Name(name.clone()), image).context("put reference")?;
-    log::info!("created new tag: \"{name}\" -> {}", target.selector);
+    log::info!("created new tag: \"{name}\" -> \"{}\"", target.selector);
     Ok(())
 }
 

@@ -51,11 +51,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let options = UnpackOptions { interrupt: interrupt.clone(), ..args.options(bundle)? };
     let layout = target.layout()?.with_interrupt(interrupt);
     let image = Image::load(&layout, target.resolve(&layout)?).context("invalid --image tag")?;
-    log::info!("unpacking bundle {bundle:?}");
+    log::info!("unpacking bundle ...");
     progress::shown(&options.progress, || bundle::unpack(&layout, &image, bundle, &options))
         .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))
         .map_err(args::suggest_flag)?;
-    log::info!("unpacked image bundle: {bundle:?}");
+    log::info!("unpacked image bundle: {}", bundle.display());
     Ok(())
 }
 

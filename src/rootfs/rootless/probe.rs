@@ -70,9 +70,7 @@ impl Abilities {
         if let Err(error) = sys::remove_dir_at(dir, OsStr::new(PLACE)) {
             log::debug!("cannot remove {PLACE}: {error}");
         }
-        let found = found.unwrap_or_default();
-        log::debug!("what can be done in the tree: {found:?}");
-        found
+        found.unwrap_or_default()
     }
 
     fn try_in(place: &Dir) -> io::Result<Self> {

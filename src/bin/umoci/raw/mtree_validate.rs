@@ -91,7 +91,10 @@ impl Args {
         let manifest = File::open(manifest).context("open mtree manifest")?;
         let fs = self.open(Path::new(path)).context("open root")?;
         let manifest = BufReader::with_capacity(256 << 10, manifest);
-        progress::shown(&options.progress, || validate(&*fs, manifest, &options))
+        log::info!("computing filesystem diff against manifest ...");
+        let differences = progress::shown(&options.progress, || validate(&*fs, manifest, &options));
+        log::info!("... done");
+        differences
     }
 
     /// Opens the tree; without privileges whatever its owner has forbidden to himself.

@@ -62,11 +62,12 @@ pub(crate) fn run(args: &Args) -> Outcome {
     };
     let layout = target.layout()?.with_interrupt(interrupt);
     let image = Image::load(&layout, target.resolve(&layout)?).context("invalid --image tag")?;
-    log::info!("unpacking rootfs {rootfs:?}");
+    log::info!("unpacking rootfs ...");
     progress::shown(&options.progress, || bundle::unpack_into(&layout, &image, rootfs, &options))
         .context("create rootfs")
         .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))
         .map_err(args::suggest_flag)?;
-    log::info!("unpacked image rootfs: {rootfs:?}");
+    log::info!("... done");
+    log::info!("unpacked image rootfs: {}", rootfs.display());
     Ok(())
 }
