@@ -16,7 +16,7 @@ use crate::sys;
 /// `rootfs` already, which may also be a link to one. Its parent must exist.
 ///
 /// # Errors
-/// As [`unpack`]. A directory that this call made is removed again; in one
+/// As [`unpack`](super::unpack()). A directory that this call made is removed again; in one
 /// that was there before, what has been written stays.
 pub fn unpack_into(
     layout: &Layout,

@@ -57,7 +57,7 @@ pub struct Converted {
 /// in a way that the format lacks are compressed with gzip.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`] for what the format cannot express: in Docker's, indexes in
+/// [`ErrorKind::Unsupported`](crate::error::ErrorKind::Unsupported) for what the format cannot express: in Docker's, indexes in
 /// indexes, layers and configurations of other types, and with [`Loss::Refuse`] annotations,
 /// subjects, types of artifacts, and entries that are no images.
 pub fn convert(

@@ -2,6 +2,7 @@
 //! Bundles of an ordinary user with other programs: the Go program of the same
 //! name, and a runtime.
 
+use std::io::{self, Write};
 use std::path::Path;
 
 use super::scene::{self, members};
@@ -78,8 +79,10 @@ fn a_debian_image_runs_and_loses_nothing() {
     sandbox.give_to_ordinary_user("home");
     let words = ["unpack", "--rootless", "--image=img", "home/b"];
     sandbox.umoci_as_ordinary_user(&words).emulates();
-    for runtime in ["runc", "crun"].into_iter().filter_map(peer) {
-        runs(&sandbox, &runtime);
+    // Not every runtime works on every machine: crun refuses cgroups in hybrid mode.
+    let ran = ["runc", "crun"].into_iter().filter_map(peer).filter(|one| runs(&sandbox, one));
+    if ran.count() == 0 {
+        let _: Option<()> = skip("a machine where runc or crun works without root");
     }
 
     sandbox.umoci(&["unpack", "--image=img", "root"]).succeeds_silently();
@@ -96,7 +99,8 @@ fn a_debian_image_runs_and_loses_nothing() {
     assert_eq!(scene::last_layer(&sandbox, "user"), scene::last_layer(&sandbox, "root"));
 }
 
-fn runs(sandbox: &Sandbox, runtime: &Path) {
+/// Whether the runtime can run a container here; if so, it runs this one.
+fn runs(sandbox: &Sandbox, runtime: &Path) -> bool {
     // The test has no terminal.
     let config = sandbox.path("home/b/config.json");
     let text = std::fs::read_to_string(&config).unwrap();
@@ -111,11 +115,12 @@ fn runs(sandbox: &Sandbox, runtime: &Path) {
     let cgroups = if is_crun { "--cgroup-manager=disabled" } else { "--rootless=true" };
     let words = [cgroups, "--root", state, "run", "-b", "home/b", "umoci-test"];
     let run = Run::of(&mut sandbox.peer_of_ordinary_user(runtime, &words));
-    if run.status() == Some(0) {
-        let text = run.stdout();
-        assert!(text.starts_with("0\n12."), "{text}");
-    } else {
-        let needed = format!("a machine where {runtime:?} works without root: {}", run.stderr());
-        let _: Option<()> = skip(&needed);
+    if run.status() != Some(0) {
+        let why = run.stderr();
+        let _ = writeln!(io::stderr(), "{runtime:?} does not work here without root: {why}");
+        return false;
     }
+    let text = run.stdout();
+    assert!(text.starts_with("0\n12."), "{text}");
+    true
 }
