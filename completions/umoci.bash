@@ -281,7 +281,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__convert)
-            opts="-h --format --lossy --tag --image --help"
+            opts="-h --format --lossy --max-unpacked-size --tag --image --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -289,6 +289,10 @@ _umoci() {
             case "${prev}" in
                 --format)
                     COMPREPLY=($(compgen -W "oci docker" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-unpacked-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --tag)

@@ -272,6 +272,7 @@ complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subco
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand convert" -l format -d 'wanted format: oci or docker (version 2, schema 2)' -r -f -a "oci\t''
 docker\t''"
+complete -c umoci -n "__fish_umoci_using_subcommand convert" -l max-unpacked-size -d 'refuse more bytes of decompressed layers (K, M, G, T; none; default: 64G or more, see the manual)' -r
 complete -c umoci -n "__fish_umoci_using_subcommand convert" -l tag -d 'store the result under this tag, instead of that of --image' -r
 complete -c umoci -n "__fish_umoci_using_subcommand convert" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand convert" -l lossy -d 'leave out what the format has no place for'

@@ -212,6 +212,11 @@ impl<T, E: Into<Error>> Context<T> for Result<T, E> {
     }
 }
 
+/// A number of things, for a message.
+pub(crate) fn counted(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,6 +227,12 @@ mod tests {
         let error = missing.at("open", "/x/y").context("read layout").unwrap_err();
         assert_eq!(error.to_string(), "read layout: open \"/x/y\": no such file or directory");
         assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn counts_in_words() {
+        let layers = [0, 1, 2].map(|count| counted(count, "layer", "layers"));
+        assert_eq!(layers, ["0 layers", "1 layer", "2 layers"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, counted};
 use crate::layout::REF_NAME;
 
 /// What an annotation is about.
@@ -62,8 +62,9 @@ pub(super) fn layer_place(number: i64, layers: usize) -> Result<usize> {
         _ => from_top(number.unsigned_abs()),
     };
     place.filter(|place| *place < layers).ok_or_else(|| {
-        let number = format!("annotate layer[{number}]: the image has {layers} layers");
-        Error::new(ErrorKind::NotFound, number)
+        let layers = counted(layers, "layer", "layers");
+        let message = format!("annotate layer[{number}]: the image has {layers}");
+        Error::new(ErrorKind::NotFound, message)
     })
 }
 

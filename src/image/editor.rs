@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::annotate::{Annotated, AnnotationEdit, apply, layer_place};
 use super::stored::{Moved, StoredLayer};
 use super::{Image, put};
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result, counted};
 use crate::interrupt::Interruptible;
 use crate::layer::compress::{Compression, EncoderOptions};
 use crate::layout::LayoutWriter;
@@ -242,7 +242,9 @@ impl<'a> ImageEditor<'a> {
             return Ok(());
         }
         Err(Error::invalid(format!(
-            "add layer: image has {layers} layers, but {diff_ids} entries in rootfs.diff_ids"
+            "add layer: image has {}, but {} in rootfs.diff_ids",
+            counted(layers, "layer", "layers"),
+            counted(diff_ids, "entry", "entries")
         )))
     }
 
@@ -502,7 +504,7 @@ mod tests {
         assert_eq!((editor.manifest(), editor.config()), (image.manifest(), image.config()));
         editor.config_mut().rootfs.diff_ids.push(Digest::of(Algorithm::Sha256, ""));
         let error = editor.add_layer(&plain("x"), write(b"")).unwrap_err().to_string();
-        assert!(error.contains("0 layers, but 1 entries"), "{error}");
+        assert!(error.contains("0 layers, but 1 entry in"), "{error}");
     }
 
     #[test]
@@ -607,7 +609,7 @@ mod tests {
             Image::load(&fixture.layout, DescriptorPath::new(walk).unwrap())
         };
         let error = load("{\"type\":\"layers\"}").unwrap_err().to_string();
-        assert_eq!(error, "config: rootfs.diff_ids has 0 entries for 1 layers");
+        assert_eq!(error, "config: rootfs.diff_ids has 0 entries for 1 layer");
         let error = load("{\"type\":\"foo\"}").unwrap_err().to_string();
         assert_eq!(error, "config: unsupported rootfs.type: foo");
         let digest = Digest::of(Algorithm::Sha256, "");

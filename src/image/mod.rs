@@ -29,7 +29,7 @@ pub use unpack::{
     AfterLayer, RootfsOptions, UnpackedLayer, diff_id, open_layer, refuse_unmapped, unpack_rootfs,
 };
 
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result, counted};
 use crate::layout::{Layout, LayoutWriter};
 use crate::oci::media_type::Kind;
 use crate::oci::{
@@ -114,7 +114,9 @@ fn check_rootfs(manifest: &Manifest, rootfs: &RootFs) -> Result<()> {
     let (layers, diff_ids) = (manifest.layers.len(), rootfs.diff_ids.len());
     if layers > diff_ids {
         return Err(Error::invalid(format!(
-            "config: rootfs.diff_ids has {diff_ids} entries for {layers} layers"
+            "config: rootfs.diff_ids has {} for {}",
+            counted(diff_ids, "entry", "entries"),
+            counted(layers, "layer", "layers")
         )));
     }
     Ok(())

@@ -34,11 +34,13 @@ impl Moved {
 }
 
 /// A layer whose blob is in the layout.
+#[derive(Debug, Clone)]
 pub(super) struct StoredLayer {
-    digest: Digest,
-    size: u64,
+    pub(super) digest: Digest,
+    pub(super) size: u64,
     pub(super) diff_id: Digest,
-    plain_size: u64,
+    /// The bytes without compression.
+    pub(super) plain_size: u64,
 }
 
 impl StoredLayer {

@@ -21,7 +21,7 @@ use crate::progress::{Counted, Progress, Stage};
 use crate::rootfs::{FsOps, RootPath};
 
 /// How much is read at once.
-const READ_SIZE: usize = 256 << 10;
+pub(super) const READ_SIZE: usize = 256 << 10;
 
 /// What of an image is unpacked to a root filesystem, and how.
 #[derive(Clone, Default)]
@@ -100,7 +100,7 @@ pub fn unpack_rootfs(
     let tell = tell.as_ref().map(|tell| tell as &dyn Fn(usize) -> Result<()>);
     unpack_layers_telling(fs, sources, options.file_digests, tell, &apply).map_err(
         |LayerFailure { layer, error }| match layer.and_then(|at| layers.get(at)) {
-            Some((descriptor, _)) => reason(layout, descriptor, error),
+            Some((descriptor, _)) => blame_unpacked(layout, descriptor, error),
             None => error,
         },
     )
@@ -188,7 +188,7 @@ pub fn diff_id(layout: &Layout, descriptor: &Descriptor) -> Result<Digest> {
             Ok(0) => return Ok(hasher.finish()),
             Ok(count) => hasher.update(&buffer[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(reason(layout, descriptor, error.into())),
+            Err(error) => return Err(blame_unpacked(layout, descriptor, error.into())),
         }
     }
 }
@@ -204,21 +204,24 @@ fn compression(descriptor: &Descriptor) -> Result<Compression> {
             descriptor.media_type
         )));
     }
-    Compression::from_media_type(&descriptor.media_type).map_err(|error| {
-        let media_type = &descriptor.media_type;
-        error.context(format!(
-            "could not decompress layer: unsupported layer media type {media_type:?}"
-        ))
-    })
+    Compression::from_media_type(&descriptor.media_type).context("could not decompress layer")
 }
 
-/// A damaged blob shows in many ways, often long before its end. When it is
-/// the blob that is wrong, that is what the user has to hear.
-fn reason(layout: &Layout, descriptor: &Descriptor, error: Error) -> Error {
+fn blame_unpacked(layout: &Layout, descriptor: &Descriptor, error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Interrupted => error,
+        _ => {
+            blame(layout, descriptor, error).context(format!("unpack layer {}", descriptor.digest))
+        }
+    }
+}
+
+/// Why a layer could not be read. A damaged blob shows in many ways, often long before its end.
+/// When it is the blob that is wrong, that is what the user has to hear.
+pub(super) fn blame(layout: &Layout, descriptor: &Descriptor, error: Error) -> Error {
     if error.kind() == ErrorKind::Interrupted {
         return error;
     }
     let verified = layout.blob(descriptor).and_then(BlobReader::verify);
-    let error = verified.err().unwrap_or(error);
-    error.context(format!("unpack layer {}", descriptor.digest))
+    verified.err().unwrap_or(error)
 }

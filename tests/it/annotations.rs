@@ -94,8 +94,8 @@ fn what_cannot_be_annotated_changes_nothing() {
     write(sandbox.path("file"), "x");
     let name = format!("descriptor:{NAME}");
     for (flag, message) in [
-        ("--annotation=layer[1]:a=b", "annotate layer[1]: the image has 1 layers".to_owned()),
-        ("--annotation=layer[-2]:a=b", "annotate layer[-2]: the image has 1 layers".to_owned()),
+        ("--annotation=layer[1]:a=b", "annotate layer[1]: the image has 1 layer".to_owned()),
+        ("--annotation=layer[-2]:a=b", "annotate layer[-2]: the image has 1 layer".to_owned()),
         ("--annotation=layer[top]:a=b", "layer[top] is not the number of a layer".to_owned()),
         ("--annotation=index:a=b", "annotate index: the image is not in one of its own".to_owned()),
         ("--remove-annotation=index:a", "annotate index: ".to_owned()),

@@ -161,8 +161,8 @@ impl Sandbox {
 
     /// A blob of a layout.
     pub(crate) fn blob_of(&self, layout: &str, digest: &str) -> Vec<u8> {
-        let hex = digest.strip_prefix("sha256:").unwrap();
-        std::fs::read(self.path(layout).join("blobs/sha256").join(hex)).unwrap()
+        let (algorithm, hex) = digest.split_once(':').unwrap();
+        std::fs::read(self.path(layout).join("blobs").join(algorithm).join(hex)).unwrap()
     }
 
     /// The manifest that a tag of a layout means: its digest and contents.

@@ -3,16 +3,17 @@
 
 use std::ffi::OsString;
 
-use umoci::error::{Context, Error, Result};
-use umoci::image::{ConvertOptions, Loss};
-use umoci::oci::DescriptorPath;
-use umoci::oci::media_type::Family;
+use umoci::error::{Context, Error, ErrorKind, Result};
+use umoci::image::{ConvertOptions, IndexEntry, Loss, entries};
+use umoci::layout::Layout;
+use umoci::oci::media_type::{Family, Kind};
+use umoci::oci::{Descriptor, DescriptorPath, Entry};
 
-use crate::args::{self, EntryArg, ResultTag, TagArg};
-use crate::failure::Outcome;
-use crate::progress;
+use crate::args::{self, EntryArg, ResultTag, SizeLimitArg, TagArg};
+use crate::failure::{Failure, Outcome};
 use crate::publish::until_unchanged;
 use crate::referrers::Referrers;
+use crate::{interrupt, progress};
 
 /// What `--format` takes.
 pub(crate) const FORMATS: [(&str, Family); 2] = [("oci", Family::Oci), ("docker", Family::Docker)];
@@ -41,6 +42,9 @@ pub(crate) struct Args {
     lossy: bool,
 
     #[command(flatten)]
+    limits: SizeLimitArg,
+
+    #[command(flatten)]
     tag: TagArg,
 
     #[command(flatten)]
@@ -56,8 +60,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let tag = args.tag.result(&target)?;
     args::none(&args.words)?;
     let loss = if args.lossy { Loss::Accept } else { Loss::Refuse };
-    let options = ConvertOptions { loss, ..ConvertOptions::default() };
-    let layout = target.layout()?;
+    let limits = args.limits.limits()?;
+    let options = ConvertOptions { loss, limits, ..ConvertOptions::default() };
+    let layout = target.layout()?.with_interrupt(interrupt::watch());
     until_unchanged(|| {
         let writer = layout.writer().context("write image")?;
         let entry = target.resolve(&layout)?;
@@ -67,7 +72,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
             ResultTag::Given(_) => tag.destination(&layout, &entry)?,
         };
         let convert = || umoci::image::convert(&writer, &entry, family, &options);
-        let made = progress::shown(&options.progress, convert).context("convert image")?;
+        let made = progress::shown(&options.progress, convert).context("convert image");
+        let made = made.map_err(|error| suggest(error.into(), &layout, &entry))?;
         for lost in &made.lost {
             log::warn!("left out: {lost}");
         }
@@ -97,5 +103,27 @@ impl Args {
         named.ok_or_else(|| {
             Error::invalid(format!("invalid --format: {format:?} is neither oci nor docker"))
         })
+    }
+}
+
+/// Says what to do about an index that cannot be converted as it is.
+fn suggest(failure: Failure, layout: &Layout, image: &Descriptor) -> Failure {
+    let entries = entries(layout, image).unwrap_or_default();
+    let has = |is_odd: &dyn Fn(&Descriptor) -> bool| {
+        let entry = |one: &IndexEntry| match &one.entry {
+            Entry::Read(entry) => is_odd(entry),
+            Entry::Unread(_) => false,
+        };
+        entries.iter().any(entry)
+    };
+    let is_index = |entry: &Descriptor| Kind::of(&entry.media_type) == Kind::Index;
+    let is_absent = |entry: &Descriptor| matches!(layout.contains(entry), Ok(false));
+    match failure.kind() {
+        ErrorKind::Unsupported if has(&is_index) => failure
+            .hint("`umoci index create --flatten` makes an index of the images in nested ones."),
+        ErrorKind::NotFound if has(&is_absent) => {
+            failure.hint("`umoci index remove` takes out of an index what is not in the layout.")
+        }
+        _ => args::suggest_flag(failure),
     }
 }

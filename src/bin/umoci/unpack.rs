@@ -10,7 +10,7 @@ use umoci::error::{Context, Result};
 use umoci::image::Image;
 use umoci::layer::DirLinks;
 
-use crate::args::{self, IdMapArgs, ImageArg, LimitArgs, StrictArg};
+use crate::args::{self, IdMapArgs, ImageArg, LimitArgs, SpaceArg, StrictArg};
 use crate::failure::{Failure, Outcome};
 use crate::{host, interrupt, progress};
 
@@ -35,6 +35,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     limits: LimitArgs,
+
+    #[command(flatten)]
+    space: SpaceArg,
 
     #[command(flatten)]
     image: ImageArg,
@@ -68,7 +71,7 @@ impl Args {
             rootless: self.ids.rootless.then(Host::read).transpose()?,
             strictness: self.strict.strictness(),
             limits: self.limits.limits()?,
-            space: self.limits.space(),
+            space: self.space.check(),
             ..UnpackOptions::default()
         })
     }

@@ -8,7 +8,7 @@ mod text;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, counted};
 use crate::layout::Layout;
 use crate::oci::media_type::Kind;
 use crate::oci::{Descriptor, Digest, Document, History, ImageConfig, Index, Manifest, json};
@@ -148,11 +148,12 @@ impl ImageStat {
 }
 
 fn too_few_layers(manifest: &Manifest, config: &ImageConfig) -> Error {
+    let entries = config.history.iter().filter(|entry| !entry.empty_layer).count();
     Error::invalid(format!(
-        "history has {} entries with a layer, but there are {} layers and {} diff_ids",
-        config.history.iter().filter(|entry| !entry.empty_layer).count(),
-        manifest.layers.len(),
-        config.rootfs.diff_ids.len()
+        "history has {} with a layer, but there are {} and {}",
+        counted(entries, "entry", "entries"),
+        counted(manifest.layers.len(), "layer", "layers"),
+        counted(config.rootfs.diff_ids.len(), "diff id", "diff ids")
     ))
 }
 

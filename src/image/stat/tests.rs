@@ -154,7 +154,7 @@ fn a_history_without_times_is_shown() {
 fn a_history_with_too_many_layers_is_an_error() {
     let config = config().replace(",\"empty_layer\":true", "");
     let error = stat(&manifest(), Some(&config)).unwrap_err().to_string();
-    assert_eq!(error, "history has 2 entries with a layer, but there are 1 layers and 1 diff_ids");
+    assert_eq!(error, "history has 2 entries with a layer, but there are 1 layer and 1 diff id");
     let config = config.replace(DIFF_ID, "").replace("[\"\"]", "null");
     assert!(stat(&manifest(), Some(&config)).is_err());
 }

@@ -110,6 +110,30 @@ fn bombs_are_stopped_soon() {
     refused_within(&arena, "gzip", flags, message, hint);
 }
 
+/// What decompresses a layer to compress it anew stops as well.
+#[test]
+fn bombs_are_not_converted() {
+    let arena = Arena::new();
+    let blob = [zstd(&head(TERABYTE)), zstd_zeros(TERABYTE)].concat();
+    let bomb = layer(blob, "zstd");
+    arena.tag("bad", arena.image(&[bomb.clone(), bomb]));
+    let words = ["convert", "--format=docker", "--image=img:bad", "--max-unpacked-size=64M"];
+    let run = arena.run_within(&words, Limits { seconds: 20, memory: 80 << 20 });
+    run.fails_with("larger than the limit of 67108864 bytes");
+    assert_eq!(run.hint().as_deref(), Some("--max-unpacked-size raises the limit."));
+    // All layers of an image count together, those that are the same too.
+    let archive = base().end();
+    let twice = 2 * archive.len();
+    let small = Layer::compressed(zstd(&archive), "zstd", &archive);
+    arena.tag("small", arena.image(&[small.clone(), small]));
+    for (size, fits) in [(twice, true), (twice - 1, false)] {
+        let flag = format!("--max-unpacked-size={size}");
+        let words = ["convert", "--format=docker", "--image=img:small", "--tag=out", &flag];
+        let run = arena.run_within(&words, Limits::default());
+        if fits { drop(run.succeeds()) } else { run.fails_with("larger than the limit of") }
+    }
+}
+
 /// Without a flag the default stops it, which takes its while.
 #[test]
 fn bombs_are_stopped_without_a_flag() {

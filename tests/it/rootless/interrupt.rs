@@ -254,6 +254,28 @@ fn an_insert_that_is_stopped_puts_permissions_back_and_changes_nothing() {
     }
 }
 
+#[test]
+fn a_conversion_that_is_stopped_changes_nothing() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    fill(&sandbox.path("source"));
+    let words = ["insert", "--compress=zstd", "--image=img:full", "source", "/source"];
+    sandbox.umoci(&words).succeeds();
+    let layout = sandbox.tree("img");
+    for (_, stop, status) in STOPS {
+        for since in [Since::Watched, Since::Packing, Since::Packed] {
+            let words = ["convert", "--format=docker", "--image=img:full"];
+            let running = Running::start(&mut sandbox.command(&words));
+            let begun = || since.has_come(&sandbox, running.id());
+            running.interrupt(stop, begun, || is_late(&sandbox));
+            running.ends_interrupted(status);
+            assert_eq!(sandbox.tree("img"), layout);
+        }
+    }
+}
+
 /// How far a layer has come.
 #[derive(Debug, Clone, Copy)]
 enum Since {

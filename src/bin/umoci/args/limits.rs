@@ -9,12 +9,19 @@ use umoci::layer::Limits;
 
 use crate::failure::Failure;
 
-/// Flags for commands that write a root filesystem.
+/// The flag for commands that decompress layers.
 #[derive(Debug, Clone, Default, Args)]
-pub(crate) struct LimitArgs {
+pub(crate) struct SizeLimitArg {
     /// refuse more bytes of decompressed layers (K, M, G, T; none; default: 64G or more, see the manual)
     #[arg(long, value_name = "SIZE")]
     max_unpacked_size: Option<String>,
+}
+
+/// Flags for commands that read what is in layers.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct LimitArgs {
+    #[command(flatten)]
+    size: SizeLimitArg,
 
     /// refuse more files, directories, links and whiteouts (default: 20000000)
     #[arg(long, value_name = "NUMBER")]
@@ -23,28 +30,42 @@ pub(crate) struct LimitArgs {
     /// refuse paths of more components (default: 1024)
     #[arg(long, value_name = "NUMBER")]
     max_path_depth: Option<String>,
+}
 
+/// The flag for commands that write a root filesystem.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct SpaceArg {
     /// do not look beforehand whether there is as much space as the image says it needs
     #[arg(long)]
     no_space_check: bool,
 }
 
+impl SizeLimitArg {
+    /// What was asked for, and the defaults of the library for the rest.
+    pub(crate) fn limits(&self) -> Result<Limits> {
+        let limits = Limits::default();
+        let size = number("--max-unpacked-size", self.max_unpacked_size.as_deref())?;
+        Ok(Limits { unpacked_size: size.or(limits.unpacked_size), ..limits })
+    }
+}
+
 impl LimitArgs {
     /// What was asked for, and the defaults of the library for the rest.
     pub(crate) fn limits(&self) -> Result<Limits> {
-        let Limits { unpacked_size, entries, path_depth } = Limits::default();
-        let size = number("--max-unpacked-size", self.max_unpacked_size.as_deref())?;
+        let Limits { unpacked_size, entries, path_depth } = self.size.limits()?;
         let depth = number("--max-path-depth", self.max_path_depth.as_deref())?;
         let depth = depth.map(|depth| usize::try_from(depth).unwrap_or(usize::MAX));
         Ok(Limits {
-            unpacked_size: size.or(unpacked_size),
+            unpacked_size,
             entries: number("--max-entries", self.max_entries.as_deref())?.unwrap_or(entries),
             path_depth: depth.unwrap_or(path_depth),
         })
     }
+}
 
+impl SpaceArg {
     /// Whether the free space is looked at.
-    pub(crate) fn space(&self) -> SpaceCheck {
+    pub(crate) fn check(&self) -> SpaceCheck {
         if self.no_space_check { SpaceCheck::Skip } else { SpaceCheck::Check }
     }
 }

@@ -16,7 +16,7 @@ pub(crate) use annotation::{AnnotationArgs, annotate};
 pub(crate) use compress::CompressArgs;
 pub(crate) use history::{HistoryArgs, HistoryDefaults};
 pub(crate) use id_map::{IdMapArgs, StrictArg};
-pub(crate) use limits::{LimitArgs, suggest_flag};
+pub(crate) use limits::{LimitArgs, SizeLimitArg, SpaceArg, suggest_flag};
 pub(crate) use location::{
     EntryArg, EntryTarget, ImageArg, LayoutArg, ResultTag, TagArg, name_for, open, platform,
 };

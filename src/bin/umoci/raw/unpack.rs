@@ -10,7 +10,7 @@ use umoci::error::Context;
 use umoci::image::Image;
 use umoci::layer::DirLinks;
 
-use crate::args::{self, IdMapArgs, ImageArg, LimitArgs, StrictArg};
+use crate::args::{self, IdMapArgs, ImageArg, LimitArgs, SpaceArg, StrictArg};
 use crate::failure::{Failure, Outcome};
 use crate::{interrupt, progress};
 
@@ -39,6 +39,9 @@ pub(crate) struct Args {
     limits: LimitArgs,
 
     #[command(flatten)]
+    space: SpaceArg,
+
+    #[command(flatten)]
     image: ImageArg,
 
     /// directory of the root filesystem
@@ -56,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         rootless: args.ids.rootless.then(Host::read).transpose()?,
         strictness: args.strict.strictness(),
         limits: args.limits.limits()?,
-        space: args.limits.space(),
+        space: args.space.check(),
         interrupt: interrupt.clone(),
         ..UnpackOptions::default()
     };

@@ -4,21 +4,21 @@
 //! What changes are media types, and what depends on them: manifests and
 //! indexes. Configurations stay as they are, and with them the image ids.
 
-use std::collections::{BTreeMap, HashMap};
-use std::io::{BufWriter, Write, copy};
+mod loss;
+mod parts;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::editor::{UNCOMPRESSED_SIZE, WRITE_SIZE};
-use super::{open_layer, put};
-use crate::error::{Context, Error, Result};
-use crate::layer::compress::{Compression, Encoder, EncoderOptions};
-use crate::layout::{LayoutWriter, MAX_DEPTH, Platforms, is_about_image, too_deep};
-use crate::oci::media_type::{Family, Kind, split_compression, with_compression};
-use crate::oci::{Descriptor, Digest, Entry, Index, Manifest, Platform};
-use crate::progress::{Counted, Progress, Stage};
-
-/// How annotations begin that describe a blob compressed with zstd in chunks.
-const ZSTD_CHUNKED: &str = "io.github.containers.zstd-chunked.";
+use super::put;
+use super::stored::StoredLayer;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layer::Limits;
+use crate::layer::compress::EncoderOptions;
+use crate::layout::{Layout, LayoutWriter, MAX_DEPTH, Platforms, is_about_image, too_deep};
+use crate::oci::media_type::{Family, Kind};
+use crate::oci::{Algorithm, Descriptor, Digest, Document, Entry, Index, Manifest, Platform};
+use crate::progress::{Progress, Stage};
 
 /// What becomes of annotations and the like that a format has no place for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct ConvertOptions {
     pub loss: Loss,
     /// How layers are compressed that have to be compressed anew.
     pub encoder: EncoderOptions,
+    /// What such layers of one image may have together without compression.
+    pub limits: Limits,
     /// Where bytes of such layers are counted, before compression.
     pub progress: Arc<Progress>,
 }
@@ -54,12 +56,14 @@ pub struct Converted {
 /// Stores what a descriptor leads to, an image or an index of images, in the format of a family.
 ///
 /// What is in that format already stays as it is, down to the digest. Layers that are compressed
-/// in a way that the format lacks are compressed with gzip.
+/// in a way that the format lacks are compressed with gzip, and must have their diff ids.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`](crate::error::ErrorKind::Unsupported) for what the format cannot express: in Docker's, indexes in
-/// indexes, layers and configurations of other types, and with [`Loss::Refuse`] annotations,
-/// subjects, types of artifacts, and entries that are no images.
+/// [`ErrorKind::Unsupported`] for what the format cannot express: in Docker's, indexes in
+/// indexes, layers and configurations of other types, images without a platform in an index, and
+/// with [`Loss::Refuse`] annotations, subjects, types of artifacts, and entries that are no
+/// images. [`ErrorKind::NotFound`] when the layout lacks a blob of an image, or an image that is
+/// not in the format already; layers may be absent if they have addresses.
 pub fn convert(
     writer: &LayoutWriter,
     descriptor: &Descriptor,
@@ -67,8 +71,14 @@ pub fn convert(
     options: &ConvertOptions,
 ) -> Result<Converted> {
     options.progress.begin(Stage::Packing);
-    let mut converter =
-        Converter { writer, family, options, done: HashMap::new(), lost: Vec::new() };
+    let mut converter = Converter {
+        writer,
+        family,
+        options,
+        done: HashMap::new(),
+        layers: HashMap::new(),
+        lost: Vec::new(),
+    };
     let mut new = converter.document(descriptor, 0)?;
     new.annotations.clone_from(&descriptor.annotations);
     Ok(Converted { descriptor: new, lost: converter.lost })
@@ -78,8 +88,10 @@ struct Converter<'a> {
     writer: &'a LayoutWriter,
     family: Family,
     options: &'a ConvertOptions,
-    /// What has become of blobs of a media type. Nothing is done twice.
+    /// What has become of documents of a media type. Nothing is done twice.
     done: HashMap<(Digest, String), Descriptor>,
+    /// What has become of layers of a media type, and their diff ids by an algorithm.
+    layers: HashMap<(Digest, String, Algorithm), StoredLayer>,
     lost: Vec<String>,
 }
 
@@ -98,17 +110,32 @@ impl Converter<'_> {
         if new.digest != stored.digest {
             new.redirect(stored.digest, stored.size);
         }
+        self.take_out_data(&mut new)?;
         Ok(new)
+    }
+
+    /// Reads a document that must be here.
+    fn read<D: Document>(&self, descriptor: &Descriptor) -> Result<D> {
+        self.layout().interrupt().check()?;
+        if self.is_absent(descriptor)? {
+            return Err(absent(descriptor));
+        }
+        self.layout().document(descriptor)
+    }
+
+    fn is_absent(&self, descriptor: &Descriptor) -> Result<bool> {
+        Ok(descriptor.data.is_none() && !self.layout().contains(descriptor)?)
+    }
+
+    fn layout(&self) -> &Layout {
+        self.writer.layout()
     }
 
     fn index(&mut self, old: &Descriptor, depth: usize) -> Result<Descriptor> {
         if depth > MAX_DEPTH {
             return Err(too_deep());
         }
-        if self.is_docker() && depth > 0 {
-            return Err(self.cannot("an index in an index", old));
-        }
-        let before: Index = self.writer.layout().document(old)?;
+        let before: Index = self.read(old)?;
         let mut index = before.clone();
         let mut entries = Vec::new();
         for entry in before.entries() {
@@ -146,11 +173,19 @@ impl Converter<'_> {
             self.lose(old, "an entry that is no image")?;
             return Ok(None);
         }
-        let mut new = self.document(old, depth + 1)?;
+        if self.is_docker() && Kind::of(&old.media_type) == Kind::Index {
+            return Err(self.cannot("an index in an index", old));
+        }
+        // One platform of several is often all that was copied.
+        let stays = Family::of(&old.media_type) == Some(self.family) && self.is_absent(old)?;
+        let mut new = if stays { old.clone() } else { self.document(old, depth + 1)? };
         self.drop_extras(old, &mut new.annotations)?;
         self.drop_text(old, &mut new.artifact_type)?;
         if self.is_docker() && !new.platform.as_ref().is_some_and(Platform::is_stated) {
-            new.platform = Platforms::new(self.writer.layout()).of(old)?;
+            new.platform = Platforms::new(self.layout()).of(old)?;
+            if new.platform.is_none() {
+                return Err(self.cannot("an image without a platform", old));
+            }
         }
         Ok(Some(new))
     }
@@ -160,19 +195,27 @@ impl Converter<'_> {
         if is_about_image(entry) || Kind::of(&entry.media_type) != Kind::Manifest {
             return Ok(Kind::of(&entry.media_type) == Kind::Index);
         }
-        if self.done.contains_key(&(entry.digest.clone(), entry.media_type.clone())) {
+        // What is not here is not known to be anything else.
+        if self.is_absent(entry)?
+            || self.done.contains_key(&(entry.digest.clone(), entry.media_type.clone()))
+        {
             return Ok(true);
         }
-        let manifest: Manifest = self.writer.layout().document(entry)?;
+        let manifest: Manifest = self.layout().document(entry)?;
         Ok(Kind::of(&manifest.config.media_type) == Kind::Config)
     }
 
     fn manifest(&mut self, old: &Descriptor) -> Result<Descriptor> {
-        let before: Manifest = self.writer.layout().document(old)?;
+        let before: Manifest = self.read(old)?;
         let mut manifest = before.clone();
         manifest.config = self.part(&before.config)?;
-        for layer in &mut manifest.layers {
-            *layer = self.layer(layer)?;
+        let lacks = before.layers.iter().any(|layer| self.lacks_compression(layer));
+        let mut anew = lacks.then(|| self.recompression(old)).transpose()?;
+        for (at, layer) in manifest.layers.iter_mut().enumerate() {
+            *layer = match &mut anew {
+                Some(image) if self.lacks_compression(layer) => self.layer(layer, at, image)?,
+                _ => self.part(layer)?,
+            };
         }
         self.drop_extras(old, &mut manifest.annotations)?;
         self.drop_value(old, "a subject", &mut manifest.subject)?;
@@ -182,60 +225,6 @@ impl Converter<'_> {
         self.store(old, media_type, before == manifest, |writer| {
             put(writer, old.digest.algorithm(), &manifest)
         })
-    }
-
-    fn layer(&mut self, old: &Descriptor) -> Result<Descriptor> {
-        let (base, method) = split_compression(&old.media_type);
-        if !self.is_docker() || matches!(method, "" | "gzip") {
-            return self.part(old);
-        }
-        let base = base.to_owned();
-        let key = (old.digest.clone(), old.media_type.clone());
-        let stored = match self.done.get(&key) {
-            Some(done) => done.clone(),
-            None => self
-                .compress_anew(old)
-                .with_context(|| format!("compress layer {} anew", old.digest))?,
-        };
-        self.done.insert(key, stored.clone());
-        let mut new = old.clone();
-        new.media_type = with_compression(&base, Compression::Gzip.suffix());
-        new.redirect(stored.digest, stored.size);
-        // The addresses are those of the other blob.
-        new.urls.clear();
-        new.annotations.retain(|name, _| !name.starts_with(ZSTD_CHUNKED));
-        self.part(&new)
-    }
-
-    /// Stores a layer with gzip. The uncompressed bytes, and with them its diff id, stay.
-    fn compress_anew(&self, old: &Descriptor) -> Result<Descriptor> {
-        let mut plain =
-            Counted::new(open_layer(self.writer.layout(), old)?, self.options.progress.clone());
-        let blob =
-            BufWriter::with_capacity(WRITE_SIZE, self.writer.blob_with(old.digest.algorithm())?);
-        let mut encoder = Encoder::new(blob, Compression::Gzip, &self.options.encoder)?;
-        copy(&mut plain, &mut encoder)?;
-        let blob = encoder.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        let (digest, size) = blob.commit()?;
-        Ok(Descriptor::new("", digest, size))
-    }
-
-    /// Converts the descriptor of a configuration or layer, whose blob stays.
-    fn part(&mut self, old: &Descriptor) -> Result<Descriptor> {
-        let mut new = old.clone();
-        new.media_type = match (self.media_type(&old.media_type, old), self.family) {
-            // Parts of artifacts are at home here.
-            (Err(_), Family::Oci) => old.media_type.clone(),
-            (media_type, _) => media_type?,
-        };
-        self.drop_extras(old, &mut new.annotations)?;
-        self.drop_text(old, &mut new.artifact_type)?;
-        if let Some(data) = new.data.take_if(|_| self.family == Family::Docker) {
-            let mut blob = self.writer.blob_with(new.digest.algorithm())?;
-            blob.write_all(&data)?;
-            blob.commit()?;
-        }
-        Ok(new)
     }
 
     /// Gives the descriptor of what a document became: the old one if nothing changed, lest
@@ -261,49 +250,14 @@ impl Converter<'_> {
         let translated = self.family.translate(media_type);
         translated.ok_or_else(|| self.cannot(&format!("the type {media_type:?}"), of))
     }
+}
 
-    fn cannot(&self, what: &str, of: &Descriptor) -> Error {
-        let Self { family, .. } = self;
-        Error::unsupported(format!(
-            "{family}'s image format has no place for {what}, as {} has it",
-            of.digest
-        ))
-    }
-
-    /// Leaves something out, if that may be.
-    fn lose(&mut self, of: &Descriptor, what: &str) -> Result<()> {
-        if self.options.loss == Loss::Refuse {
-            return Err(self.cannot(what, of));
-        }
-        self.lost.push(format!("{what} of {}", of.digest));
-        Ok(())
-    }
-
-    fn drop_extras(
-        &mut self,
-        of: &Descriptor,
-        annotations: &mut BTreeMap<String, String>,
-    ) -> Result<()> {
-        if self.is_docker() {
-            annotations.remove(UNCOMPRESSED_SIZE);
-            for name in std::mem::take(annotations).into_keys() {
-                self.lose(of, &format!("the annotation {name:?}"))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn drop_value<T>(&mut self, of: &Descriptor, what: &str, value: &mut Option<T>) -> Result<()> {
-        if self.is_docker() && value.take().is_some() {
-            self.lose(of, what)?;
-        }
-        Ok(())
-    }
-
-    fn drop_text(&mut self, of: &Descriptor, text: &mut String) -> Result<()> {
-        if self.is_docker() && !std::mem::take(text).is_empty() {
-            self.lose(of, "a type of artifact")?;
-        }
-        Ok(())
+fn absent(descriptor: &Descriptor) -> Error {
+    let Descriptor { digest, size, .. } = descriptor;
+    let error =
+        Error::new(ErrorKind::NotFound, format!("the layout has no blob {digest} of {size} bytes"));
+    match &descriptor.platform {
+        Some(platform) if platform.is_stated() => error.context(format!("image for {platform}")),
+        _ => error,
     }
 }
