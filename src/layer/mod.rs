@@ -49,7 +49,7 @@ pub use entry::{Chunk, Entry, EntryKind, MemberLimits, Members};
 pub use format::DiskFormat;
 pub use limits::Limits;
 pub use owners::{OwnerCheck, Owners};
-pub use pack::{PackOptions, RootName, TreePacker, pack_tree};
+pub use pack::{PackOptions, RootMember, RootName, TreePacker, pack_tree};
 pub(crate) use unpack::unpack_layers_telling;
 pub use unpack::{LayerFailure, LayerSource, Unpacked, Written, unpack_layer, unpack_layers};
 pub use whiteout::{OPAQUE_MARKER, WHITEOUT_PREFIX, Whiteout, classify};

@@ -25,27 +25,46 @@ pub enum RootName {
     Slash,
 }
 
+/// Whether a layer has a member for its root directory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RootMember {
+    /// It has one, which sets the owner, mode and times of the root.
+    #[default]
+    Written,
+    /// It has none: the root stays as the layers below have it.
+    Omitted,
+}
+
 /// How a directory becomes a layer.
 #[derive(Debug, Clone, Default)]
 pub struct PackOptions {
     /// The form that the tree has on disk.
     pub format: DiskFormat,
+    /// What becomes of the root directory itself.
+    pub root: RootMember,
     /// Who owns the members.
     pub owners: Owners,
     /// How the layer is written.
     pub layer: LayerOptions,
 }
 
-/// Writes all that `fs` holds, its root included, to `output` as one layer, and gives `output` back.
+/// Writes all that `fs` holds to `output` as one layer, and gives `output` back.
 ///
-/// With [`DiskFormat::Overlay`] this is what [`unpack_layer`](super::unpack_layer) undoes.
+/// With [`DiskFormat::Overlay`] this is what [`unpack_layer`](super::unpack_layer) undoes. A
+/// directory does not tell whether its layer had a member for the root; [`PackOptions::root`] does.
 ///
 /// # Errors
 /// As [`TreePacker::add`].
 pub fn pack_tree<W: Write>(fs: &dyn FsOps, output: W, options: &PackOptions) -> Result<W> {
     let layer = LayerWriter::new(output, options.layer.clone());
     let mut packer = TreePacker::new(fs, &options.owners, layer).with_format(options.format);
-    packer.add_tree(&RootPath::root(), &RootPath::root())?;
+    let root = RootPath::root();
+    match options.root {
+        RootMember::Written => packer.add(&root)?,
+        RootMember::Omitted => packer.opaque_like(&fs.open_dir(&root)?, &root)?,
+    }
+    let members = packer.children(&root, &root)?;
+    packer.add_all(members)?;
     packer.finish()
 }
 
@@ -102,18 +121,25 @@ impl<'a, W: Write> TreePacker<'a, W> {
     /// # Errors
     /// As [`TreePacker::add`]; also when something that is no directory is to be the root.
     pub fn add_tree(&mut self, path: &RootPath, name: &RootPath) -> Result<()> {
-        let mut pending = vec![(path.clone(), name.clone())];
+        self.add_all(vec![(path.clone(), name.clone())])
+    }
+
+    /// Writes what is on the stack and all that is below it.
+    fn add_all(&mut self, mut pending: Vec<(RootPath, RootPath)>) -> Result<()> {
         while let Some((path, name)) = pending.pop() {
-            if self.pack(&path, &name)? != Kind::Dir {
-                continue;
-            }
-            let names = self.list(&path).with_context(|| format!("list {path:?}"))?;
-            for child in names.iter().rev() {
-                let child = Name::new(child)?;
-                pending.push((path.join(child), name.join(child)));
+            if self.pack(&path, &name)? == Kind::Dir {
+                pending.extend(self.children(&path, &name)?);
             }
         }
         Ok(())
+    }
+
+    /// The paths and names of what is in a directory, last first.
+    fn children(&mut self, path: &RootPath, name: &RootPath) -> Result<Vec<(RootPath, RootPath)>> {
+        let names = self.list(path).with_context(|| format!("list {path:?}"))?;
+        let both =
+            |child: &Box<[u8]>| Name::new(child).map(|child| (path.join(child), name.join(child)));
+        names.iter().rev().map(both).collect()
     }
 
     /// Writes that `path` is gone.

@@ -10,7 +10,7 @@ use nix::sys::stat::{Mode, SFlag, mknod};
 
 use super::*;
 use crate::layer::{
-    DiskFormat, LayerOptions, LayerWriter, Owners, PackOptions, TreePacker, pack_tree,
+    DiskFormat, LayerOptions, LayerWriter, Owners, PackOptions, RootMember, TreePacker, pack_tree,
 };
 use crate::rootfs::{OverlayNamespace, Ownership, Rootless, RootlessOptions};
 
@@ -91,10 +91,14 @@ impl Tree {
     }
 
     pub(super) fn pack(&self) -> Result<Vec<u8>> {
+        self.pack_with(RootMember::Written)
+    }
+
+    fn pack_with(&self, root: RootMember) -> Result<Vec<u8>> {
         let fs = Native::open(&self.at("")).unwrap();
         let owners = Owners::Mapped(self.options.maps.clone());
-        let options = PackOptions { format: self.options.format, owners, ..Default::default() };
-        pack_tree(&fs, Vec::new(), &options)
+        let format = self.options.format;
+        pack_tree(&fs, Vec::new(), &PackOptions { format, root, owners, ..Default::default() })
     }
 
     /// The names of the members that it is packed to.
@@ -357,6 +361,31 @@ fn differences_are_packed_too() {
             assert_eq!(OsStr::from_bytes(&entry.path), expected);
         }
         assert!(members.next_member().unwrap().is_none());
+    }
+}
+
+#[test]
+fn packing_undoes_unpacking_to_the_byte() {
+    for namespace in usable() {
+        let both = |root| [(root, true), (root, false)];
+        for (root, hidden) in [RootMember::Written, RootMember::Omitted].into_iter().flat_map(both)
+        {
+            let source = Tree::overlay(namespace);
+            fs::create_dir_all(source.at("d/o/empty")).unwrap();
+            fs::write(source.at("d/o/f"), "data").unwrap();
+            set(&source.at("d/o"), &format!("{}opaque", prefix(namespace)), b"y");
+            // Below an opaque root there is nothing for a whiteout to hide.
+            if hidden {
+                set(&source.at(""), &format!("{}opaque", prefix(namespace)), b"y");
+            } else {
+                make_whiteout(&source.at("d/gone"));
+            }
+            let layer = source.pack_with(root).unwrap();
+
+            let copy = Tree::overlay(namespace);
+            copy.unpack(vec![layer.clone()]).unwrap();
+            assert!(copy.pack_with(root).unwrap() == layer, "{root:?}, {hidden}");
+        }
     }
 }
 
