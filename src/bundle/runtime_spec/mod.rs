@@ -55,14 +55,41 @@ pub fn runtime_spec(
     user: &User,
     options: &RuntimeSpecOptions,
 ) -> Result<RuntimeSpec> {
-    let mut spec = template::runtime_spec();
+    let mut spec = RuntimeSpec::default();
     spec.root.path.clone_from(&options.root_path);
-    convert::apply(image, user, &mut spec).context("generate config.json")?;
+    spec.apply_image(image, user)?;
     map_ids(&options.maps, &mut spec.linux);
     if let Some(host) = &options.rootless {
-        rootless::apply(host, &mut spec);
+        spec.make_rootless(host);
     }
     Ok(spec)
+}
+
+/// What every container of this crate starts from: the runtime configuration of an image that says nothing.
+impl Default for RuntimeSpec {
+    fn default() -> Self {
+        template::runtime_spec()
+    }
+}
+
+impl RuntimeSpec {
+    /// Puts over this what an image says (image-spec `conversion.md`): its command line, directory and
+    /// user in place of those here, its environment by name, its volumes behind the mounts, its
+    /// annotations. [`runtime_spec`] does so with the default; this is for a template of the caller's.
+    ///
+    /// # Errors
+    /// As [`runtime_spec`]; nothing is changed then.
+    pub fn apply_image(&mut self, image: &ImageConfig, user: &User) -> Result<()> {
+        let mut changed = self.clone();
+        convert::apply(image, user, &mut changed).context("generate config.json")?;
+        *self = changed;
+        Ok(())
+    }
+
+    /// Leaves out, or replaces, what only root may set up.
+    pub fn make_rootless(&mut self, host: &Host) {
+        rootless::apply(host, self);
+    }
 }
 
 fn map_ids(maps: &IdMaps, linux: &mut Linux) {

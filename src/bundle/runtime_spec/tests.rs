@@ -46,6 +46,24 @@ fn an_image_that_says_nothing() {
 }
 
 #[test]
+fn a_template_keeps_what_the_image_does_not_say() {
+    let mut spec = RuntimeSpec { hostname: "builder".into(), ..RuntimeSpec::default() };
+    spec.process.env.push("LANG=C".into());
+    spec.process.args = strings(&["make"]);
+    let env = strings(&["TERM=dumb", "A=1"]);
+    let config = ExecutionConfig { env, working_dir: "/src".into(), ..ExecutionConfig::default() };
+    spec.apply_image(&image(config), &User::default()).unwrap();
+    assert_eq!((&*spec.hostname, &*spec.process.cwd), ("builder", "/src"));
+    assert_eq!(spec.process.args, ["make"]);
+    assert_eq!(spec.process.env[1..], ["TERM=dumb", "LANG=C", "A=1"]);
+
+    let before = spec.clone();
+    let wrong = ExecutionConfig { env: strings(&["B=2", "=x"]), ..ExecutionConfig::default() };
+    spec.apply_image(&image(wrong), &User::default()).unwrap_err();
+    assert_eq!(spec, before);
+}
+
+#[test]
 fn an_image_that_says_nothing_without_root() {
     let options = rootless(Host { resolv_conf: Some(Vec::new()) });
     let user = User { additional_gids: vec![10], ..User::default() };
