@@ -137,9 +137,11 @@ impl<'a, W: Write> TreePacker<'a, W> {
     /// The paths and names of what is in a directory, last first.
     fn children(&mut self, path: &RootPath, name: &RootPath) -> Result<Vec<(RootPath, RootPath)>> {
         let names = self.list(path).with_context(|| format!("list {path:?}"))?;
-        let both =
-            |child: &Box<[u8]>| Name::new(child).map(|child| (path.join(child), name.join(child)));
-        names.iter().rev().map(both).collect()
+        names
+            .iter()
+            .rev()
+            .map(|child| Name::new(child).map(|child| (path.join(child), name.join(child))))
+            .collect()
     }
 
     /// Writes that `path` is gone.
