@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::listing::EntryChoice;
+use super::choice::EntryChoice;
 use super::put;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layout::{

@@ -5,26 +5,26 @@
 
 mod annotate;
 mod archive;
+mod choice;
 mod convert;
 mod editor;
 mod index;
 mod insert;
-mod listing;
+mod list;
 mod stat;
 mod stored;
-mod summary;
 mod unpack;
 pub mod validate;
 
 pub use annotate::{Annotated, AnnotationEdit};
 pub use archive::{Contents, add_archive};
+pub use choice::EntryChoice;
 pub use convert::{ConvertOptions, Converted, Loss, convert};
 pub use editor::{CompressionChoice, ImageEditor, LayerOptions, UNCOMPRESSED_SIZE};
 pub use index::IndexEditor;
 pub use insert::{InsertOptions, Insertion, Lower, Target, insert};
-pub use listing::{EntryChoice, IndexEntry, entries};
+pub use list::{IndexEntry, Summary, entries, entries_to_json, summaries, summaries_to_json};
 pub use stat::{HistoryStat, Stat};
-pub use summary::{Summary, summaries, to_json as summaries_to_json};
 pub use unpack::{
     AfterLayer, RootfsOptions, UnpackedLayer, diff_id, open_layer, refuse_unmapped, unpack_rootfs,
 };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::error::Result;
-use crate::oci::{Descriptor, UnreadEntry};
+use crate::oci::{Descriptor, Entry};
 
 use super::full_name::FULL_NAME;
 use super::{Layout, REF_NAME, RefName, select};
@@ -34,7 +34,8 @@ impl EntryName {
         Self { tag: annotation(REF_NAME), full: annotation(FULL_NAME) }
     }
 
-    pub(super) fn of_unread(entry: &UnreadEntry) -> Self {
+    /// What an entry is called that perhaps cannot be used.
+    pub(super) fn of_any(entry: &Entry) -> Self {
         let annotation = |name| entry.annotation(name).map(str::to_owned);
         Self { tag: annotation(REF_NAME), full: annotation(FULL_NAME) }
     }

@@ -20,10 +20,13 @@ const DEFAULT_TAG: &str = "latest";
 
 /// The full name of what an entry of `index.json` holds, if it has one.
 pub fn full_name(entry: &Descriptor) -> Option<&str> {
-    let is_full = |name: &&String| name.contains(['/', ':']);
-    let annotations = &entry.annotations;
-    let name = annotations.get(FULL_NAME).or_else(|| annotations.get(REF_NAME).filter(is_full));
-    name.map(String::as_str)
+    full_name_in(|name| entry.annotations.get(name).map(String::as_str))
+}
+
+/// The full name that annotations give.
+pub(crate) fn full_name_in<'a>(annotation: impl Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
+    let is_full = |name: &&str| name.contains(['/', ':']);
+    annotation(FULL_NAME).or_else(|| annotation(REF_NAME).filter(is_full))
 }
 
 /// Whether somebody who says `short` can mean what is called `full`: it says the same, or

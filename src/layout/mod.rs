@@ -22,6 +22,7 @@ mod select;
 mod store;
 #[cfg(test)]
 mod tests;
+mod unnamed;
 mod walk;
 mod writer;
 
@@ -43,6 +44,7 @@ use crate::sys;
 pub use blob::{BlobReader, BlobWriter};
 pub use destination::{Destination, EntryName};
 pub(crate) use files::LayoutFiles;
+pub(crate) use full_name::full_name_in;
 pub use full_name::{FULL_NAME, full_name};
 pub use gc::{
     Effect, GcOptions, GcPolicy, GcReport, KeepSince, StoredBlob, Untagged, collect_garbage,

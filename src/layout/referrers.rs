@@ -130,7 +130,7 @@ pub fn referrers(layout: &Layout, path: &DescriptorPath) -> Result<Vec<Referrer>
 }
 
 /// What an entry is about, and what sort of thing it is.
-fn relation(layout: &Layout, entry: &Descriptor) -> Option<(Digest, String)> {
+pub(super) fn relation(layout: &Layout, entry: &Descriptor) -> Option<(Digest, String)> {
     let annotation = |name| entry.annotations.get(name).map(String::as_str);
     if let Some(subject) = annotation(REFERENCE_DIGEST).and_then(|digest| digest.parse().ok()) {
         return Some((subject, annotation(REFERENCE_TYPE).unwrap_or_default().to_owned()));

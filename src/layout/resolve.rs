@@ -8,7 +8,7 @@ use crate::oci::{Descriptor, DescriptorPath, Digest, Platform};
 
 use super::search::{Found, Platforms, Source, Suit, search};
 use super::select::{self, DEFAULT_NAME, Selection, locate};
-use super::{EntryName, Layout, RefName, full_name};
+use super::{EntryName, Layout, RefName, full_name, unnamed};
 
 /// How many platforms an error lists.
 const LISTED: usize = 32;
@@ -35,7 +35,11 @@ pub enum Selector {
     Reference(RefName),
     /// The digest of a manifest or an index, there or in an index that is found from there.
     Digest(Digest),
-    /// Nothing in particular: the name `latest`, or else it must be the only entry.
+    /// What an entry of `index.json` that cannot be used has in the place of a digest.
+    Unread(String),
+    /// Nothing in particular: the name `latest`, or else the only image. Signatures and the like
+    /// do not count, and an image with several entries counts once. Of several images without a
+    /// name, the platform tells which one is meant.
     Default,
 }
 
@@ -66,6 +70,7 @@ impl fmt::Display for Selector {
         match self {
             Self::Name(name) | Self::Reference(name) => name.fmt(f),
             Self::Digest(digest) => digest.fmt(f),
+            Self::Unread(digest) => digest.escape_debug().fmt(f),
             Self::Default => f.write_str(DEFAULT_NAME),
         }
     }
@@ -119,7 +124,7 @@ impl Layout {
             Found::None if offers.several_unknown() => Err(ambiguous(selector, entries)),
             Found::None => Err(Error::new(
                 ErrorKind::Platform,
-                format!("no image for {wanted} in {selector}: there is {offers}"),
+                format!("no image for {wanted} in {}: there is {offers}", call(selector, entries)),
             )),
         }
     }
@@ -160,10 +165,10 @@ impl Layout {
         if let Some(pin) = pin {
             entries = self.find_pinned(selector, &entries, &pin)?.pop().into_iter().collect();
         }
-        match (entries.pop(), entries.pop()) {
-            (Some(entry), None) => Ok(entry),
-            (None, _) => Err(not_found(selector)),
-            (Some(one), Some(other)) => Err(ambiguous(selector, &[other, one])),
+        match &entries[..] {
+            [] => Err(not_found(selector)),
+            [entry] => Ok(entry.clone()),
+            several => Err(ambiguous(selector, several)),
         }
     }
 
@@ -208,13 +213,31 @@ impl Layout {
 fn not_found(selector: &Selector) -> Error {
     let message = match selector {
         Selector::Digest(digest) => format!("no image has the digest {digest}"),
+        Selector::Unread(digest) => match digest.parse::<Digest>() {
+            Ok(digest) => format!("no image has the digest {digest}"),
+            Err(error) => return error,
+        },
         _ => format!("tag not found: {selector}"),
     };
     Error::new(ErrorKind::NotFound, message)
 }
 
+/// What was selected, where no more is said of it than the selector has.
+fn call(selector: &Selector, entries: &[Descriptor]) -> String {
+    match (selector, entries) {
+        (Selector::Default, [entry, ..]) => unnamed::call(entry),
+        _ => selector.to_string(),
+    }
+}
+
 fn ambiguous(selector: &Selector, entries: &[Descriptor]) -> Error {
-    select::ambiguous(&selector.to_string(), &entries.iter().filter_map(full_name).collect())
+    let is_nameless = |entry: &Descriptor| EntryName::of(entry).is_nameless();
+    if *selector == Selector::Default && entries.len() > 1 && entries.iter().all(is_nameless) {
+        let message = format!("several images have no tag: {}", unnamed::list(entries));
+        return Error::new(ErrorKind::Ambiguous, message);
+    }
+    let meanings = entries.iter().filter_map(full_name).collect();
+    select::ambiguous(&call(selector, entries), &meanings)
 }
 
 /// The platforms of the images that were looked at.

@@ -8,6 +8,7 @@ use crate::oci::media_type::Kind;
 use crate::oci::{Descriptor, Digest, Index, UnreadEntry};
 
 use super::full_name::{FULL_NAME, full_name, is_short_for};
+use super::unnamed::unnamed;
 use super::walk::MAX_DEPTH;
 use super::{Layout, REF_NAME, RefName, Selector};
 
@@ -30,40 +31,49 @@ impl From<Vec<Descriptor>> for Selection {
 
 impl Layout {
     pub(super) fn select(&self, selector: &Selector) -> Result<Selection> {
-        let Index { manifests: entries, unread, .. } = self.index()?;
-        let selection = self.select_from(entries, selector)?;
-        if selection.entries.is_empty() {
-            let name = selector.to_string();
-            let is_meant = |one: &&UnreadEntry| {
-                one.annotation(REF_NAME) == Some(&name) || one.digest() == name
-            };
-            if let Some(one) = unread.iter().find(is_meant) {
-                return Err(one.refuse().context(name));
+        let index = self.index()?;
+        let unread = unread(&index, selector).cloned();
+        let selection = self.select_from(index.manifests, selector)?;
+        match unread {
+            Some(unread) if selection.entries.is_empty() => {
+                Err(unread.refuse().context(selector.to_string()))
             }
+            _ => Ok(selection),
         }
-        Ok(selection)
     }
 
     fn select_from(&self, entries: Vec<Descriptor>, selector: &Selector) -> Result<Selection> {
         Ok(match selector {
-            Selector::Name(name) => named(entries, name.as_str()).into(),
+            Selector::Name(name) => named(&entries, name.as_str()).into(),
             Selector::Reference(name) => referred(&entries, name)?,
             Selector::Digest(digest) => {
                 let path = locate(self, &entries, digest)?;
                 path.and_then(|mut path| path.pop()).into_iter().collect::<Vec<_>>().into()
             }
-            Selector::Default if entries.len() == 1 => entries.into(),
-            Selector::Default => one_name(DEFAULT_NAME, named(entries, DEFAULT_NAME))?.into(),
+            Selector::Unread(_) => Vec::new().into(),
+            Selector::Default => unnamed(self, entries)?.into(),
         })
     }
+}
+
+/// The entry that is meant and cannot be used, if there is one.
+fn unread<'a>(index: &'a Index, selector: &Selector) -> Option<&'a UnreadEntry> {
+    let name = selector.to_string();
+    index.unread.iter().find(|entry| match selector {
+        Selector::Unread(digest) => entry.digest() == digest,
+        _ => {
+            let names = [REF_NAME, FULL_NAME].map(|key| entry.annotation(key));
+            names.contains(&Some(&name)) || entry.digest() == name
+        }
+    })
 }
 
 fn has(entry: &Descriptor, annotation: &str, name: &str) -> bool {
     entry.annotations.get(annotation).is_some_and(|found| found == name)
 }
 
-fn named(entries: Vec<Descriptor>, name: &str) -> Vec<Descriptor> {
-    entries.into_iter().filter(|entry| has(entry, REF_NAME, name)).collect()
+pub(super) fn named(entries: &[Descriptor], name: &str) -> Vec<Descriptor> {
+    entries.iter().filter(|entry| has(entry, REF_NAME, name)).cloned().collect()
 }
 
 /// What somebody calls `name`. Whatever has exactly that name goes before what it is short for.
@@ -91,7 +101,7 @@ pub(super) fn called(entries: &[Descriptor], name: &str) -> Result<Vec<Descripto
 }
 
 /// Refuses entries with different full names: they are different images.
-fn one_name(name: &str, entries: Vec<Descriptor>) -> Result<Vec<Descriptor>> {
+pub(super) fn one_name(name: &str, entries: Vec<Descriptor>) -> Result<Vec<Descriptor>> {
     match meanings(&entries) {
         names if names.len() > 1 => Err(ambiguous(name, &names)),
         _ => Ok(entries),

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::oci::json::{MAX_INDEX_SIZE, to_bytes};
-use crate::oci::{Algorithm, Descriptor, Digest, Document, Hashing, Index, media_type};
+use crate::oci::{Algorithm, Descriptor, Digest, Document, Entry, Hashing, Index, media_type};
 use crate::sys;
 
 use super::lock::{Held, Mode};
@@ -237,7 +237,7 @@ impl LayoutWriter {
             Ok((name, replaced))
         })?;
         warn_of_several(&name, replaced.len(), "replaced");
-        Ok(replaced)
+        Ok(replaced.into_iter().filter_map(Entry::into_descriptor).collect())
     }
 
     /// Puts `descriptor` where it shall go; what is elsewhere stays, whatever its tag is. Where
@@ -307,14 +307,15 @@ impl LayoutWriter {
         Ok(count)
     }
 
-    /// Removes the entries with exactly this name, or without one, that lead to `digest`.
+    /// Removes the entries with exactly this name, or without one, that have `digest`, as it is
+    /// written there; such entries, too, as cannot be used.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] when there is none.
-    pub fn remove_digest(&self, name: &EntryName, digest: &Digest) -> Result<()> {
+    pub fn remove_digest(&self, name: &EntryName, digest: &str) -> Result<()> {
         let is_meant =
-            |entry: &mut Descriptor| entry.digest == *digest && EntryName::of(entry) == *name;
-        self.update_index(|index| match index.manifests.extract_if(.., is_meant).count() {
+            |entry: &Entry| entry.digest() == digest && EntryName::of_any(entry) == *name;
+        self.update_index(|index| match index.extract(is_meant).len() {
             0 => Err(Error::new(ErrorKind::NotFound, format!("no entry {name} leads to {digest}"))),
             _ => Ok(()),
         })
@@ -323,22 +324,21 @@ impl LayoutWriter {
 
 /// The name of all entries with a tag, or what the first one would have.
 fn sole_name(index: &Index, tag: &RefName) -> Result<EntryName> {
-    let is_meant = |entry: &&Descriptor| {
-        entry.annotations.get(REF_NAME).is_some_and(|found| found == tag.as_str())
-    };
-    let entries: Vec<Descriptor> = index.manifests.iter().filter(is_meant).cloned().collect();
-    let unread =
-        index.unread.iter().filter(|entry| entry.annotation(REF_NAME) == Some(tag.as_str()));
-    let names = entries.iter().map(EntryName::of).chain(unread.map(EntryName::of_unread));
-    let mut names = names.collect::<BTreeSet<_>>().into_iter();
+    let is_meant = |entry: &Entry| entry.annotation(REF_NAME) == Some(tag.as_str());
+    let entries: Vec<Entry> = index.entries().filter(is_meant).collect();
+    let names: BTreeSet<EntryName> = entries.iter().map(EntryName::of_any).collect();
+    let mut names = names.into_iter();
     match (names.next(), names.next()) {
-        (_, Some(_)) => Err(select::ambiguous(tag.as_str(), &select::meanings(&entries))),
+        (_, Some(_)) => {
+            let entries: Vec<_> = entries.iter().filter_map(Entry::descriptor).cloned().collect();
+            Err(select::ambiguous(tag.as_str(), &select::meanings(&entries)))
+        }
         (found, None) => Ok(found.unwrap_or_else(|| tag.into())),
     }
 }
 
 /// Lets a name mean a descriptor, and gives what had the name.
-fn put(index: &mut Index, name: &EntryName, mut descriptor: Descriptor) -> Vec<Descriptor> {
+fn put(index: &mut Index, name: &EntryName, mut descriptor: Descriptor) -> Vec<Entry> {
     name.give_to(&mut descriptor);
     let replaced = take(index, name);
     index.manifests.push(descriptor);
@@ -346,12 +346,11 @@ fn put(index: &mut Index, name: &EntryName, mut descriptor: Descriptor) -> Vec<D
 }
 
 /// Takes out all that has a name. What has none shares it with nothing.
-fn take(index: &mut Index, name: &EntryName) -> Vec<Descriptor> {
+fn take(index: &mut Index, name: &EntryName) -> Vec<Entry> {
     if name.is_nameless() {
         return Vec::new();
     }
-    index.unread.retain(|entry| EntryName::of_unread(entry) != *name);
-    index.manifests.extract_if(.., |entry| EntryName::of(entry) == *name).collect()
+    index.extract(|entry| EntryName::of_any(entry) == *name)
 }
 
 fn warn_of_several(name: &EntryName, count: usize, what: &str) {

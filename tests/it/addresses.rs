@@ -256,9 +256,13 @@ fn ls_tells_more_on_request() {
     assert!(first[3].ends_with(" B") && first[4].ends_with(" years ago"), "{first:?}");
     assert_eq!(columns(lines[2])[..2], ["-".to_owned(), digest(&sandbox, 1)]);
     let found: Value = serde_json::from_str(&ls("--json")).unwrap();
+    assert_eq!(found["version"], 1);
+    let found = found["entries"].clone();
     assert_eq!(found[0]["tag"], "3.20");
     assert_eq!(found[0]["full_name"], ALPINE);
-    assert_eq!(found[0]["platforms"], json!([arch]));
+    let (os, arch) = arch.split_once('/').unwrap();
+    assert_eq!(found[0]["platforms"], json!([{"architecture": arch, "os": os}]));
+    assert_eq!(found[0]["descriptor"], entries(&sandbox)[0]);
     assert_eq!((&found[1]["tag"], &found[1]["problem"]), (&Value::Null, &Value::Null));
     assert_eq!(found[1]["digest"], json!(digest(&sandbox, 1)));
     assert!(found[0]["size"].as_u64().unwrap() > 300 && found[0]["created"].is_string());
@@ -270,5 +274,6 @@ fn ls_tells_more_on_request() {
     assert_eq!(run.succeeds().lines().count(), 3);
     assert!(run.stderr().contains(&bad), "{}", run.stderr());
     let found: Value = serde_json::from_str(&ls("--json")).unwrap();
+    let found = &found["entries"];
     assert!(found[0]["problem"].is_string() && found[1]["problem"].is_null());
 }

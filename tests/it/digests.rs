@@ -166,15 +166,73 @@ fn a_name_that_cannot_be_read_can_be_given_anew() {
     sandbox.umoci(&["stat", "--image", "img:future"]).succeeds();
 }
 
+/// Entries that break the rules in some way.
+fn broken() -> Vec<Value> {
+    let mut all: Vec<Value> = ["sha256:00", "blake3", "blake3:", "BLAKE3:00", "blake3:../../x", ""]
+        .map(|digest| json!({"digest": digest, "size": 1}))
+        .into();
+    let sum = format!("sha256:{:064}", 0);
+    all.push(json!({"digest": sum, "size": -1}));
+    all.push(json!({"digest": sum, "size": 1, "annotations": {"a": 1}}));
+    all.push(json!({"digest": sum, "size": 1, "platform": "x"}));
+    all.extend([json!({}), json!({"digest": null})]);
+    all
+}
+
 #[test]
-fn a_malformed_digest_is_still_an_error() {
-    let sandbox = Sandbox::with_image();
-    for digest in ["sha256:00", "blake3", "blake3:", "BLAKE3:00", "blake3:../../x", ""] {
+fn an_entry_that_breaks_the_rules_leaves_the_others_usable() {
+    for mut entry in broken() {
+        let (sandbox, _) = with_unknown();
+        if entry["annotations"].is_null() {
+            entry["annotations"] = json!({TAG: "bad"});
+        } else {
+            entry["annotations"][TAG] = "bad".into();
+        }
         let mut index = sandbox.json("img/index.json");
-        let before = index.to_string();
-        index["manifests"].as_array_mut().unwrap().push(json!({"digest": digest, "size": 1}));
+        index["manifests"][1] = entry.clone();
         fs::write(sandbox.path("img/index.json"), index.to_string()).unwrap();
-        sandbox.umoci(&["ls", "--layout", "img"]).fails_with("parse index.json");
-        fs::write(sandbox.path("img/index.json"), before).unwrap();
+        let ls = || sandbox.umoci(&["ls", "--layout", "img"]).succeeds();
+        assert_eq!(ls(), "latest\nbad\nsecond\n");
+        sandbox.umoci(&["config", "--image", "img:second", "--author", "x"]).succeeds();
+        // It keeps its place, whatever goes before it.
+        sandbox.umoci(&["tag", "--image", "img:second", "third"]).succeeds();
+        sandbox.umoci(&["rm", "--image", "img"]).succeeds();
+        assert_eq!(ls(), "bad\nsecond\nthird\n");
+        assert_eq!(sandbox.json("img/index.json")["manifests"][0], entry);
+        // Lists show it, and what is wrong with it.
+        let long = sandbox.umoci(&["ls", "--layout", "img", "--long"]);
+        assert!(long.succeeds().lines().nth(1).unwrap().starts_with("bad "));
+        assert!(long.stderr().starts_with("umoci: warn: "), "{}", long.stderr());
+        let list = sandbox.umoci(&["ls", "--layout", "img", "--json"]).succeeds();
+        let list: Value = serde_json::from_str(&list).unwrap();
+        assert_eq!(list["entries"][0]["descriptor"], entry);
+        assert!(list["entries"][0]["problem"].is_string());
+        // Its use is an error, and what it needs cannot be known.
+        sandbox.umoci(&["stat", "--image", "img:bad"]).fails_with("bad: ");
+        let before = sandbox.tree("img");
+        let gc = sandbox.umoci(&["gc", "--layout", "img"]);
+        gc.fails_with("an entry of the index cannot be read");
+        assert_eq!(gc.hint().unwrap(), "`umoci rm --image img:bad` removes it.");
+        assert_eq!(sandbox.tree("img"), before);
+        sandbox.umoci(&["rm", "--image", "img:bad"]).succeeds();
+        sandbox.umoci(&["gc", "--layout", "img"]).succeeds();
+        assert_eq!(ls(), "second\nthird\n");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_and_has_no_name_is_removed_by_what_it_has_for_a_digest() {
+    for digest in ["sha256:00", "blake3:00ff"] {
+        let (sandbox, _) = with_unknown();
+        let mut index = sandbox.json("img/index.json");
+        index["manifests"][1] = json!({"digest": digest, "size": 1});
+        fs::write(sandbox.path("img/index.json"), index.to_string()).unwrap();
+        let image = format!("img@{digest}");
+        sandbox.umoci(&["stat", "--image", &image]).fails_with(digest);
+        let gc = sandbox.umoci(&["gc", "--layout", "img"]);
+        assert_eq!(gc.hint().unwrap(), format!("`umoci rm --image {image}` removes it."));
+        sandbox.umoci(&["rm", "--image", &image]).succeeds_silently();
+        sandbox.umoci(&["gc", "--layout", "img"]).succeeds();
+        sandbox.umoci(&["rm", "--image", &image]).fails_with(digest);
     }
 }

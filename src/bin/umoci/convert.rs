@@ -9,7 +9,7 @@ use umoci::layout::Layout;
 use umoci::oci::media_type::{Family, Kind};
 use umoci::oci::{Descriptor, DescriptorPath, Entry};
 
-use crate::args::{self, EntryArg, ResultTag, SizeLimitArg, TagArg};
+use crate::args::{self, EntryArg, SizeLimitArg, TagArg};
 use crate::failure::{Failure, Outcome};
 use crate::publish::until_unchanged;
 use crate::referrers::Referrers;
@@ -57,7 +57,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     let family = args.family()?;
-    let tag = args.tag.result(&target)?;
+    let place = args.tag.result(&target)?;
     args::none(&args.words)?;
     let loss = if args.lossy { Loss::Accept } else { Loss::Refuse };
     let limits = args.limits.limits()?;
@@ -67,10 +67,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let writer = layout.writer().context("write image")?;
         let entry = target.resolve(&layout)?;
         let path = DescriptorPath::new(vec![entry.clone()])?;
-        let destination = match &tag {
-            ResultTag::Kept => target.place_of(&entry)?,
-            ResultTag::Given(_) => tag.destination(&layout, &entry)?,
-        };
+        let destination = place.destination(&layout, &entry)?;
         let convert = || umoci::image::convert(&writer, &entry, family, &options);
         let made = progress::shown(&options.progress, convert).context("convert image");
         let made = made.map_err(|error| suggest(error.into(), &layout, &entry))?;
@@ -85,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let name = destination.name();
         writer.place(&destination, made.descriptor).context("add new tag")?;
         // Under its other tag the image is still what it was.
-        if matches!(tag, ResultTag::Kept) {
+        if place.is_kept() {
             referrers.tell(&new, &name);
         }
         log::info!("created new tag for image: {name}");

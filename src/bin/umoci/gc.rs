@@ -6,14 +6,15 @@ use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use umoci::error::{Context, Error, Result};
+use umoci::error::{Context, Error, ErrorKind, Result};
 use umoci::layout::{
-    Effect, GcOptions, GcPolicy, GcReport, KeepSince, StoredBlob, Untagged, collect_garbage,
+    Effect, GcOptions, GcPolicy, GcReport, KeepSince, Layout, REF_NAME, StoredBlob, Untagged,
+    collect_garbage,
 };
 use umoci::oci::{Descriptor, Digest};
 
-use crate::args::{self, LayoutArg};
-use crate::failure::Outcome;
+use crate::args::{self, LayoutArg, hints};
+use crate::failure::{Failure, Outcome};
 use crate::output;
 
 /// delete the blobs of a layout that no image needs
@@ -56,7 +57,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         policies: young.iter().map(|policy| policy as &dyn GcPolicy).collect(),
         effect: if args.dry_run { Effect::Report } else { Effect::Remove },
     };
-    let report = collect_garbage(&layout, &options).context("collect garbage")?;
+    let report = collect_garbage(&layout, &options).context("collect garbage");
+    let report = report.map_err(|error| on_unread(error, &layout))?;
     if args.json {
         output::json_result(&json(&report, options.effect)?)?;
     } else if args.dry_run {
@@ -66,6 +68,23 @@ pub(crate) fn run(args: &Args) -> Outcome {
         output::tell(&summary(&report, options.effect));
     }
     Ok(())
+}
+
+/// Says how to be rid of an entry of which it cannot be known what it needs.
+fn on_unread(error: Error, layout: &Layout) -> Failure {
+    let is_unread = error.kind() == ErrorKind::Unsupported;
+    let failure = Failure::from(error);
+    let index = layout.index().ok().filter(|_| is_unread);
+    let Some(entry) = index.and_then(|index| index.unread.into_iter().next()) else {
+        return failure;
+    };
+    let path = layout.path().to_string_lossy();
+    let image = match (entry.annotation(REF_NAME), entry.digest()) {
+        (Some(tag), _) => format!("{path}:{tag}"),
+        (None, digest) if digest.contains(':') => format!("{path}@{digest}"),
+        (None, _) => return failure,
+    };
+    failure.hint(format!("`umoci rm --image {}` removes it.", hints::shell_word(image.as_ref())))
 }
 
 /// The policy that keeps what is younger.
@@ -122,9 +141,13 @@ fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// The version of the form of [`Document`]. Members are added without a new one.
+const VERSION: u32 = 1;
+
 /// The report as `--json` prints it.
 #[derive(Serialize)]
 struct Document<'a> {
+    version: u32,
     dry_run: bool,
     dropped: &'a [Descriptor],
     removed: Vec<Blob<'a>>,
@@ -141,6 +164,7 @@ struct Blob<'a> {
 
 fn json(report: &GcReport, effect: Effect) -> Result<Vec<u8>> {
     let document = Document {
+        version: VERSION,
         dry_run: effect == Effect::Report,
         dropped: &report.dropped,
         removed: report.removed.iter().map(Blob::of).collect(),

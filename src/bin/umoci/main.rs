@@ -30,6 +30,7 @@ mod referrers;
 mod remove;
 mod repack;
 mod stat;
+mod table;
 mod tag;
 mod unpack;
 mod validate;

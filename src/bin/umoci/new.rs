@@ -8,7 +8,7 @@ use umoci::image;
 use umoci::layout::Destination;
 use umoci::oci::{Algorithm, ImageConfig, Platform};
 
-use crate::args::{self, EntryArg, hints};
+use crate::args::{self, DestinationArg, hints};
 use crate::clock::Clock;
 use crate::failure::Outcome;
 use crate::host::Host;
@@ -22,7 +22,7 @@ use crate::host::Host;
 #[command(override_usage = "umoci new [command options] --image <image-path>[:<tag>]")]
 pub(crate) struct Args {
     #[command(flatten)]
-    image: EntryArg,
+    image: DestinationArg,
 
     /// platform that the image is for, as 'os/arch[/variant]'; that of this machine if not given
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]

@@ -6,7 +6,7 @@ use umoci::image::ImageEditor;
 use umoci::layout::{EntryName, LayoutWriter};
 use umoci::oci::DescriptorPath;
 
-use crate::args::ResultTag;
+use crate::args::ResultPlace;
 use crate::failure::Outcome;
 use crate::referrers::Referrers;
 
@@ -15,15 +15,23 @@ const ATTEMPTS: u32 = 100;
 
 /// Stores a changed image, and puts it where it goes. If that is the place of the image before
 /// the change, that must still be there.
-pub(crate) fn publish(writer: &LayoutWriter, editor: ImageEditor<'_>, tag: &ResultTag) -> Outcome {
-    let (path, name) = store(writer, editor, tag)?;
+pub(crate) fn publish(
+    writer: &LayoutWriter,
+    editor: ImageEditor<'_>,
+    place: &ResultPlace,
+) -> Outcome {
+    let (path, name) = store(writer, editor, place)?;
     tell(&path, &name);
     Ok(())
 }
 
 /// As [`publish`], in the words of commands that say "updated".
-pub(crate) fn update(writer: &LayoutWriter, editor: ImageEditor<'_>, tag: &ResultTag) -> Outcome {
-    let (path, name) = store(writer, editor, tag)?;
+pub(crate) fn update(
+    writer: &LayoutWriter,
+    editor: ImageEditor<'_>,
+    place: &ResultPlace,
+) -> Outcome {
+    let (path, name) = store(writer, editor, place)?;
     tell_manifest(&path);
     log::info!("updated tag for image manifest: {name}");
     Ok(())
@@ -32,10 +40,10 @@ pub(crate) fn update(writer: &LayoutWriter, editor: ImageEditor<'_>, tag: &Resul
 fn store(
     writer: &LayoutWriter,
     editor: ImageEditor<'_>,
-    tag: &ResultTag,
+    place: &ResultPlace,
 ) -> Outcome<(DescriptorPath, EntryName)> {
     let layout = writer.layout();
-    let destination = tag.destination(layout, editor.base().root())?;
+    let destination = place.destination(layout, editor.base().root())?;
     let name = destination.name();
     let referrers = Referrers::find(layout, editor.base(), &name);
     let path = editor.commit().context("commit mutated image")?;

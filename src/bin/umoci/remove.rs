@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use umoci::error::{Context, ErrorKind};
 use umoci::layout::{EntryName, LayoutWriter, Selector};
 
-use crate::args::{self, EntryArg, EntryTarget};
+use crate::args::{self, DestinationArg, EntryTarget};
 use crate::failure::{Failure, Outcome};
 
 /// remove a tag from a layout
@@ -18,7 +18,7 @@ use crate::failure::{Failure, Outcome};
 #[command(override_usage = "umoci remove [command options] --image <image-path>[:<tag>]")]
 pub(crate) struct Args {
     #[command(flatten)]
-    image: EntryArg,
+    image: DestinationArg,
 
     #[arg(hide = true)]
     words: Vec<OsString>,
@@ -47,15 +47,19 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
 /// Removes one entry: of the name that stands before the digest, or else without a name.
 fn remove_digest(writer: &LayoutWriter, target: &EntryTarget, no_tag: Failure) -> Outcome {
-    let entry = target.resolve(writer.layout())?;
-    let name = match target.selector {
-        Selector::Digest(_) => EntryName::default(),
-        _ => EntryName::of(&entry),
+    let (name, digest) = match &target.selector {
+        Selector::Unread(digest) => (EntryName::default(), digest.clone()),
+        selector => {
+            let entry = target.resolve(writer.layout())?;
+            let is_digest = matches!(selector, Selector::Digest(_));
+            let name = if is_digest { EntryName::default() } else { EntryName::of(&entry) };
+            (name, entry.digest.to_string())
+        }
     };
-    match writer.remove_digest(&name, &entry.digest) {
+    match writer.remove_digest(&name, &digest) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Err(no_tag),
         removed => removed.context("delete reference")?,
     }
-    log::info!("removed entry: {}", entry.digest);
+    log::info!("removed entry: {digest}");
     Ok(())
 }

@@ -11,7 +11,7 @@ use umoci::oci::Platform;
 use umoci::snapshot::Trust;
 
 use crate::args::{
-    self, AnnotationArgs, CompressArgs, HistoryArgs, HistoryDefaults, ImageArg, StrictArg,
+    self, AnnotationArgs, CompressArgs, DestinationArg, HistoryArgs, HistoryDefaults, StrictArg,
 };
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
@@ -57,7 +57,11 @@ pub(crate) struct Args {
     history: HistoryArgs,
 
     #[command(flatten)]
-    image: ImageArg,
+    image: DestinationArg,
+
+    /// platform that the bundle must be for, as 'os/arch[/variant]'
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<String>,
 
     /// directory of the bundle
     #[arg(value_name = "BUNDLE", value_hint = clap::ValueHint::DirPath)]
@@ -81,7 +85,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let writer = layout.writer().context("write image")?;
     let image = bundle.image(&layout).map_err(gone)?;
     args.check_platform(&image)?;
-    let name = target.place.name(&layout)?;
+    let name = target.name(&layout)?;
     let options = RepackOptions {
         compression,
         annotations,
@@ -132,7 +136,7 @@ impl Args {
     /// The bundle has its platform. If one is given, it must be that.
     fn check_platform(&self, image: &Image) -> Result<()> {
         let found = Platform::of(image.config());
-        match self.image.platform()? {
+        match args::platform(self.platform.as_deref())? {
             Some(wanted) if wanted.rank(&found).is_none() => {
                 Err(Error::invalid(format!("the bundle is for {found}, not for {wanted}")))
             }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Entries of indexes. Some cannot be read, because their digest is of an algorithm that is
-//! not registered. They must not make the others useless, and must not be lost.
+//! Entries of indexes. Some cannot be read: their digest is of an algorithm that is not
+//! registered, or they break the rules. They must not make the others useless, and must not be lost.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -17,6 +17,8 @@ pub struct UnreadEntry {
     /// How many entries that can be used stand before it.
     pub(super) after: usize,
     pub(super) value: Value,
+    /// Why it cannot be used.
+    pub(super) reason: String,
 }
 
 impl UnreadEntry {
@@ -25,7 +27,7 @@ impl UnreadEntry {
         self.value["annotations"][name].as_str()
     }
 
-    /// Its digest.
+    /// Its digest, as it is written; nothing if there is none.
     pub fn digest(&self) -> &str {
         self.value["digest"].as_str().unwrap_or_default()
     }
@@ -40,13 +42,34 @@ impl UnreadEntry {
         Platform::deserialize(self.value.get("platform")?).ok()
     }
 
-    /// Says why the entry cannot be used.
-    pub fn refuse(&self) -> Error {
-        Error::unsupported(format!(
-            "the digest {} is of an algorithm that is not known",
-            self.digest().escape_debug()
-        ))
+    /// Why the entry cannot be used.
+    pub fn reason(&self) -> &str {
+        &self.reason
     }
+
+    /// The error that its use is.
+    pub fn refuse(&self) -> Error {
+        Error::unsupported(self.reason.clone())
+    }
+
+    fn new(text: &str) -> serde_json::Result<Self> {
+        let value: Value = serde_json::from_str(text)?;
+        let digest = value["digest"].as_str().unwrap_or_default();
+        let reason = if is_of_unknown_algorithm(digest) {
+            format!("the digest {} is of an algorithm that is not known", digest.escape_debug())
+        } else {
+            // Without the line and column in the text of the entry alone.
+            let error = Descriptor::deserialize(&value).err();
+            error.map_or_else(|| "a member is there twice".to_owned(), |error| error.to_string())
+        };
+        Ok(Self { after: 0, value, reason })
+    }
+}
+
+/// Whether a text has the form of a digest, of an algorithm that is not registered.
+fn is_of_unknown_algorithm(digest: &str) -> bool {
+    let algorithm = digest.split(':').next().unwrap_or_default();
+    is_digest(digest) && algorithm.parse::<Algorithm>().is_err()
 }
 
 impl Serialize for UnreadEntry {
@@ -70,6 +93,14 @@ impl Entry {
     pub fn descriptor(&self) -> Option<&Descriptor> {
         match self {
             Self::Read(descriptor) => Some(descriptor),
+            Self::Unread(_) => None,
+        }
+    }
+
+    /// The descriptor, if the entry can be used.
+    pub fn into_descriptor(self) -> Option<Descriptor> {
+        match self {
+            Self::Read(descriptor) => Some(*descriptor),
             Self::Unread(_) => None,
         }
     }
@@ -102,18 +133,9 @@ impl Entry {
 impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
-        let error = match serde_json::from_str(text.get()) {
-            Ok(descriptor) => return Ok(Self::Read(Box::new(descriptor))),
-            Err(error) => error,
-        };
-        let value: Value = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
-        let is_unknown = |digest: &str| {
-            let algorithm = digest.split(':').next().unwrap_or_default();
-            is_digest(digest) && algorithm.parse::<Algorithm>().is_err()
-        };
-        if value["digest"].as_str().is_some_and(is_unknown) {
-            return Ok(Self::Unread(UnreadEntry { after: 0, value }));
+        match serde_json::from_str(text.get()) {
+            Ok(descriptor) => Ok(Self::Read(Box::new(descriptor))),
+            Err(_) => UnreadEntry::new(text.get()).map(Self::Unread).map_err(D::Error::custom),
         }
-        Err(D::Error::custom(error))
     }
 }

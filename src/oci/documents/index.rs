@@ -2,6 +2,7 @@
 //! Image indexes (image-spec `image-index.md`): blobs, and the layout's `index.json`.
 
 use std::collections::BTreeMap;
+use std::mem;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,8 +27,8 @@ pub struct Index {
     pub artifact_type: String,
     /// The entries.
     pub manifests: Vec<Descriptor>,
-    /// Entries whose digests are of algorithms that are not registered. They cannot be used, and
-    /// stay as they are.
+    /// Entries that cannot be used: their digests are of algorithms that are not registered, or
+    /// they break the rules. They stay as they are.
     pub unread: Vec<UnreadEntry>,
     /// The manifest that this one is about.
     pub subject: Option<Descriptor>,
@@ -169,11 +170,17 @@ impl Index {
         }
     }
 
+    /// Takes some of the entries out. The order of the others stays.
+    pub fn extract(&mut self, is_meant: impl FnMut(&Entry) -> bool) -> Vec<Entry> {
+        let (manifests, unread) = (mem::take(&mut self.manifests), mem::take(&mut self.unread));
+        let (taken, kept): (Vec<_>, Vec<_>) = merge(manifests, unread).partition(is_meant);
+        self.set_entries(kept);
+        taken
+    }
+
     /// Keeps only some of the entries. The order stays.
-    pub fn retain(&mut self, is_kept: impl FnMut(&Entry) -> bool) {
-        let mut entries: Vec<Entry> = self.entries().collect();
-        entries.retain(is_kept);
-        self.set_entries(entries);
+    pub fn retain(&mut self, mut is_kept: impl FnMut(&Entry) -> bool) {
+        self.extract(|entry| !is_kept(entry));
     }
 
     /// Every descriptor in the index that could be read, `subject` last.

@@ -4,21 +4,32 @@
 
 mod annotation;
 mod compress;
+mod entry;
 pub(crate) mod hints;
 mod history;
 mod id_map;
+mod image;
+mod layout;
 mod limits;
-mod location;
 mod pair;
 mod positional;
+mod result;
 
 pub(crate) use annotation::{AnnotationArgs, annotate};
 pub(crate) use compress::CompressArgs;
+pub(crate) use entry::{DestinationArg, EntryArg, EntryTarget, name_for};
 pub(crate) use history::{HistoryArgs, HistoryDefaults};
 pub(crate) use id_map::{IdMapArgs, StrictArg};
+pub(crate) use image::{ImageArg, platform};
+pub(crate) use layout::{LayoutArg, open};
 pub(crate) use limits::{LimitArgs, SizeLimitArg, SpaceArg, suggest_flag};
-pub(crate) use location::{
-    EntryArg, EntryTarget, ImageArg, LayoutArg, ResultTag, TagArg, name_for, open, platform,
-};
 pub(crate) use pair::{PairName, pairs};
 pub(crate) use positional::{none, one, several};
+pub(crate) use result::{ResultPlace, TagArg};
+
+use umoci::error::Error;
+
+/// Says that a flag is missing that a command cannot do without.
+fn missing(flag: &str) -> Error {
+    Error::invalid(format!("missing mandatory argument: {flag}"))
+}

@@ -9,7 +9,7 @@ use umoci::image::IndexEditor;
 use umoci::layout::Destination;
 
 use super::{entries_of, sources};
-use crate::args::{EntryArg, PairName, pairs};
+use crate::args::{DestinationArg, PairName, pairs};
 use crate::failure::Outcome;
 
 /// make an image for several platforms
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     annotations: Vec<String>,
 
     #[command(flatten)]
-    image: EntryArg,
+    image: DestinationArg,
 
     /// tags of the images
     #[arg(value_name = "SOURCE-TAG")]

@@ -2,25 +2,24 @@
 //! `umoci index list`: the platforms of an image.
 
 use std::ffi::OsString;
-use std::fmt::Write;
 
-use serde::Serialize;
 use umoci::error::Context;
-use umoci::image::{IndexEntry, entries};
+use umoci::image::{IndexEntry, entries, entries_to_json};
 use umoci::oci::media_type::Kind;
-use umoci::oci::{Entry, Platform, json};
 use umoci::quote::quote_if_needed;
 
 use super::no_index;
 use crate::args::{self, EntryArg};
 use crate::failure::Outcome;
 use crate::output;
+use crate::table::Column::{Left, Right};
+use crate::table::{self, NOTHING, bytes};
 
 /// list the images of an image for several platforms
 ///
 /// Prints one line for each entry of the index that "<tag>" (default "latest") names: its
-/// platform, its digest, the size of the image (configuration and layers, as they are stored) and
-/// what it is. Entries of a nested index follow it, indented.
+/// platform, its digest, how many bytes all blobs of the image have together as they are stored,
+/// and what it is. Entries of a nested index follow it, indented.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "umoci index list [command options] --image <image-path>[:<tag>] [--json]"
@@ -44,64 +43,49 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let entry = target.resolve(&layout)?;
     let listed = entries(&layout, &entry).map_err(|error| no_index(&target, error))?;
     if args.json {
-        let listed: Vec<_> = listed.iter().map(JsonEntry::new).collect();
-        return output::json_result(&json::to_bytes(&listed).context("encode list")?);
+        return output::json_result(&entries_to_json(&listed).context("encode list")?);
     }
     output::result(&table(&listed))
 }
 
-/// An entry as programs read it.
-#[derive(Serialize)]
-struct JsonEntry<'a> {
-    descriptor: &'a Entry,
-    depth: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    platform: Option<&'a Platform>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    size: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    about: Option<&'a str>,
-}
-
-impl<'a> JsonEntry<'a> {
-    fn new(entry: &'a IndexEntry) -> Self {
-        let IndexEntry { depth, entry, platform, size, about, .. } = entry;
-        let (platform, about) = (platform.as_ref(), about.as_deref());
-        Self { descriptor: entry, depth: *depth, platform, size: *size, about }
-    }
-}
-
+/// One line for each entry, in columns; below them what could not be read.
 fn table(listed: &[IndexEntry]) -> String {
-    let rows: Vec<[String; 4]> = listed.iter().map(row).collect();
-    let heads = ["PLATFORM", "DIGEST", "SIZE", "TYPE"].map(str::to_owned);
-    let rows = std::iter::once(heads).chain(rows);
-    let rows: Vec<_> = rows.collect();
-    let width = |column: usize| {
-        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
-    };
-    let widths = [width(0), width(1), width(2)];
-    rows.iter().fold(String::new(), |mut text, [platform, digest, size, kind]| {
-        let [first, second, third] = widths;
-        let _ = writeln!(text, "{platform:first$}  {digest:second$}  {size:>third$}  {kind}");
-        text
-    })
+    let columns = [Left("PLATFORM"), Left("DIGEST"), Right("SIZE"), Left("TYPE")];
+    let text = table::table(columns, listed.iter().map(row));
+    for entry in listed {
+        if let Some(problem) = &entry.problem {
+            table::warn(&entry.entry, problem);
+        }
+    }
+    text
 }
 
-fn row(entry: &IndexEntry) -> [String; 4] {
-    let platform = match &entry.platform {
+fn row(listed: &IndexEntry) -> [String; 4] {
+    let platform = match &listed.platform {
         Some(platform) if platform.os_version.is_empty() => platform.to_string(),
         Some(platform) => format!("{platform} {}", quote_if_needed(&platform.os_version)),
-        None => "-".to_owned(),
+        None => NOTHING.to_owned(),
     };
-    let kind = match (&entry.about, Kind::of(entry.entry.media_type())) {
-        _ if entry.entry.descriptor().is_none() => "unknown algorithm".to_owned(),
+    let indent = "  ".repeat(listed.depth);
+    [
+        format!("{indent}{platform}"),
+        quote_if_needed(&listed.entry.digest()),
+        listed.size.map_or_else(|| NOTHING.to_owned(), bytes),
+        output::one_line(&kind(listed)),
+    ]
+}
+
+/// What an entry is, and what is wrong with it.
+fn kind(listed: &IndexEntry) -> String {
+    let kind = match (&listed.about, Kind::of(listed.entry.media_type())) {
         (Some(image), _) => format!("about {image}"),
         (None, Kind::Index) => "index".to_owned(),
-        (None, Kind::Manifest) if entry.size.is_none() => "image (not in the layout)".to_owned(),
         (None, Kind::Manifest) => "image".to_owned(),
-        (None, _) => entry.entry.media_type().to_owned(),
+        (None, _) => quote_if_needed(listed.entry.media_type()),
     };
-    let size = entry.size.map_or_else(|| "-".to_owned(), |size| size.to_string());
-    let indent = "  ".repeat(entry.depth);
-    [format!("{indent}{platform}"), entry.entry.digest(), size, output::one_line(&kind)]
+    match &listed.problem {
+        _ if listed.is_missing => format!("{kind} (not in the layout)"),
+        Some(_) => format!("{kind} (cannot be read)"),
+        None => kind,
+    }
 }

@@ -53,7 +53,7 @@ fn change(target: &EntryTarget, edit: impl Fn(&mut IndexEditor<'_>) -> Outcome) 
     until_unchanged(|| {
         let writer = layout.writer().context("write index")?;
         let entry = target.resolve(&layout)?;
-        let place = target.place_of(&entry)?;
+        let place = target.place_of(&layout, &entry)?;
         let name = place.name();
         let mut editor =
             IndexEditor::open(&writer, &entry).map_err(|error| no_index(target, error))?;

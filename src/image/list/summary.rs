@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What there is in a layout, one [`Summary`] for each entry of its index.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 
-use serde::Serialize;
-
+use super::{Facts, Reader, stated};
 use crate::error::{ErrorKind, Result};
-use crate::layout::{Layout, Nested, Presence, REF_NAME, full_name};
+use crate::layout::{Layout, Nested, Presence, REF_NAME, full_name_in};
 use crate::oci::media_type::Kind;
-use crate::oci::{Descriptor, Digest, ImageConfig, Index, Manifest, Platform, Timestamp, json};
+use crate::oci::{Descriptor, Digest, Entry, Index, Platform, Timestamp};
 
 /// What an entry of `index.json` leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
     /// The entry.
-    pub entry: Descriptor,
+    pub entry: Entry,
     /// The platforms of its images, in the order of their indexes; nothing for what is no image.
     pub platforms: Vec<Platform>,
     /// The bytes of all blobs that belong to it, as they are stored, each counted once.
@@ -30,7 +29,12 @@ pub struct Summary {
 impl Summary {
     /// The tag.
     pub fn tag(&self) -> Option<&str> {
-        self.entry.annotations.get(REF_NAME).map(String::as_str)
+        self.entry.annotation(REF_NAME)
+    }
+
+    /// The full name, if the entry has one.
+    pub fn full_name(&self) -> Option<&str> {
+        full_name_in(|name| self.entry.annotation(name))
     }
 }
 
@@ -40,57 +44,8 @@ impl Summary {
 /// # Errors
 /// When the index cannot be read. Whatever is wrong behind an entry is told with that.
 pub fn summaries(layout: &Layout) -> Result<Vec<Summary>> {
-    let mut reader = Reader { layout, images: HashMap::new() };
-    Ok(layout.index()?.manifests.iter().map(|entry| reader.summary(entry)).collect())
-}
-
-/// The summaries as JSON, one element for each.
-pub fn to_json(summaries: &[Summary]) -> Result<Vec<u8>> {
-    let elements: Vec<_> = summaries.iter().map(Element::of).collect();
-    json::to_bytes(&elements)
-}
-
-#[derive(Serialize)]
-struct Element<'a> {
-    tag: Option<&'a str>,
-    full_name: Option<&'a str>,
-    digest: &'a Digest,
-    #[serde(rename = "mediaType")]
-    media_type: &'a str,
-    platforms: Vec<String>,
-    size: u64,
-    created: Option<&'a Timestamp>,
-    annotations: &'a BTreeMap<String, String>,
-    problem: Option<&'a str>,
-}
-
-impl<'a> Element<'a> {
-    fn of(summary: &'a Summary) -> Self {
-        Self {
-            tag: summary.tag(),
-            full_name: full_name(&summary.entry),
-            digest: &summary.entry.digest,
-            media_type: &summary.entry.media_type,
-            platforms: summary.platforms.iter().map(ToString::to_string).collect(),
-            size: summary.size,
-            created: summary.created.as_ref(),
-            annotations: &summary.entry.annotations,
-            problem: summary.problem.as_deref(),
-        }
-    }
-}
-
-/// One image: its blobs, and what its configuration says.
-#[derive(Clone)]
-struct Facts {
-    blobs: Vec<(Digest, u64)>,
-    platform: Option<Platform>,
-    created: Option<Timestamp>,
-}
-
-struct Reader<'a> {
-    layout: &'a Layout,
-    images: HashMap<Digest, Facts>,
+    let mut reader = Reader::new(layout);
+    Ok(layout.index()?.entries().map(|entry| reader.summary(entry)).collect())
 }
 
 /// The sum over what an entry leads to.
@@ -108,17 +63,17 @@ impl Sum {
 }
 
 impl Reader<'_> {
-    fn summary(&mut self, entry: &Descriptor) -> Summary {
-        let summary = Summary {
-            entry: entry.clone(),
-            platforms: Vec::new(),
-            size: 0,
-            created: None,
-            problem: None,
+    fn summary(&mut self, entry: Entry) -> Summary {
+        let (platforms, problem) = match &entry {
+            Entry::Read(_) => (Vec::new(), None),
+            Entry::Unread(entry) => {
+                (entry.platform().into_iter().collect(), Some(entry.reason().to_owned()))
+            }
         };
+        let summary = Summary { entry, platforms, size: 0, created: None, problem };
         let mut sum = Sum { summary, counted: HashSet::new() };
-        if let Err(error) = self.add(entry, &mut sum) {
-            sum.summary.problem = Some(error.to_string());
+        if let Some(target) = sum.summary.entry.descriptor().cloned() {
+            sum.summary.problem = self.add(&target, &mut sum).err().map(|error| error.to_string());
         }
         sum.summary
     }
@@ -150,32 +105,14 @@ impl Reader<'_> {
         }
         Ok(())
     }
-
-    fn image(&mut self, target: &Descriptor) -> Result<Facts> {
-        if let Some(known) = self.images.get(&target.digest) {
-            return Ok(known.clone());
-        }
-        let manifest: Manifest = self.layout.document(target)?;
-        let parts = std::iter::once(&manifest.config).chain(&manifest.layers);
-        let mut blobs = vec![(target.digest.clone(), target.size)];
-        blobs.extend(parts.map(|part| (part.digest.clone(), part.size)));
-        let is_image = Kind::of(&manifest.config.media_type) == Kind::Config;
-        let config = is_image.then(|| self.layout.document::<ImageConfig>(&manifest.config));
-        let config = config.transpose()?;
-        let platform = config.as_ref().map(Platform::of);
-        let facts = Facts { blobs, platform, created: config.and_then(|config| config.created) };
-        self.images.insert(target.digest.clone(), facts.clone());
-        Ok(facts)
-    }
 }
 
 fn add_image(target: &Descriptor, facts: &Facts, sum: &mut Sum) {
     for (digest, size) in &facts.blobs {
         sum.count(digest, *size);
     }
-    let stated = target.platform.clone().filter(Platform::is_stated);
-    let platform = stated.or_else(|| facts.platform.clone());
-    let platform = platform.filter(|platform| platform.is_stated() && !platform.is_unknown());
+    let platform = stated(target).or_else(|| facts.platform.clone());
+    let platform = platform.filter(|platform| !platform.is_unknown());
     let summary = &mut sum.summary;
     summary.platforms.extend(platform.filter(|one| !summary.platforms.contains(one)));
     let age = |created: &Option<Timestamp>| created.as_ref().map(Timestamp::epoch_seconds);
