@@ -193,15 +193,15 @@ complete -c umoci -n "__fish_umoci_using_subcommand repack" -l history.author -d
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l history.comment -d 'comment of the history entry' -r
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l history.created -d 'time of the history entry (RFC 3339)' -r
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l history.created_by -d 'command that the history entry names as its cause' -r
-complete -c umoci -n "__fish_umoci_using_subcommand repack" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
-complete -c umoci -n "__fish_umoci_using_subcommand repack" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l image -d 'tag that is made, replaced or removed in a layout, as \'path[:tag]\'; "latest" if there is none' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand repack" -l platform -d 'platform that the bundle must be for, as \'os/arch[/variant]\'' -r
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l no-mask-volumes -d 'do not ignore changes below the image\'s volumes'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l refresh-bundle -d 'let the bundle be one of the new image, so that it can be repacked again'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l rehash -d 'read every file again, whatever its size and times say'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l strict -d 'fail where something must be recorded or made up, instead of being set or read as it is'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -l no-history -d 'do not add a history entry'
 complete -c umoci -n "__fish_umoci_using_subcommand repack" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c umoci -n "__fish_umoci_using_subcommand new" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand new" -l image -d 'tag that is made, replaced or removed in a layout, as \'path[:tag]\'; "latest" if there is none' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand new" -l platform -d 'platform that the image is for, as \'os/arch[/variant]\'; that of this machine if not given' -r
 complete -c umoci -n "__fish_umoci_using_subcommand new" -l digest-algorithm -d 'algorithm of the image\'s digests, as \'sha256\', \'sha384\' or \'sha512\'' -r -f -a "sha256\t''
 sha384\t''
@@ -210,9 +210,9 @@ complete -c umoci -n "__fish_umoci_using_subcommand new" -s h -l help -d 'Print 
 complete -c umoci -n "__fish_umoci_using_subcommand tag" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand tag" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
 complete -c umoci -n "__fish_umoci_using_subcommand tag" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c umoci -n "__fish_umoci_using_subcommand remove" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand remove" -l image -d 'tag that is made, replaced or removed in a layout, as \'path[:tag]\'; "latest" if there is none' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand remove" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c umoci -n "__fish_umoci_using_subcommand rm" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand rm" -l image -d 'tag that is made, replaced or removed in a layout, as \'path[:tag]\'; "latest" if there is none' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand rm" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand stat" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand stat" -l platform -d 'which image of a tag that has several, as \'os/arch[/variant]\'; that for this machine if not given' -r
@@ -248,7 +248,7 @@ complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_s
 complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -f -a "ls" -d 'list the images of an image for several platforms'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -f -a "annotate" -d 'change the annotations of an image for several platforms'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from create" -l annotation -d 'annotation of the index (NAME=VALUE); may be repeated' -r
-complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from create" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from create" -l image -d 'tag that is made, replaced or removed in a layout, as \'path[:tag]\'; "latest" if there is none' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from create" -l flatten -d 'put in the place of nested indexes what is in them'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from add" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"

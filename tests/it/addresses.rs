@@ -172,6 +172,142 @@ fn without_a_tag_it_is_latest_or_the_only_one() {
 }
 
 #[test]
+fn what_is_about_the_only_image_does_not_count() {
+    let sandbox = layout(&[("a", json!({}))]);
+    let image = entries(&sandbox)[0].clone();
+    let digest = digest(&sandbox, 0);
+    crate::garbage::attach(&sandbox, &image, "application/spdx+json");
+    let mut signature =
+        crate::garbage::put(&sandbox, image["mediaType"].as_str().unwrap(), digest.as_bytes());
+    signature["annotations"] = json!({TAG: format!("{}.sig", digest.replace(':', "-"))});
+    crate::garbage::push(&sandbox, signature);
+    means(&sandbox, "img", "a");
+    // A second entry of the image says what it is called, as after a copy to a tag.
+    let mut named = image.clone();
+    named["annotations"] = json!({TAG: "v1"});
+    crate::garbage::push(&sandbox, named.clone());
+    crate::garbage::push(&sandbox, image);
+    means(&sandbox, "img", "a");
+    let change = || sandbox.umoci(&["config", "--image", "img", "--author", "b", "--tag", "new"]);
+    change().succeeds_silently();
+    means(&sandbox, "img:new", "b");
+    sandbox.umoci(&["rm", "--image", "img:new"]).succeeds();
+    // Of two names it is not known which one a change is for.
+    named["annotations"] = json!({TAG: "v2"});
+    crate::garbage::push(&sandbox, named);
+    means(&sandbox, "img", "a");
+    let before = fs::read(sandbox.path("img/index.json")).unwrap();
+    for words in [
+        &["config", "--image=img", "--author=b"][..],
+        &["convert", "--image=img", "--format=docker"],
+    ] {
+        let run = sandbox.umoci(words);
+        run.fails_with("several tags lead to the only image: v1, v2");
+        assert_eq!(run.hint().unwrap(), "--image path:tag says which one is meant.");
+    }
+    assert_eq!(fs::read(sandbox.path("img/index.json")).unwrap(), before);
+}
+
+#[test]
+fn without_a_tag_and_with_several_images_it_says_what_there_is() {
+    // The image of other tools, and what was made of it under a tag.
+    let sandbox = layout(&[("a", json!({}))]);
+    sandbox.umoci(&["config", "--image", "img", "--author", "b", "--tag", "x"]).succeeds();
+    let text =
+        format!("tag not found: latest, nor is there only one image: {}, x", digest(&sandbox, 0));
+    let hint = "`umoci ls --long --layout img` shows the images that there are.";
+    for words in [&["stat", "--image=img"][..], &["convert", "--image=img", "--format=docker"]] {
+        let run = sandbox.umoci(words);
+        run.fails_with(&text);
+        assert_eq!(run.hint().unwrap(), hint);
+    }
+    let sandbox = layout(&[("a", json!({})), ("b", json!({}))]);
+    let text =
+        format!("several images have no tag: {}, {}", digest(&sandbox, 0), digest(&sandbox, 1));
+    let run = stat(&sandbox, "img");
+    run.fails_with(&text);
+    assert_eq!(run.hint().unwrap(), hint);
+    // For different platforms they are as one.
+    sandbox
+        .umoci(&[
+            "config",
+            "--image",
+            &format!("img@{}", digest(&sandbox, 1)),
+            "--tag=c",
+            "--architecture=s390x",
+        ])
+        .succeeds();
+    let mut index = sandbox.json("img/index.json");
+    let list = index["manifests"].as_array_mut().unwrap();
+    list.remove(1);
+    list[1].as_object_mut().unwrap().remove("annotations");
+    write_index(&sandbox, &index);
+    means(&sandbox, "img", "a");
+    let other = ["--image=img", "--platform=linux/s390x"];
+    sandbox.umoci(&[&["config", "--author=c"], &other[..]].concat()).succeeds_silently();
+    let found = sandbox.umoci(&[&["stat", "--json"], &other[..]].concat()).succeeds();
+    assert!(found.contains("\"author\":\"c\""), "{found}");
+    means(&sandbox, "img", "a");
+    assert_eq!(entries(&sandbox).len(), 2);
+}
+
+#[test]
+fn a_tag_with_an_entry_for_each_platform_can_become_one_index() {
+    let sandbox = layout(&[("a", json!({TAG: "t"})), ("b", json!({TAG: "b"}))]);
+    sandbox.umoci(&["config", "--image=img:b", "--architecture=s390x"]).succeeds();
+    let mut index = sandbox.json("img/index.json");
+    index["manifests"][1]["annotations"] = json!({TAG: "t"});
+    write_index(&sandbox, &index);
+    let hint = "`umoci index create --image img:t t` makes one index of them.";
+    for words in [
+        &["convert", "--image=img:t", "--format=docker"][..],
+        &["index", "list", "--image=img:t"],
+        &["tag", "--image=img:t", "u"],
+    ] {
+        let run = sandbox.umoci(words);
+        run.fails_with("tag is ambiguous: t");
+        assert_eq!(run.hint().unwrap(), hint, "{words:?}");
+    }
+    sandbox.shell("umoci index create --image img:t t").succeeds();
+    sandbox.umoci(&["tag", "--image=img:t", "u"]).succeeds();
+    // Two of one platform are no index.
+    let sandbox = layout(&[("a", json!({TAG: "t"})), ("b", json!({TAG: "t"}))]);
+    let run = sandbox.umoci(&["convert", "--image=img:t", "--format=docker"]);
+    run.fails_with("tag is ambiguous: t");
+    assert_eq!(
+        run.hint().unwrap(),
+        "`umoci ls --long --layout img` shows the images that there are."
+    );
+}
+
+#[test]
+fn what_is_no_layout_is_told_from_one() {
+    let sandbox = layout(&[("a", json!({TAG: "a"}))]);
+    sandbox
+        .shell("mkdir other; touch other/version other/manifest.json; tar -cf docker.tar other; tar -cf oci.tar -C img oci-layout index.json blobs")
+        .succeeds();
+    let makes = |form: &str| format!("`skopeo copy {form} oci:PATH:TAG` makes it a layout.");
+    for (words, hint) in [
+        (["stat", "--image", "other:x"], makes("dir:other")),
+        (["stat", "--image", "docker.tar:x"], makes("docker-archive:docker.tar")),
+        (["stat", "--image", "oci.tar"], makes("oci-archive:oci.tar")),
+        (["ls", "--layout", "oci.tar"], makes("oci-archive:oci.tar")),
+        (["ls", "--layout", "oci:img"], "--layout takes a path alone: --layout img".to_owned()),
+        (["ls", "--layout", "oci:img:a"], "--layout takes a path alone: --layout img".to_owned()),
+        (["ls", "--layout", "img:a"], "--layout takes a path alone: --layout img".to_owned()),
+        (
+            ["ls", "--layout", "docker-archive:x"],
+            "`skopeo copy` brings an image into a layout (oci:PATH:TAG) first.".to_owned(),
+        ),
+        (["ls", "--layout", "none"], "There is no image layout in \"none\".".to_owned()),
+    ] {
+        let run = sandbox.umoci(&words);
+        run.fails();
+        assert_eq!(run.hint().unwrap(), hint, "{words:?}");
+    }
+}
+
+#[test]
 fn full_names_and_their_short_forms() {
     for annotations in [json!({TAG: ALPINE}), json!({TAG: "3.20", FULL: ALPINE})] {
         let sandbox = layout(&[("a", annotations), ("b", json!({TAG: "other"}))]);
