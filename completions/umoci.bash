@@ -374,13 +374,21 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__index__subcmd__annotate)
-            opts="-h --entry --remove --image --help"
+            opts="-h --entry --annotation --remove --remove-annotation --image --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --entry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --annotation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remove-annotation)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

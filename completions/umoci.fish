@@ -246,8 +246,8 @@ complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_s
 complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -f -a "rm" -d 'remove images from an image for several platforms'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -f -a "list" -d 'list the images of an image for several platforms'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -f -a "ls" -d 'list the images of an image for several platforms'
-complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -f -a "annotate" -d 'change the annotations of an image for several platforms'
-complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from create" -l annotation -d 'annotation of the index (NAME=VALUE); may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand index; and not __fish_seen_subcommand_from create add remove rm list ls annotate" -f -a "annotate" -d 'change annotations of an image for several platforms'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from create" -l annotation -d 'set an annotation of the index ([index:]NAME=VALUE); may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from create" -l image -d 'tag that is made, replaced or removed in a layout, as \'path[:tag]\'; "latest" if there is none' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from create" -l flatten -d 'put in the place of nested indexes what is in them'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -267,7 +267,8 @@ complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subco
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from ls" -l json -d 'print JSON'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -l entry -d 'platform (\'os/arch[/variant]\') or digest of an entry, to annotate that instead of the index' -r
-complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -l remove -d 'name of an annotation that is to be removed; may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -l annotation -d 'set an annotation ([OF:]NAME=VALUE); OF is index, or descriptor for what --entry names (meant if left out beside --entry); may be repeated' -r
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -l remove-annotation -l remove -d 'remove an annotation ([OF:]NAME), if it is there, before any is set; may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from annotate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c umoci -n "__fish_umoci_using_subcommand convert" -l format -d 'wanted format: oci or docker (version 2, schema 2)' -r -f -a "oci\t''

@@ -31,7 +31,8 @@ pub struct AnnotationEdit {
 }
 
 impl AnnotationEdit {
-    pub(super) fn apply(&self, annotations: &mut BTreeMap<String, String>) {
+    /// Makes the change.
+    pub fn apply(&self, annotations: &mut BTreeMap<String, String>) {
         match &self.value {
             Some(value) => annotations.insert(self.name.clone(), value.clone()),
             None => annotations.remove(&self.name),

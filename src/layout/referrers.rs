@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::error::{Context, ErrorKind, Result};
 use crate::oci::json::{MAX_DOCUMENT_SIZE, Trailing, from_slice, nullable};
-use crate::oci::media_type::Kind;
+use crate::oci::media_type::{Family, Kind};
 use crate::oci::{Descriptor, DescriptorPath, Digest, Index};
 
 use super::{FULL_NAME, Layout, REF_NAME};
@@ -59,7 +59,7 @@ struct Config {
 impl About {
     /// Reads a document; nothing is known of what is none, or is not there.
     fn read(layout: &Layout, descriptor: &Descriptor) -> Result<Self> {
-        if !descriptor.media_type.ends_with("json") || descriptor.size > MAX_DOCUMENT_SIZE {
+        if !is_document(descriptor) {
             return Ok(Self::default());
         }
         match layout.read(descriptor) {
@@ -79,6 +79,11 @@ impl About {
         let stated = [descriptor.artifact_type.clone(), self.artifact_type, config];
         stated.into_iter().find(|sort| !sort.is_empty()).unwrap_or_default()
     }
+}
+
+/// Whether a blob can be a manifest or an index of any kind.
+fn is_document(descriptor: &Descriptor) -> bool {
+    descriptor.media_type.ends_with("json") && descriptor.size <= MAX_DOCUMENT_SIZE
 }
 
 /// What a manifest or index is about, if it says so; nothing if it is not there.
@@ -121,7 +126,11 @@ pub fn referrers(layout: &Layout, path: &DescriptorPath) -> Result<Vec<Referrer>
         if subjects.contains(&entry.digest) || !seen.insert(entry.digest.clone()) {
             continue;
         }
-        let Some((subject, sort)) = relation(layout, &entry) else { continue };
+        let relation = stated_relation(&entry).or_else(|| {
+            // A layout can have very many images, and few that are about this one.
+            mentions(layout, &entry, &subjects).then(|| subject_relation(layout, &entry))?
+        });
+        let Some((subject, sort)) = relation else { continue };
         if subjects.contains(&subject) {
             found.push(Referrer { descriptor: entry, subject, sort });
         }
@@ -129,17 +138,38 @@ pub fn referrers(layout: &Layout, path: &DescriptorPath) -> Result<Vec<Referrer>
     Ok(found)
 }
 
+/// Whether a document has one of these digests in it, at a first look.
+fn mentions(layout: &Layout, entry: &Descriptor, digests: &HashSet<&Digest>) -> bool {
+    // Docker's format has no subjects.
+    if !is_document(entry) || Family::of(&entry.media_type) == Some(Family::Docker) {
+        return false;
+    }
+    let bytes = layout.glance(entry).unwrap_or_default();
+    digests.iter().any(|digest| contains(&bytes, digest.hex().as_bytes()))
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
 /// What an entry is about, and what sort of thing it is.
 pub(super) fn relation(layout: &Layout, entry: &Descriptor) -> Option<(Digest, String)> {
+    stated_relation(entry).or_else(|| subject_relation(layout, entry))
+}
+
+/// What an entry is about, as its annotations say.
+fn stated_relation(entry: &Descriptor) -> Option<(Digest, String)> {
     let annotation = |name| entry.annotations.get(name).map(String::as_str);
     if let Some(subject) = annotation(REFERENCE_DIGEST).and_then(|digest| digest.parse().ok()) {
         return Some((subject, annotation(REFERENCE_TYPE).unwrap_or_default().to_owned()));
     }
-    if let Some((subject, name)) =
-        annotation(REF_NAME).and_then(|name| Some((named_subject(name)?, name)))
-    {
-        return Some((subject, name.rsplit_once('.').map_or("", |(_, sort)| sort).to_owned()));
-    }
+    let name = annotation(REF_NAME)?;
+    let subject = named_subject(name)?;
+    Some((subject, name.rsplit_once('.').map_or("", |(_, sort)| sort).to_owned()))
+}
+
+/// What an entry is about, as its document says.
+fn subject_relation(layout: &Layout, entry: &Descriptor) -> Option<(Digest, String)> {
     let about = About::read(layout, entry).ok()?;
     Some((about.subject()?, about.sort(entry)))
 }

@@ -188,3 +188,31 @@ fn what_is_about_an_index_or_another_format() {
         sandbox.umoci(words).succeeds_silently();
     }
 }
+
+#[test]
+fn a_referrer_is_found_by_its_document_alone() {
+    let sandbox = Sandbox::with_image();
+    let image = descriptor(&sandbox, "latest");
+    let sbom = attach(&sandbox, &image, SBOM);
+    let embedded = attach(&sandbox, &image, "application/vnd.example.embedded");
+    let mut index = sandbox.json("img/index.json");
+    for entry in index["manifests"].as_array_mut().unwrap() {
+        // As copies to a tag make them.
+        entry.as_object_mut().unwrap().remove("artifactType");
+        if digest(entry) == sbom {
+            entry["annotations"] = json!({NAME: "sbom"});
+        }
+        if digest(entry) == embedded {
+            let path = sandbox.path("img/blobs/sha256").join(&embedded[7..]);
+            let encoded = sandbox.shell(&format!("base64 -w0 {}", path.display())).succeeds();
+            entry["data"] = encoded.into();
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    write(sandbox.path("img/index.json"), index.to_string());
+    let found = warnings(&sandbox.umoci(&["config", "--image=img", "--author=me"]));
+    assert!(
+        found.len() == 2 && found[0].starts_with(&sbom) && found[1].starts_with(&embedded),
+        "{found:?}"
+    );
+}

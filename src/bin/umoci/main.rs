@@ -32,6 +32,7 @@ mod repack;
 mod stat;
 mod table;
 mod tag;
+mod twins;
 mod unpack;
 mod validate;
 

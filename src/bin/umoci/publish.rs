@@ -14,15 +14,15 @@ use crate::referrers::Referrers;
 const ATTEMPTS: u32 = 100;
 
 /// Stores a changed image, and puts it where it goes. If that is the place of the image before
-/// the change, that must still be there.
+/// the change, that must still be there. Gives where it is and what it is called.
 pub(crate) fn publish(
     writer: &LayoutWriter,
     editor: ImageEditor<'_>,
     place: &ResultPlace,
-) -> Outcome {
+) -> Outcome<(DescriptorPath, EntryName)> {
     let (path, name) = store(writer, editor, place)?;
     tell(&path, &name);
-    Ok(())
+    Ok((path, name))
 }
 
 /// As [`publish`], in the words of commands that say "updated".

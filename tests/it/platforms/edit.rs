@@ -222,3 +222,35 @@ fn the_other_implementation_reads_an_index_of_one() {
     sandbox.peer(&umoci, &["unpack", "--image", "img:one", "again"]).succeeds();
     assert!(sandbox.path("again/rootfs/new").exists());
 }
+
+#[test]
+fn a_second_image_for_a_platform_is_told() {
+    let sandbox = multi();
+    let make_arm = |image: &str, platform: &str| {
+        let words = ["config", image, platform, "--architecture=arm64", "--platform.variant=v8"];
+        sandbox.umoci(&words)
+    };
+    let told = |tag: &str, run: &crate::harness::Run| {
+        assert_eq!(run.succeeds(), "");
+        let starts = format!("umoci: warn: {tag} has another image for linux/arm64/v8: sha256:");
+        let stderr = run.stderr();
+        assert!(stderr.starts_with(&starts) && stderr.lines().count() == 1, "{stderr}");
+    };
+    told("multi", &make_arm("--image=img:multi", "--platform=linux/amd64"));
+    // Once more nothing new is wrong.
+    sandbox
+        .umoci(&["config", "--image=img:multi", "--platform=linux/arm64", "--author=x"])
+        .succeeds_silently();
+    // Alone there is no other.
+    make_arm("--image=img:amd64", "--platform=linux/amd64").succeeds_silently();
+    // Entries of one tag are like those of an index.
+    let mut index = sandbox.json("img/index.json");
+    for entry in index["manifests"].as_array_mut().unwrap() {
+        let tag = &mut entry["annotations"]["org.opencontainers.image.ref.name"];
+        if *tag == "arm64-v8" || *tag == "arm-v6" {
+            *tag = "arms".into();
+        }
+    }
+    crate::harness::write(sandbox.path("img/index.json"), index.to_string());
+    told("arms", &make_arm("--image=img:arms", "--platform=linux/arm/v6"));
+}

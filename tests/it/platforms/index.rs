@@ -198,9 +198,25 @@ fn annotations_of_the_index_and_of_entries() {
     assert_eq!(entries(&sandbox, "multi")[3]["annotations"], json!({"e": "f"}));
     run(&sandbox, &["index", "annotate", "--image=img:multi", "--remove=a", "--remove=x", "g=h"]);
     assert_eq!(index_of(&sandbox, "multi")["annotations"], json!({"d": "", "g": "h"}));
-    sandbox
-        .umoci(&["index", "annotate", "--image=img:multi"])
-        .fails_with("expected <name>=<value>");
+    // The flags of other commands mean the same here.
+    let annotate = |more: &[&str]| {
+        sandbox.umoci(&[&["index", "annotate", "--image=img:multi"], more].concat())
+    };
+    annotate(&["--annotation=index:g=i", "--remove-annotation=d", "--annotation", "j=k"])
+        .succeeds_silently();
+    assert_eq!(index_of(&sandbox, "multi")["annotations"], json!({"g": "i", "j": "k"}));
+    annotate(&[
+        "--entry=linux/arm/v6",
+        "--annotation=l=m",
+        "--annotation=index:j=n",
+        "--remove-annotation=descriptor:e",
+    ])
+    .succeeds_silently();
+    assert_eq!(index_of(&sandbox, "multi")["annotations"], json!({"g": "i", "j": "n"}));
+    assert_eq!(entries(&sandbox, "multi")[3]["annotations"], json!({"l": "m"}));
+    annotate(&["--annotation=descriptor:a=b"]).fails_with("--entry says whose descriptor");
+    annotate(&["manifest:a=b"]).fails_with("annotation \"a\" is not of an index or its entries");
+    annotate(&[]).fails_with("expected <name>=<value>");
     sandbox.umoci(&["index", "annotate", "--image=img:multi", "a"]).fails_with("must contain '='");
     run(&sandbox, &["index", "create", "--image=img:noted", "--annotation=a=b", "amd64"]);
     assert_eq!(index_of(&sandbox, "noted")["annotations"], json!({"a": "b"}));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `--annotation` and `--remove-annotation`: annotations in all their places.
 
+use std::ffi::OsString;
+
 use clap::Args;
 use umoci::error::{Context, Error, Result};
 use umoci::image::{Annotated, AnnotationEdit, ImageEditor};
@@ -20,9 +22,7 @@ pub(crate) struct AnnotationArgs {
 impl AnnotationArgs {
     /// Checks the values and gives the changes in their order: removals come first.
     pub(crate) fn edits(&self) -> Result<Vec<AnnotationEdit>> {
-        let removed = self.remove.iter().map(|text| removal(text).context("--remove-annotation"));
-        let set = self.set.iter().map(|text| setting(text).context("--annotation"));
-        removed.chain(set).collect()
+        edits(&self.set, &self.remove, Annotated::Manifest)
     }
 }
 
@@ -31,16 +31,69 @@ pub(crate) fn annotate(editor: &mut ImageEditor<'_>, edits: &[AnnotationEdit]) -
     edits.iter().try_for_each(|edit| editor.annotate(edit))
 }
 
-fn setting(text: &str) -> Result<AnnotationEdit> {
-    let (of, pair) = place(text)?;
+/// Flags of commands that change an index.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct IndexAnnotationArgs {
+    /// set an annotation ([OF:]NAME=VALUE); OF is index, or descriptor for what --entry names (meant if left out beside --entry); may be repeated
+    #[arg(id = "annotation", long = "annotation", value_name = "[OF:]NAME=VALUE")]
+    set: Vec<String>,
+
+    /// remove an annotation ([OF:]NAME), if it is there, before any is set; may be repeated
+    #[arg(id = "remove-annotation", long = "remove-annotation", visible_alias = "remove")]
+    #[arg(value_name = "[OF:]NAME")]
+    remove: Vec<String>,
+}
+
+impl IndexAnnotationArgs {
+    /// As [`AnnotationArgs::edits`]. `words` are set too, and what does not say so is about `usual`.
+    pub(crate) fn edits(
+        &self,
+        words: &[OsString],
+        usual: Annotated,
+    ) -> Result<Vec<AnnotationEdit>> {
+        let read = |word: &OsString| {
+            let text = word.to_str().map(str::to_owned);
+            text.ok_or_else(|| Error::invalid(format!("{word:?} is not UTF-8")))
+        };
+        let words = words.iter().map(read).collect::<Result<Vec<_>>>()?;
+        index_edits(&[&self.set[..], &words].concat(), &self.remove, usual)
+    }
+}
+
+/// The changes of an index, and of the entry of it that is meant, if one is.
+pub(crate) fn index_edits(
+    set: &[String],
+    removed: &[String],
+    usual: Annotated,
+) -> Result<Vec<AnnotationEdit>> {
+    let edits = edits(set, removed, usual)?;
+    match edits.iter().find(|edit| !matches!(edit.of, Annotated::Index) && edit.of != usual) {
+        None => Ok(edits),
+        Some(AnnotationEdit { of: Annotated::Descriptor, name, .. }) => {
+            Err(Error::invalid(format!("descriptor:{name}: --entry says whose descriptor")))
+        }
+        Some(AnnotationEdit { name, .. }) => {
+            Err(Error::invalid(format!("annotation {name:?} is not of an index or its entries")))
+        }
+    }
+}
+
+fn edits(set: &[String], removed: &[String], usual: Annotated) -> Result<Vec<AnnotationEdit>> {
+    let removed = removed.iter().map(|text| removal(text, usual).context("--remove-annotation"));
+    let set = set.iter().map(|text| setting(text, usual).context("--annotation"));
+    removed.chain(set).collect()
+}
+
+fn setting(text: &str, usual: Annotated) -> Result<AnnotationEdit> {
+    let (of, pair) = place(text, usual)?;
     let Some((name, value)) = pair.split_once('=') else {
         return Err(Error::invalid(format!("must contain '=': {text:?}")));
     };
     Ok(AnnotationEdit { of, name: named(name, text)?, value: Some(value.to_owned()) })
 }
 
-fn removal(text: &str) -> Result<AnnotationEdit> {
-    let (of, name) = place(text)?;
+fn removal(text: &str, usual: Annotated) -> Result<AnnotationEdit> {
+    let (of, name) = place(text, usual)?;
     Ok(AnnotationEdit { of, name: named(name, text)?, value: None })
 }
 
@@ -52,8 +105,8 @@ fn named(name: &str, text: &str) -> Result<String> {
 }
 
 /// Splits off what the annotation is about. A colon in a name means nothing: only these words do.
-fn place(text: &str) -> Result<(Annotated, &str)> {
-    let Some((of, rest)) = text.split_once(':') else { return Ok((Annotated::Manifest, text)) };
+fn place(text: &str, usual: Annotated) -> Result<(Annotated, &str)> {
+    let Some((of, rest)) = text.split_once(':') else { return Ok((usual, text)) };
     let of = match of {
         "manifest" => Annotated::Manifest,
         "index" => Annotated::Index,
@@ -67,8 +120,8 @@ fn place(text: &str) -> Result<(Annotated, &str)> {
                 Error::invalid(format!("{of} is not the number of a layer: {text:?}"))
             })?),
             None => {
-                warn_of_slip(of, text);
-                return Ok((Annotated::Manifest, text));
+                warn_of_slip(of, text, usual);
+                return Ok((usual, text));
             }
         },
     };
@@ -76,10 +129,15 @@ fn place(text: &str) -> Result<(Annotated, &str)> {
 }
 
 /// Tells what a word that nearly is one of those that say a place is taken for.
-fn warn_of_slip(of: &str, text: &str) {
+fn warn_of_slip(of: &str, text: &str, usual: Annotated) {
     let is_name = of.contains(['.', '/', '=', ':']) || of == "urn";
     if !is_name {
-        log::warn!("{text:?} is taken for an annotation of the manifest: {of:?} is no place");
+        let usual = match usual {
+            Annotated::Index => "index",
+            Annotated::Descriptor => "descriptor",
+            Annotated::Manifest | Annotated::Layer(_) => "manifest",
+        };
+        log::warn!("{text:?} is taken for an annotation of the {usual}: {of:?} is no place");
     }
 }
 
@@ -99,10 +157,10 @@ mod tests {
             ("urn:x=http://y", Annotated::Manifest, "urn:x", "http://y"),
             ("manifest:index:a=b", Annotated::Manifest, "index:a", "b"),
         ] {
-            let edit = setting(text).unwrap();
+            let edit = setting(text, Annotated::Manifest).unwrap();
             assert_eq!((edit.of, &*edit.name, edit.value.as_deref()), (of, name, Some(value)));
         }
-        let edit = removal("layer[3]:a=b").unwrap();
+        let edit = removal("layer[3]:a=b", Annotated::Manifest).unwrap();
         assert_eq!((edit.of, &*edit.name, edit.value), (Annotated::Layer(3), "a=b", None));
     }
 

@@ -15,7 +15,7 @@ mod pair;
 mod positional;
 mod result;
 
-pub(crate) use annotation::{AnnotationArgs, annotate};
+pub(crate) use annotation::{AnnotationArgs, IndexAnnotationArgs, annotate, index_edits};
 pub(crate) use compress::CompressArgs;
 pub(crate) use entry::{DestinationArg, EntryArg, EntryTarget, name_for};
 pub(crate) use history::{HistoryArgs, HistoryDefaults};

@@ -7,11 +7,13 @@ use std::ffi::OsString;
 
 use umoci::error::Context;
 use umoci::image::{Image, ImageEditor};
+use umoci::oci::Platform;
 
 use crate::args::{self, AnnotationArgs, HistoryArgs, HistoryDefaults, ImageArg, TagArg, annotate};
 use crate::clock::Clock;
 use crate::failure::Outcome;
 use crate::publish::{publish, until_unchanged};
+use crate::twins::warn_of_twins;
 
 use settings::Settings;
 #[cfg(test)]
@@ -60,12 +62,18 @@ pub(crate) fn run(args: &Args) -> Outcome {
     until_unchanged(|| {
         let writer = layout.writer().context("write image")?;
         let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
+        let before = Platform::of(image.config());
         let mut editor = ImageEditor::new(&writer, image);
         edits.apply(editor.config_mut());
         edits.annotate(editor.annotations_mut());
         annotate(&mut editor, &annotations)?;
         let history = history.clone().map(|entry| entry.by(&editor.config().author));
         editor.record(history);
-        publish(&writer, editor, &tag)
+        let was_for_another = Platform::of(editor.config()) != before;
+        let (path, name) = publish(&writer, editor, &tag)?;
+        if was_for_another {
+            warn_of_twins(&layout, &path, &name);
+        }
+        Ok(())
     })
 }

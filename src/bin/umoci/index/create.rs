@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `umoci index create`: several tags become one.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use umoci::error::{Context, Error};
-use umoci::image::IndexEditor;
+use umoci::image::{Annotated, IndexEditor};
 use umoci::layout::Destination;
 
 use super::{entries_of, sources};
-use crate::args::{DestinationArg, PairName, pairs};
+use crate::args::{DestinationArg, index_edits};
 use crate::failure::Outcome;
 
 /// make an image for several platforms
@@ -28,8 +27,8 @@ pub(crate) struct Args {
     #[arg(long)]
     flatten: bool,
 
-    /// annotation of the index (NAME=VALUE); may be repeated
-    #[arg(long = "annotation", value_name = "NAME=VALUE")]
+    /// set an annotation of the index ([index:]NAME=VALUE); may be repeated
+    #[arg(long = "annotation", value_name = "[OF:]NAME=VALUE")]
     annotations: Vec<String>,
 
     #[command(flatten)]
@@ -42,7 +41,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
-    let annotations = pairs("--annotation", &args.annotations, PairName::Required)?;
+    let annotations = index_edits(&args.annotations, &[], Annotated::Index)?;
     let tags = sources(&args.words)?;
     let layout = target.layout()?;
     let writer = layout.writer().context("create index")?;
@@ -61,9 +60,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if args.flatten {
         editor.flatten().context("create index")?;
     }
-    if !annotations.is_empty() {
-        let edit = |found: &mut BTreeMap<_, _>| found.extend(annotations.clone());
-        editor.annotate(None, edit).context("create index")?;
+    for edit in &annotations {
+        editor.annotate(None, |found| edit.apply(found)).context("create index")?;
     }
     let new = editor.commit().context("create index")?;
     log::info!("new index created: {}", new.digest);

@@ -83,7 +83,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         .with_context(|| format!("add layer {path:?}"))
         .map_err(|error| args.suggest_media_type(error))?;
     annotate(&mut editor, &annotations)?;
-    publish(&writer, editor, &tag)
+    publish(&writer, editor, &tag)?;
+    Ok(())
 }
 
 /// Opens the archive; `-` is standard input.
