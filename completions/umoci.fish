@@ -297,5 +297,8 @@ complete -c umoci -n "__fish_umoci_using_subcommand ls" -s h -l help -d 'Print h
 complete -c umoci -n "__fish_umoci_using_subcommand validate" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand validate" -l platform -d 'check only the image for this platform, as \'os/arch[/variant]\', of a tag that has several' -r
 complete -c umoci -n "__fish_umoci_using_subcommand validate" -l layout -d 'path to an image layout' -r -f -a "(__fish_complete_directories)"
+complete -c umoci -n "__fish_umoci_using_subcommand validate" -l max-unpacked-size -d 'refuse more bytes of decompressed layers (K, M, G, T; none; default: 64G or more, see the manual)' -r
+complete -c umoci -n "__fish_umoci_using_subcommand validate" -l max-entries -d 'refuse more files, directories, links and whiteouts (default: 20000000)' -r
+complete -c umoci -n "__fish_umoci_using_subcommand validate" -l max-path-depth -d 'refuse paths of more components (default: 1024)' -r
 complete -c umoci -n "__fish_umoci_using_subcommand validate" -l json -d 'print JSON'
 complete -c umoci -n "__fish_umoci_using_subcommand validate" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -45,6 +45,8 @@ mod write;
 
 pub use apply::{ApplyOptions, DirLinks};
 pub use bodies::FileDigests;
+pub(crate) use bodies::start_thread;
+pub(crate) use buffer::{BufferPool, BufferReader, SharedBuffer};
 pub use entry::{Chunk, Entry, EntryKind, MemberLimits, Members};
 pub use format::DiskFormat;
 pub use limits::Limits;

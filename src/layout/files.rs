@@ -43,6 +43,12 @@ impl LayoutFiles {
         sys::open_regular(&self.blob_dir(algorithm)?, Path::new(name))
     }
 
+    /// How many bytes a regular file among the blobs of an algorithm has, without opening it.
+    pub(crate) fn blob_size(&self, algorithm: &OsStr, name: &OsStr) -> io::Result<u64> {
+        let metadata = sys::lstat(&self.blob_dir(algorithm)?, Path::new(name))?;
+        Ok(if metadata.is_file() { metadata.len() } else { 0 })
+    }
+
     /// The names among the blobs: those of algorithms, if the layout is in order.
     pub(crate) fn algorithms(&self) -> io::Result<Vec<OsString>> {
         sys::list(&sys::open_dir(&self.dir, Path::new(BLOBS))?)

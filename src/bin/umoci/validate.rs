@@ -9,7 +9,7 @@ use umoci::error::{Context, Error, ErrorKind};
 use umoci::image::validate::{Report, Scope, ValidateOptions, validate};
 use umoci::layout::{ImageRef, PlatformChoice};
 
-use crate::args::{self, EntryArg, LayoutArg};
+use crate::args::{self, EntryArg, LayoutArg, LimitArgs};
 use crate::failure::{Failure, Outcome};
 use crate::{output, progress};
 
@@ -31,6 +31,9 @@ pub(crate) struct Args {
     #[command(flatten)]
     layout: LayoutArg,
 
+    #[command(flatten)]
+    limits: LimitArgs,
+
     /// print JSON
     #[arg(long)]
     json: bool,
@@ -42,7 +45,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let (path, scope) = args.what()?;
     args::none(&args.words)?;
-    let options = ValidateOptions { scope, ..Default::default() };
+    let limits = args.limits.limits()?;
+    let options = ValidateOptions { scope, limits, ..Default::default() };
     let report = progress::shown(&options.progress, || validate(&path, &options))?;
     if args.json {
         output::json_result(&report.to_json().context("encode the report")?)?;

@@ -1,39 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The archive of a layer (image-spec `layer.md`): its end, and the names and types of its members.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 use std::io::BufRead;
 
 use super::code::Code;
 use super::finding::{Findings, Place};
+use super::names::{MOST_NAMES, Names, Outline, Seen, Shared, Sort};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::entry::{Ending, shown};
-use crate::layer::{Entry, EntryKind, Members, WHITEOUT_PREFIX, Whiteout, classify};
+use crate::layer::{Entry, EntryKind, Limits, Members, WHITEOUT_PREFIX, Whiteout, classify};
 use crate::rootfs::{Name, RootPath};
 
-/// How many names of a layer are compared with each other; they take some 36 MiB.
-const MOST_NAMES: usize = 1 << 20;
+/// What was found in an archive.
+pub(super) struct Contents {
+    pub(super) findings: Findings,
+    /// Its members.
+    pub(super) entries: u64,
+    /// Its names; nothing if they cannot be known.
+    pub(super) outline: Outline,
+}
 
-/// Reads an archive and what follows it. Where reading itself fails that is the reader's to tell.
-pub(super) fn check<R: BufRead>(input: R, place: &Place, findings: &mut Findings) -> R {
+/// Reads an archive and what follows it, unless it has more entries than the `limits` allow. Where
+/// reading itself fails that is the reader's to tell.
+pub(super) fn check<R: BufRead>(
+    input: R,
+    place: &Place,
+    limits: &Limits,
+    shared: &Shared,
+) -> (Contents, R) {
     let mut members = Members::new(input);
-    let mut archive = Archive { place, findings, names: Names::default() };
+    let mut findings = Findings::default();
+    let names = Names::new(shared);
+    let mut archive = Archive { place, findings: &mut findings, names, limits, entries: 0 };
     let read = archive.members(&mut members);
     let ending = members.ending();
     let mut input = members.into_inner();
-    let has_rest = drain(&mut input);
-    match (read, ending) {
-        (Err(error), _) => archive.broken(&error),
+    let is_over = limits.check_entries(archive.entries).is_err();
+    let has_rest = !is_over && drain(&mut input);
+    match (&read, ending) {
+        (Err(error), _) => archive.broken(error),
         (Ok(()), Some(Ending::Marked)) if has_rest => {
-            findings.add(Code::TarTrailing, place, "bytes follow the end of the archive");
+            archive.findings.add(Code::TarTrailing, place, "bytes follow the end of the archive");
         }
-        (Ok(()), Some(Ending::Half | Ending::Bare)) => {
-            findings.add(Code::TarEnd, place, "the archive just ends");
+        (Ok(()), Some(Ending::Half | Ending::Bare)) if !is_over => {
+            archive.findings.add(Code::TarEnd, place, "the archive just ends");
         }
         (Ok(()), _) => {}
     }
-    input
+    let Archive { entries, names, .. } = archive;
+    let outline = if read.is_ok() { names.finish() } else { Outline::default() };
+    (Contents { findings, entries, outline }, input)
 }
 
 /// Whether a path has a component `..`.
@@ -55,15 +71,21 @@ fn drain(input: &mut impl BufRead) -> bool {
 struct Archive<'a> {
     place: &'a Place,
     findings: &'a mut Findings,
-    names: Names,
+    names: Names<'a>,
+    limits: &'a Limits,
+    entries: u64,
 }
 
 impl Archive<'_> {
     fn members(&mut self, members: &mut Members<impl BufRead>) -> Result<()> {
         while let Some(entry) = members.next_member()? {
+            self.entries += 1;
+            if self.limits.check_entries(self.entries).is_err() {
+                return Ok(());
+            }
             self.member(&entry);
         }
-        if self.names.seen.len() >= MOST_NAMES {
+        if !self.names.is_complete() {
             let message = format!("only the first {MOST_NAMES} names were compared");
             self.findings.add(Code::TarUnchecked, self.place, message);
         }
@@ -85,30 +107,40 @@ impl Archive<'_> {
 
     fn member(&mut self, entry: &Entry) {
         let Some(path) = self.path(entry) else { return };
-        self.whiteout(entry, &path);
-        if let EntryKind::Hardlink { target } = &entry.kind {
-            match RootPath::clean(target) {
-                Ok(target) if target == path => {
-                    self.add(Code::TarLink, entry, "the link is to itself");
-                }
-                Ok(clean) if !clean.is_root() => {
-                    if has_parent(target) {
-                        self.add(
-                            Code::TarLinkParent,
-                            entry,
-                            "the link's target has a component \"..\"",
-                        );
-                    }
-                }
-                _ => self.add(Code::TarLink, entry, "the link is to nothing"),
-            }
+        if let Err(error) = self.limits.check_depth(path.components().count()) {
+            self.add(Code::TarLimit, entry, &error.to_string());
         }
-        match self.names.add(path.as_bytes(), entry.kind == EntryKind::Dir) {
+        self.whiteout(entry, &path);
+        let sort = match &entry.kind {
+            EntryKind::Dir => Sort::Dir,
+            EntryKind::Symlink { .. } => Sort::Symlink,
+            _ => Sort::Other,
+        };
+        match self.names.add(&path, sort) {
             Seen::Never => {}
             Seen::AsDirectory => {
                 self.add(Code::TarDirectory, entry, "the directory is there twice");
             }
             Seen::OtherThings => self.add(Code::TarDuplicate, entry, "the name is there twice"),
+        }
+        if let EntryKind::Hardlink { target } = &entry.kind {
+            self.link(entry, &path, target);
+        }
+    }
+
+    fn link(&mut self, entry: &Entry, path: &RootPath, target: &[u8]) {
+        match RootPath::clean(target) {
+            Ok(target) if target == *path => {
+                self.add(Code::TarLink, entry, "the link is to itself");
+            }
+            Ok(clean) if !clean.is_root() => {
+                if has_parent(target) {
+                    let message = "the link's target has a component \"..\"";
+                    self.add(Code::TarLinkParent, entry, message);
+                }
+                self.names.link(|| shown(&entry.path), clean);
+            }
+            _ => self.add(Code::TarLink, entry, "the link is to nothing"),
         }
     }
 
@@ -154,37 +186,5 @@ impl Archive<'_> {
             Ok(_) if entry.kind == (EntryKind::File { size: 0 }) => {}
             Ok(_) => self.add(Code::TarWhiteoutBody, entry, "the whiteout is not an empty file"),
         }
-    }
-}
-
-/// What of a name was there before.
-enum Seen {
-    Never,
-    AsDirectory,
-    OtherThings,
-}
-
-/// The names of a layer as numbers, of which two are the same by accident once in ten
-/// million layers of a million members. Nobody can make that more often: they depend on a secret.
-#[derive(Default)]
-struct Names {
-    state: RandomState,
-    seen: HashSet<u64>,
-}
-
-impl Names {
-    fn add(&mut self, name: &[u8], is_dir: bool) -> Seen {
-        if self.seen.len() >= MOST_NAMES {
-            return Seen::Never;
-        }
-        let number = self.state.hash_one(name) & !1;
-        let (dir, other) = (number | 1, number);
-        let seen = match (self.seen.contains(&dir), self.seen.contains(&other)) {
-            (false, false) => Seen::Never,
-            (true, false) if is_dir => Seen::AsDirectory,
-            _ => Seen::OtherThings,
-        };
-        self.seen.insert(if is_dir { dir } else { other });
-        seen
     }
 }

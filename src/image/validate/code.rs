@@ -102,6 +102,7 @@ codes! {
     TagInvalid "tag-invalid" Warning "A tag does not keep to the specification's grammar."
     TagDuplicate "tag-duplicate" Error "Several entries have the same tag, and nothing else to tell them apart."
     TagShared "tag-shared" Warning "Several entries have the same tag; they differ in platform or full name."
+    NameDuplicate "name-duplicate" Warning "Several entries have the same full name, and no platforms to tell them apart; tools take one of them."
     PlatformDuplicate "platform-duplicate" Information "Two images of an index are for the same platform; most tools take the first."
     AttestationStale "attestation-stale" Information "An attestation is about an image that is not in its index (any more)."
     PlatformMismatch "platform-mismatch" Warning "An index says another platform than the image's configuration."
@@ -112,6 +113,7 @@ codes! {
     DiffIdCount "diff-id-count" Error "There are more or fewer diff ids than layers."
     DiffId "diff-id" Error "A layer, uncompressed, does not have its diff id."
 
+    LayersLimit "layers-limit" Error "The layers of an image are together beyond what is read; what is in them is not told."
     LayerType "layer-type" Warning "A layer of an image is of a type that cannot be unpacked."
     CompressionMismatch "compression-mismatch" Error "A layer is not compressed as its media type says."
     CompressionDamaged "compression-damaged" Error "The compression of a layer is damaged."
@@ -127,9 +129,9 @@ codes! {
     TarDirectory "tar-directory" Warning "A layer has the same directory twice."
     TarWhiteout "tar-whiteout" Error "A whiteout is of nothing, of its own directory, or has something below it."
     TarWhiteoutBody "tar-whiteout-body" Warning "A whiteout is not an empty regular file."
-    TarLink "tar-link" Error "A hard link is to nothing, or to itself."
+    TarLink "tar-link" Error "A hard link is to itself, to nothing, or to something that no layer has up to its own."
     TarLinkParent "tar-link-parent" Warning "The target of a hard link has a component \"..\"; some tools refuse it."
-    TarUnchecked "tar-unchecked" Information "A layer has so many members that not all were compared with each other."
+    TarUnchecked "tar-unchecked" Information "A layer has so many members, or an image so many layers, that not all were compared with each other."
 }
 
 impl fmt::Display for Code {

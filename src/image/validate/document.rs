@@ -2,15 +2,15 @@
 //! Indexes and manifests (image-spec `image-index.md`, `manifest.md`): their members, and the
 //! descriptors in them. Where those lead is [`super::graph`]'s business.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use serde_json::Value;
 
 use super::code::Code;
-use super::descriptor::{self, Reference, media_type, media_type_of_artifact};
+use super::descriptor::{self, Names, Reference, media_type, media_type_of_artifact};
 use super::fields::{Fields, Need};
 use super::finding::Findings;
-use crate::layout::RefName;
+use crate::layout::{FULL_NAME, REF_NAME, RefName};
 use crate::oci::media_type::Kind;
 use crate::quote::quote;
 
@@ -140,22 +140,33 @@ pub(super) fn relations(entries: &[Reference], findings: &mut Findings) {
 
 /// Checks the names of entries of `index.json`.
 pub(super) fn names(entries: &[Reference], findings: &mut Findings) {
-    let mut named: HashMap<&str, Vec<&Reference>> = HashMap::new();
+    let (mut tags, mut full_names) = (HashSet::new(), HashSet::new());
+    let mut all = HashSet::new();
     for entry in entries {
-        let Some(tag) = &entry.names.tag else { continue };
-        let place = entry.place.at("annotations").at(crate::layout::REF_NAME);
-        if let Err(error) = tag.parse::<RefName>() {
-            findings.add(Code::TagInvalid, &place, error.to_string());
+        let Names { tag, full } = &entry.names;
+        let place = |annotation| entry.place.at("annotations").at(annotation);
+        let platform = format!("{:?}", entry.platform);
+        let is_new = all.insert((tag, full, platform.clone()));
+        if let Some(tag) = tag {
+            let place = place(REF_NAME);
+            if let Err(error) = tag.parse::<RefName>() {
+                findings.add(Code::TagInvalid, &place, error.to_string());
+            }
+            let is_first = tags.insert(tag);
+            if !is_new {
+                findings.add(Code::TagDuplicate, &place, format!("the tag {} again", quote(tag)));
+            } else if !is_first {
+                findings.add(Code::TagShared, &place, format!("the tag {} again", quote(tag)));
+            }
         }
-        let others = named.entry(tag).or_default();
-        let is_same = |other: &&Reference| {
-            other.platform == entry.platform && other.names.full == entry.names.full
-        };
-        if others.iter().any(is_same) {
-            findings.add(Code::TagDuplicate, &place, format!("the tag {} again", quote(tag)));
-        } else if !others.is_empty() {
-            findings.add(Code::TagShared, &place, format!("the tag {} again", quote(tag)));
+        // With the same tag as well that has been told.
+        let is_told = !is_new && tag.is_some();
+        if let Some(full) = full
+            && !full_names.insert((full, platform))
+            && !is_told
+        {
+            let message = format!("the full name {} again", quote(full));
+            findings.add(Code::NameDuplicate, &place(FULL_NAME), message);
         }
-        others.push(entry);
     }
 }

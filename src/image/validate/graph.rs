@@ -16,6 +16,7 @@ use super::document;
 use super::fields::{self, Fields};
 use super::finding::{Findings, Place};
 use super::input::Blob;
+use super::stack::Stack;
 use crate::layout::{LayoutFiles, MAX_DEPTH, too_deep};
 use crate::oci::json::{MAX_CONFIG_SIZE, MAX_DOCUMENT_SIZE, Members};
 use crate::oci::media_type::Kind;
@@ -35,6 +36,7 @@ pub(super) struct Graph<'a> {
     documents: HashMap<(Digest, Kind), Document>,
     tasks: Vec<Task>,
     task_of: HashMap<Digest, usize>,
+    stacks: Vec<Stack>,
     pub(super) images: u64,
     blobs: u64,
     bytes: u64,
@@ -67,6 +69,7 @@ impl<'a> Graph<'a> {
             documents: HashMap::new(),
             tasks: Vec::new(),
             task_of: HashMap::new(),
+            stacks: Vec::new(),
             images: 0,
             blobs: 0,
             bytes: 0,
@@ -83,10 +86,11 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The blobs that are left to be read, and what was read so far.
-    pub(super) fn finish(self) -> (Vec<Task>, Reading) {
-        let Self { tasks, findings, blobs, bytes, .. } = self;
-        (tasks, Reading { findings, blobs, bytes })
+    /// The blobs that are left to be read, the layers of images among them, and what was read
+    /// so far.
+    pub(super) fn finish(self) -> (Vec<Task>, Vec<Stack>, Reading) {
+        let Self { tasks, stacks, findings, blobs, bytes, .. } = self;
+        (tasks, stacks, Reading { findings, blobs, bytes })
     }
 
     /// Adds a blob that nothing refers to.
@@ -114,11 +118,11 @@ impl<'a> Graph<'a> {
                 self.blob(visit.target, visit.absence, None);
             }
             Kind::Config => drop(self.config(&visit.target)),
-            Kind::Layer | Kind::Descriptor | Kind::Empty => {
-                let layer = visit.target.compression();
-                let layer = layer.map(|compression| Layer { compression, diff_id: None });
-                self.blob(visit.target, visit.absence, layer);
+            Kind::Layer => {
+                self.begin_stack(visit.target.place.clone(), false);
+                self.layer(visit.target, visit.absence, None);
             }
+            Kind::Descriptor | Kind::Empty => self.blob(visit.target, visit.absence, None),
         }
     }
 
@@ -179,22 +183,35 @@ impl<'a> Graph<'a> {
             }
         }
         let diff_ids = config.and_then(|config| Some((config.place, config.diff_ids?)));
+        self.begin_stack(place, is_image);
         for (at, layer) in manifest.layers.into_iter().flatten().enumerate() {
             let diff_id = diff_ids.as_ref().and_then(|(place, diff_ids)| {
                 Some((diff_ids.get(at)?.clone()?, place.at("rootfs").at("diff_ids").at(at)))
             });
-            self.layer(layer, diff_id, is_image);
+            if is_image && layer.compression().is_none() && layer.has_media_type() {
+                let message = format!("the type is {}", quote(&layer.media_type));
+                self.findings.add(Code::LayerType, &layer.place, message);
+            }
+            let absence = if layer.has_urls { Code::LayerAbsent } else { Code::BlobMissing };
+            self.layer(layer, absence, diff_id);
         }
     }
 
-    fn layer(&mut self, layer: Reference, diff_id: Option<(Digest, Place)>, is_image: bool) {
-        let absence = if layer.has_urls { Code::LayerAbsent } else { Code::BlobMissing };
-        let contents = layer.compression().map(|compression| Layer { compression, diff_id });
-        if is_image && contents.is_none() && layer.has_media_type() {
-            let message = format!("the type is {}", quote(&layer.media_type));
-            self.findings.add(Code::LayerType, &layer.place, message);
+    fn begin_stack(&mut self, place: Place, is_image: bool) {
+        self.stacks.push(Stack { place, layers: Vec::new(), is_image });
+    }
+
+    /// Adds a layer to the last stack, or another blob in the place of one.
+    fn layer(&mut self, target: Reference, absence: Code, diff_id: Option<(Digest, Place)>) {
+        let stack = self.stacks.len().saturating_sub(1);
+        let contents = target.compression();
+        let contents = contents.map(|compression| Layer { compression, diff_id, stack });
+        let digest = target.digest.clone().filter(|_| contents.is_some());
+        let task = digest.map(|digest| self.task(digest));
+        if let Some(stack) = self.stacks.last_mut() {
+            stack.layers.push(task);
         }
-        self.blob(layer, absence, contents);
+        self.blob(target, absence, contents);
     }
 
     /// Reads a configuration; other things in its place are only collected.
@@ -306,15 +323,18 @@ impl<'a> Graph<'a> {
             return;
         }
         let one = Use { place: target.place, size: target.size, absence, layer };
-        self.task(digest).uses.push(one);
+        let task = self.task(digest);
+        self.tasks[task].uses.push(one);
     }
 
-    fn task(&mut self, digest: Digest) -> &mut Task {
+    /// The number of the task that is about a blob.
+    fn task(&mut self, digest: Digest) -> usize {
         let at = *self.task_of.entry(digest.clone()).or_insert(self.tasks.len());
         if at == self.tasks.len() {
-            self.tasks.push(Task { digest, uses: Vec::new() });
+            let size = blob::size(self.files, &digest);
+            self.tasks.push(Task { digest, size, uses: Vec::new() });
         }
-        &mut self.tasks[at]
+        at
     }
 }
 

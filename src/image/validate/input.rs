@@ -1,25 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Bytes on their way into the checks: read once, hashed and counted meanwhile.
 
-use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
-use std::rc::Rc;
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
 use crate::oci::{Algorithm, Digest, Hasher};
 use crate::progress::Progress;
 
 /// How much is read at once.
-pub(super) const BUFFER: usize = 256 << 10;
+const BUFFER: usize = 256 << 10;
 
 /// A blob that is read through its digest.
-///
-/// Clones share one position, so that what a decoder leaves can still be read behind it.
-#[derive(Clone)]
-pub(super) struct Blob(Rc<RefCell<Inner>>);
-
-struct Inner {
+pub(super) struct Blob {
     file: File,
     hasher: Hasher,
     count: u64,
@@ -28,67 +21,61 @@ struct Inner {
 
 impl Blob {
     pub(super) fn new(file: File, algorithm: Algorithm, progress: Arc<Progress>) -> Self {
-        let hasher = Hasher::new(algorithm);
-        Self(Rc::new(RefCell::new(Inner { file, hasher, count: 0, progress })))
+        Self { file, hasher: Hasher::new(algorithm), count: 0, progress }
     }
 
     /// Reads what is left; gives the digest and size of the whole.
     pub(super) fn finish(mut self) -> io::Result<(Digest, u64)> {
         io::copy(&mut BufReader::with_capacity(BUFFER, &mut self), &mut io::sink())?;
-        let inner = self.0.borrow();
-        Ok((inner.hasher.clone().finish(), inner.count))
+        Ok((self.hasher.finish(), self.count))
     }
 }
 
 impl Read for Blob {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let inner = &mut *self.0.borrow_mut();
-        let count = inner.file.read(buffer)?;
-        inner.hasher.update(&buffer[..count]);
-        inner.count += count as u64;
-        inner.progress.add_bytes(count);
+        let count = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        self.count += count as u64;
+        self.progress.add_bytes(count);
         Ok(count)
     }
 }
 
-/// A reader that hashes with several algorithms at once, and remembers why it failed.
+/// A reader that hashes with several algorithms at once what is consumed of it.
 pub(super) struct Digesting<R> {
     inner: R,
     hashers: Vec<Hasher>,
-    failure: Option<String>,
 }
 
 impl<R> Digesting<R> {
     pub(super) fn new(inner: R, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        let hashers = algorithms.into_iter().map(Hasher::new).collect();
-        Self { inner, hashers, failure: None }
+        Self { inner, hashers: algorithms.into_iter().map(Hasher::new).collect() }
     }
 
-    /// What was read through.
-    pub(super) fn get(&self) -> &R {
-        &self.inner
-    }
-
-    /// The digests, one for each algorithm, or why there are none.
-    pub(super) fn finish(self) -> Result<Vec<Digest>, String> {
-        match self.failure {
-            None => Ok(self.hashers.into_iter().map(Hasher::finish).collect()),
-            Some(failure) => Err(failure),
-        }
+    /// The digests, one for each algorithm.
+    pub(super) fn finish(self) -> Vec<Digest> {
+        self.hashers.into_iter().map(Hasher::finish).collect()
     }
 }
 
-impl<R: Read> Read for Digesting<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer);
-        let count = read.inspect_err(|error| {
-            if error.kind() != io::ErrorKind::Interrupted {
-                self.failure = Some(error.to_string());
-            }
-        })?;
-        for hasher in &mut self.hashers {
-            hasher.update(&buffer[..count]);
+impl<R: BufRead> BufRead for Digesting<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        if let Ok(bytes) = self.inner.fill_buf() {
+            let bytes = bytes.get(..amount).unwrap_or_default();
+            self.hashers.iter_mut().for_each(|hasher| hasher.update(bytes));
         }
+        self.inner.consume(amount);
+    }
+}
+
+impl<R: BufRead> Read for Digesting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(buffer)?;
+        self.consume(count);
         Ok(count)
     }
 }

@@ -11,6 +11,7 @@
 
 mod archive;
 mod blob;
+mod blobs;
 mod code;
 mod config;
 mod descriptor;
@@ -19,7 +20,11 @@ mod fields;
 mod finding;
 mod graph;
 mod input;
+mod layer;
+mod links;
+mod names;
 mod report;
+mod stack;
 mod store;
 
 use std::collections::HashSet;
@@ -36,10 +41,12 @@ pub use finding::{Finding, Place};
 pub use report::Report;
 
 use blob::Reading;
+use blobs::Blobs;
 use finding::Findings;
 use graph::Graph;
 
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::layer::Limits;
 use crate::layout::{ImageRef, Layout, LayoutFiles, PlatformChoice, REF_NAME, reachable};
 use crate::oci::Descriptor;
 use crate::progress::{Progress, Stage};
@@ -52,8 +59,12 @@ const MOST_THREADS: usize = 8;
 pub struct ValidateOptions {
     /// How much of the layout is looked at.
     pub scope: Scope,
-    /// How many threads read blobs; by default one per processor, at most 8.
+    /// How many blobs are read at the same time, each layer by two threads; by default one per
+    /// processor, at most 8.
     pub threads: Option<NonZeroUsize>,
+    /// What the layers of one image may have together; of an image that has more, what is in
+    /// its layers is not told.
+    pub limits: Limits,
     /// Counts what has been read.
     pub progress: Arc<Progress>,
 }
@@ -151,11 +162,12 @@ impl Validation<'_> {
     fn read(&self, graph: Graph<'_>, orphaned: Option<u64>) -> Result<Report> {
         let progress = &self.options.progress;
         let images = graph.images;
-        let (tasks, mut done) = graph.finish();
+        let (tasks, stacks, mut done) = graph.finish();
         progress.begin(Stage::Validating);
-        let bytes = tasks.iter().map(blob::Task::expected_size).fold(0, u64::saturating_add);
+        let bytes = tasks.iter().map(|task| task.size).fold(0, u64::saturating_add);
         progress.expect_layers(tasks.len() as u64, bytes);
-        done.append(blob::read_all(&self.files, &tasks, self.threads(), progress)?);
+        let blobs = Blobs::new(&self.files, (&tasks, &stacks), &self.options.limits, progress);
+        done.append(blobs.read(self.threads())?);
         Ok(Report::new(std::mem::take(&mut done.findings), images, &done, orphaned))
     }
 

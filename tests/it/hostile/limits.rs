@@ -110,6 +110,25 @@ fn bombs_are_stopped_soon() {
     refused_within(&arena, "gzip", flags, message, hint);
 }
 
+#[test]
+fn bombs_are_not_validated_to_their_end() {
+    let arena = Arena::new();
+    let bomb = [zstd(&head(TERABYTE)), zstd_zeros(TERABYTE)].concat();
+    let many = zstd(&Archive::new().dir("d").open_end().repeat(1000)).repeat(100_000);
+    for (name, blob, message) in [
+        ("bomb", bomb, "unpacked, it is larger than the limit of 67108864 bytes"),
+        ("many", many, "more than the limit of 50000 entries"),
+    ] {
+        arena.tag(name, arena.image(&[layer(blob, "zstd")]));
+        let image = format!("--image=img:{name}");
+        let words = ["validate", &image, "--max-unpacked-size=64M", "--max-entries=50000"];
+        let run = arena.run_within(&words, Limits { seconds: 20, memory: 80 << 20 });
+        assert_eq!(run.status(), Some(3), "{}", run.stdout());
+        assert!(run.stdout().contains("error: layers-limit: blobs/"), "{}", run.stdout());
+        assert!(run.stdout().contains(message), "{}", run.stdout());
+    }
+}
+
 /// What decompresses a layer to compress it anew stops as well.
 #[test]
 fn bombs_are_not_converted() {

@@ -128,7 +128,9 @@ fn each_blob_is_read_once() {
         ["-f", "-o", "trace", "-e", "trace=openat,flock", umoci, "validate", "--layout=img"];
     Run::of(&mut sandbox.program(strace, &words)).succeeds();
     let trace = fs::read_to_string(sandbox.path("trace")).unwrap();
-    let opened = |hex: &str| trace.lines().filter(|line| line.contains(hex)).count();
+    // To ask for its size is not to read it.
+    let is_opened = |line: &str, hex: &str| line.contains(hex) && !line.contains("O_PATH");
+    let opened = |hex: &str| trace.lines().filter(|line| is_opened(line, hex)).count();
     assert_eq!(opened(layer.strip_prefix("sha256:").unwrap()), 1, "{trace}");
     assert!(!trace.contains("flock("), "{trace}");
 }

@@ -265,6 +265,31 @@ const INDEXES: &[Case] = &[
         }),
     ),
     (
+        "a full name twice",
+        &["name-duplicate"],
+        Damage::Index(|index| {
+            let mut entry = index["manifests"][0].clone();
+            entry["annotations"]["io.containerd.image.name"] = json!("docker.io/library/x:latest");
+            let mut other = entry.clone();
+            other["annotations"][TAG] = json!("other");
+            // For another platform it is as it should be.
+            let mut third = other.clone();
+            third["annotations"][TAG] = json!("third");
+            third["platform"] = json!({"os": "linux", "architecture": "amd64"});
+            index["manifests"] = json!([entry, other, third]);
+        }),
+    ),
+    (
+        "a full name twice and no tag",
+        &["name-duplicate"],
+        Damage::Index(|index| {
+            let name = json!({"io.containerd.image.name": "docker.io/library/x:latest"});
+            index["manifests"][0]["annotations"] = name;
+            let entry = index["manifests"][0].clone();
+            index["manifests"].as_array_mut().unwrap().push(entry);
+        }),
+    ),
+    (
         "an attestation about nothing",
         &["attestation-stale"],
         Damage::Blobs(|index, blobs| {
@@ -729,7 +754,32 @@ const LAYERS: &[Case] = &[
     (
         "a link through a parent",
         &["tar-link-parent"],
-        Damage::Tar(|| ended(&[member("a", b'1', "../../etc/passwd", b"")])),
+        Damage::Tar(|| {
+            ended(&[
+                member("etc/passwd", b'0', "", b""),
+                member("a", b'1', "../../etc/passwd", b""),
+            ])
+        }),
+    ),
+    (
+        "a link to what is not there",
+        &["tar-link"],
+        Damage::Tar(|| ended(&[member("etc/", b'5', "", b""), member("etc/a", b'1', "b", b"")])),
+    ),
+    (
+        "a link to what comes later",
+        &[],
+        Damage::Tar(|| ended(&[member("a", b'1', "b", b""), member("b", b'0', "", b"")])),
+    ),
+    (
+        "a name that is too deep",
+        &["tar-limit"],
+        Damage::Tar(|| {
+            let name = format!("19 path={}x\n", "a/".repeat(1024));
+            let length = (name.len() + 2).to_string();
+            let name = name.replacen("19", &length, 1);
+            ended(&[member("x", b'x', "", name.as_bytes()), member("x", b'0', "", b"")])
+        }),
     ),
     ("a link to nothing", &["tar-link"], Damage::Tar(|| ended(&[member("a", b'1', "/", b"")]))),
 ];
@@ -807,7 +857,7 @@ fn all_codes_occur() {
         .copied()
         .collect();
     // In tests of their own.
-    seen.extend(["tar-unchecked", "blob-unreadable"]);
+    seen.extend(["tar-unchecked", "blob-unreadable", "layers-limit"]);
     let all: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(seen, all);
 }

@@ -4,5 +4,6 @@
 mod command;
 mod damage;
 mod differential;
+mod layers;
 mod peers;
 mod scene;

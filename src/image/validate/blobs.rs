@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! All blobs, each read once, whatever refers to it, and several at the same time.
+
+use std::cmp::Reverse;
+use std::fs::File;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, Builder};
+
+use super::blob::{self, Reading, Task, panicked};
+use super::code::Code;
+use super::finding::{Findings, Place};
+use super::input::Blob;
+use super::layer::{Layer, Reader};
+use super::links::Search;
+use super::names::{Outline, Shared};
+use super::stack::{Meter, Stack, Volume};
+use crate::error::{Error, Result};
+use crate::layer::Limits;
+use crate::layout::LayoutFiles;
+use crate::progress::Progress;
+
+/// What is known of one blob.
+#[derive(Default)]
+struct Done {
+    reading: Reading,
+    /// What was found in a layer.
+    inside: Findings,
+    outline: Outline,
+}
+
+/// All blobs, and what is needed to read them.
+pub(super) struct Blobs<'a> {
+    files: &'a LayoutFiles,
+    tasks: &'a [Task],
+    stacks: &'a [Stack],
+    meters: Vec<Meter>,
+    limits: &'a Limits,
+    names: Shared,
+    progress: &'a Arc<Progress>,
+}
+
+impl<'a> Blobs<'a> {
+    pub(super) fn new(
+        files: &'a LayoutFiles,
+        (tasks, stacks): (&'a [Task], &'a [Stack]),
+        limits: &'a Limits,
+        progress: &'a Arc<Progress>,
+    ) -> Self {
+        let meters = stacks.iter().map(|stack| Meter::new(stack, tasks, limits)).collect();
+        let names = Shared::default();
+        Self { files, tasks, stacks, meters, limits, names, progress }
+    }
+
+    /// Reads all of them with some threads. What is found is in the order of the tasks.
+    pub(super) fn read(&self, threads: NonZeroUsize) -> Result<Reading> {
+        let mut order: Vec<(usize, &Task)> = self.tasks.iter().enumerate().collect();
+        // A large one that comes last would leave all but one thread without work.
+        order.sort_by_key(|(_, task)| Reverse(task.size));
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            while let Some((at, task)) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.progress.next_layer();
+                done.push((*at, self.one(task)?));
+            }
+            Ok::<_, Error>(done)
+        };
+        let mut done = thread::scope(|scope| {
+            let helpers = 1..threads.get().min(self.tasks.len());
+            // Where no thread can be had, there is still this one.
+            let helpers = helpers.map_while(|_| Builder::new().spawn_scoped(scope, work).ok());
+            let helpers: Vec<_> = helpers.collect();
+            let mut done = work()?;
+            for helper in helpers {
+                done.extend(helper.join().map_err(|_| panicked("reader of a blob"))??);
+            }
+            Ok::<_, Error>(done)
+        })?;
+        done.sort_unstable_by_key(|(at, _)| *at);
+        Ok(self.together(done.into_iter().map(|(_, done)| done)))
+    }
+
+    /// What is known when all is known. Of an image that is too large that is all that is told: what
+    /// else was found depends on how far it was read.
+    fn together(&self, done: impl Iterator<Item = Done>) -> Reading {
+        let mut all = Reading::default();
+        let mut outlines = Vec::new();
+        let over: Vec<Option<Error>> =
+            self.meters.iter().map(|meter| meter.check().err()).collect();
+        for (task, done) in self.tasks.iter().zip(done) {
+            all.append(done.reading);
+            if task.stacks().any(|stack| over[stack].is_none()) {
+                all.findings.append(done.inside);
+            }
+            outlines.push(done.outline);
+        }
+        let mut images = Vec::new();
+        for (stack, over) in self.stacks.iter().zip(&over) {
+            match over {
+                Some(error) => all.findings.add(Code::LayersLimit, &stack.place, error.to_string()),
+                None => images.extend(stack.is_image.then_some(stack)),
+            }
+        }
+        let place_of = |task: usize| Place::blob(&self.tasks[task].digest);
+        Search::new(&outlines, &self.names).run(&images, place_of, &mut all.findings);
+        all
+    }
+
+    fn one(&self, task: &Task) -> Result<Done> {
+        let mut done = Done::default();
+        let findings = &mut done.reading.findings;
+        let file = match blob::open(self.files, &task.digest) {
+            Ok(file) => file,
+            Err(error) => {
+                task.not_open(&error, findings);
+                return Ok(done);
+            }
+        };
+        let blob = if task.layers().next().is_some() {
+            let layer = self.layer(task, file)?;
+            task.compare(&layer, &mut done.inside);
+            done.inside.append(layer.findings);
+            done.outline = layer.outline;
+            layer.blob
+        } else {
+            Blob::new(file, task.digest.algorithm(), self.progress.clone()).finish()
+        };
+        match blob {
+            Ok((digest, size)) => {
+                (done.reading.blobs, done.reading.bytes) = (1, size);
+                if digest == task.digest {
+                    task.check_sizes(size, findings);
+                    return Ok(done);
+                }
+                blob::wrong(&task.digest, &digest, size, findings);
+            }
+            Err(error) => blob::unreadable(&task.digest, &error, findings),
+        }
+        // What is found in a blob counts only if it is the right one.
+        Ok(Done { reading: done.reading, ..Done::default() })
+    }
+
+    fn layer(&self, task: &Task, file: File) -> Result<Layer> {
+        let left = task.stacks().map(|stack| self.meters[stack].left());
+        let left = left.fold(Volume::default(), Volume::larger);
+        let limits = Limits {
+            unpacked_size: Some(left.bytes),
+            entries: left.entries,
+            ..self.limits.clone()
+        };
+        let (shared, progress) = (&self.names, self.progress.clone());
+        let algorithms = task.algorithms();
+        let reader = Reader { digest: &task.digest, algorithms, limits, shared, progress };
+        let layer = reader.read(file)?;
+        for stack in task.stacks() {
+            self.meters[stack].add(layer.volume);
+        }
+        Ok(layer)
+    }
+}
