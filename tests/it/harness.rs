@@ -341,11 +341,13 @@ pub(crate) fn peer(name: &str) -> Option<PathBuf> {
     found.or_else(|| skip(name))
 }
 
-/// Finds the Go program of the same name, in the version whose differences the tests know.
+/// Finds the Go program of the same name, in a version whose differences the tests know.
 pub(crate) fn go_umoci() -> Option<PathBuf> {
     let program = peer("umoci")?;
     let version = Command::new(&program).arg("--version").output().unwrap().stdout;
-    if version.starts_with(b"umoci version 0.4.7") { Some(program) } else { skip("umoci 0.4.7") }
+    let known = [&b"umoci version 0.4.7"[..], b"umoci version 0.6."];
+    let is_known = known.iter().any(|known| version.starts_with(known));
+    if is_known { Some(program) } else { skip("umoci 0.4.7 or 0.6") }
 }
 
 /// Whether the test runs as root; if not, says that it is skipped.
