@@ -4,14 +4,12 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use umoci::bundle::runtime_spec::Host;
-use umoci::bundle::{self, UnpackOptions};
+use umoci::bundle;
 use umoci::error::Context;
 use umoci::image::Image;
-use umoci::layer::DirLinks;
 
-use crate::args::{self, IdMapArgs, ImageArg, LimitArgs, SpaceArg, StrictArg};
-use crate::failure::{Failure, Outcome};
+use crate::args::{self, ExtractionArgs, ImageArg};
+use crate::failure::Outcome;
 use crate::{interrupt, progress};
 
 /// unpack an image into a root filesystem
@@ -25,21 +23,8 @@ use crate::{interrupt, progress};
     override_usage = "umoci raw unpack [command options] --image <image-path>[:<tag>] <rootfs>"
 )]
 pub(crate) struct Args {
-    /// keep a symlink to a directory where a layer has a directory
-    #[arg(long)]
-    keep_dirlinks: bool,
-
     #[command(flatten)]
-    ids: IdMapArgs,
-
-    #[command(flatten)]
-    strict: StrictArg,
-
-    #[command(flatten)]
-    limits: LimitArgs,
-
-    #[command(flatten)]
-    space: SpaceArg,
+    extraction: ExtractionArgs,
 
     #[command(flatten)]
     image: ImageArg,
@@ -53,23 +38,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     let rootfs = Path::new(args::one(&args.words, "rootfs", "rootfs path")?);
     let interrupt = interrupt::watch();
-    let options = UnpackOptions {
-        maps: args.ids.maps_of_rootfs()?,
-        dir_links: if args.keep_dirlinks { DirLinks::Keep } else { DirLinks::Replace },
-        rootless: args.ids.rootless.then(Host::read).transpose()?,
-        strictness: args.strict.strictness(),
-        limits: args.limits.limits()?,
-        space: args.space.check(),
-        interrupt: interrupt.clone(),
-        ..UnpackOptions::default()
-    };
+    let options = args.extraction.options(interrupt.clone())?;
     let layout = target.layout()?.with_interrupt(interrupt);
     let image = Image::load(&layout, target.resolve(&layout)?).context("invalid --image tag")?;
     log::info!("unpacking rootfs ...");
     progress::shown(&options.progress, || bundle::unpack_into(&layout, &image, rootfs, &options))
         .context("create rootfs")
-        .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))
-        .map_err(args::suggest_flag)?;
+        .map_err(|error| args.extraction.suggest(error))?;
     log::info!("... done");
     log::info!("unpacked image rootfs: {}", rootfs.display());
     Ok(())
