@@ -24,8 +24,9 @@ use crate::oci::ImageConfig;
 
 /// The name of the file in a bundle.
 pub const FILE_NAME: &str = "config.json";
-/// The version of the runtime specification that is written.
-pub const VERSION: &str = "1.3.0";
+/// The version of the runtime specification that is written: the lowest that has all that a
+/// configuration of this crate uses, for runtimes that know no later one.
+pub const VERSION: &str = "1.0.2";
 
 /// How [`runtime_spec`] fits an image to the machine that it is to run on.
 #[derive(Debug, Clone, PartialEq, Eq)]
