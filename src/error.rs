@@ -41,6 +41,8 @@ pub enum ErrorKind {
     Changed,
     /// The system refused for want of permission (EACCES or EPERM).
     Permission,
+    /// Owners on disk do not mean here what they meant elsewhere, as in another user namespace.
+    ForeignOwner,
     /// Somebody has asked to stop.
     Interrupted,
     /// Any other failure of the system.

@@ -4,6 +4,7 @@
 
 mod emulation;
 pub mod metadata;
+mod owners;
 pub mod passwd;
 mod publish;
 mod record;

@@ -20,9 +20,10 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::idmap::Owner;
 use crate::oci::json::{self, Trailing};
 use crate::rootfs::{
-    Device, Dir, Emulated, FileTime, FsOps, Kind, Native, Node, RootPath, Rootless, Stat, Xattr,
+    Device, Dir, Emulated, FileTime, FsOps, HeldMode, Kind, Native, Node, RootPath, Rootless, Stat,
+    Xattr, is_in_user_namespace,
 };
-use crate::snapshot::vis;
+use crate::snapshot::{parse_type, type_name, vis};
 use crate::sys;
 
 /// The name of the file in a bundle.
@@ -59,12 +60,15 @@ struct Head {
     /// namespace, where the owners on disk mean something else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seen_as: Option<(u32, u32)>,
+    /// Whether its writer was in a user namespace.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    in_namespace: bool,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Line {
     path: String,
-    kind: LineKind,
+    kind: KindWord,
     size: u64,
     inode: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,55 +79,38 @@ struct Line {
     held_by: Option<(u32, u32)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     node: Option<LineNode>,
+    /// Permission bits that it is meant to have, and those that it had instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mode: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mode_on_disk: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     xattrs: Vec<(String, String)>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct LineNode {
-    kind: LineKind,
+    kind: KindWord,
     major: u32,
     minor: u32,
-    mode: u32,
 }
 
+/// The type of an inode, in the words of mtree manifests.
 #[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum LineKind {
-    File,
-    Dir,
-    Link,
-    Char,
-    Block,
-    Fifo,
-    Socket,
-}
+#[serde(into = "&'static str", try_from = "String")]
+struct KindWord(Kind);
 
-impl From<Kind> for LineKind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::File => Self::File,
-            Kind::Dir => Self::Dir,
-            Kind::Symlink => Self::Link,
-            Kind::CharDevice => Self::Char,
-            Kind::BlockDevice => Self::Block,
-            Kind::Fifo => Self::Fifo,
-            Kind::Socket => Self::Socket,
-        }
+impl From<KindWord> for &'static str {
+    fn from(KindWord(kind): KindWord) -> Self {
+        type_name(kind)
     }
 }
 
-impl From<LineKind> for Kind {
-    fn from(kind: LineKind) -> Self {
-        match kind {
-            LineKind::File => Self::File,
-            LineKind::Dir => Self::Dir,
-            LineKind::Link => Self::Symlink,
-            LineKind::Char => Self::CharDevice,
-            LineKind::Block => Self::BlockDevice,
-            LineKind::Fifo => Self::Fifo,
-            LineKind::Socket => Self::Socket,
-        }
+impl TryFrom<String> for KindWord {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        parse_type(word.as_bytes()).map(Self).ok_or_else(|| format!("unknown type {word:?}"))
     }
 }
 
@@ -138,7 +125,8 @@ pub(super) fn write(
     let mut out = BufWriter::new(file);
     let own = file.metadata()?;
     let (record, seen_as) = (Some(own.ino()), Some((own.uid(), own.gid())));
-    let head = Head { umoci_rootless: VERSION, root: root.identity.ino, record, seen_as };
+    let (root, in_namespace) = (root.identity.ino, is_in_user_namespace());
+    let head = Head { umoci_rootless: VERSION, root, record, seen_as, in_namespace };
     out.write_all(&json::to_bytes(&head)?)?;
     let mut places = Places { fs, open: None };
     for object in &remembered {
@@ -157,29 +145,32 @@ pub(super) fn load(bundle: &BundleDir, fs: &Rootless<Native>) -> Result<()> {
     read(file, fs).at("read", bundle.path.join(FILE_NAME))
 }
 
-/// Refuses a bundle whose owners on disk mean something else than where it was unpacked.
+/// What the record says of who wrote it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Witness {
+    /// The owner of the record as its writer saw it.
+    pub(super) then: Owner,
+    /// The owner as it is seen now.
+    pub(super) now: Owner,
+    /// Whether the writer was in a user namespace.
+    pub(super) in_namespace: bool,
+}
+
+/// Asks the record of a bundle who wrote it; `None` where it does not say.
 ///
 /// # Errors
-/// Also when the record is none.
-pub(super) fn check_ids(bundle: &BundleDir) -> Result<()> {
-    let Some(file) = open(bundle)? else { return Ok(()) };
-    let check = || {
+/// When it is no such record.
+pub(super) fn witness(bundle: &BundleDir) -> Result<Option<Witness>> {
+    let Some(file) = open(bundle)? else { return Ok(None) };
+    let ask = || {
         let own = file.metadata()?;
+        let now = Owner { uid: own.uid(), gid: own.gid() };
         let (head, _) = begin(file)?;
-        let seen_as = (own.uid(), own.gid());
-        match head.seen_as {
-            Some(then) if then != seen_as => Err(Error::new(
-                ErrorKind::Mismatch,
-                format!(
-                    "the owners on disk mean something else than where the bundle was unpacked, \
-                     another user namespace: {}:{} there is {}:{} here",
-                    then.0, then.1, seen_as.0, seen_as.1
-                ),
-            )),
-            _ => Ok(()),
-        }
+        let in_namespace = head.in_namespace;
+        let seen_as = head.seen_as.map(|(uid, gid)| Owner { uid, gid });
+        Ok::<_, Error>(seen_as.map(|then| Witness { then, now, in_namespace }))
     };
-    check().at("compare owners with", bundle.path.join(FILE_NAME))
+    ask().at("read", bundle.path.join(FILE_NAME))
 }
 
 fn open(bundle: &BundleDir) -> Result<Option<File>> {
@@ -283,21 +274,22 @@ impl Line {
         let Remembered { path, stat, emulated } = object;
         let pair = |owner: Owner| (owner.uid, owner.gid);
         let node = emulated.node.map(|node| LineNode {
-            kind: node.kind.into(),
+            kind: KindWord(node.kind),
             major: node.device.major,
             minor: node.device.minor,
-            mode: node.mode,
         });
         let xattrs = emulated.xattrs.iter();
         Self {
             path: word(path.as_bytes()),
-            kind: stat.kind.into(),
+            kind: KindWord(stat.kind),
             size: stat.size,
             inode: stat.identity.ino,
             born: born.map(|born| (born.seconds, born.nanoseconds)),
             owner: emulated.owner.map(pair),
             held_by: emulated.held_by.map(pair),
             node,
+            mode: emulated.mode.map(|mode| mode.meant),
+            mode_on_disk: emulated.mode.map(|mode| mode.on_disk),
             xattrs: xattrs.map(|xattr| (word(&xattr.name), word(&xattr.value))).collect(),
         }
     }
@@ -315,13 +307,22 @@ impl Line {
             owner: self.owner.map(owner).transpose()?,
             held_by: self.held_by.map(owner).transpose()?,
             node: self.node.as_ref().map(LineNode::meaning).transpose()?,
+            mode: self.held_mode()?,
             xattrs: self.xattrs.iter().map(attribute).collect::<Result<_>>()?,
         };
         Ok((path, emulated))
     }
 
+    fn held_mode(&self) -> Result<Option<HeldMode>> {
+        let (Some(meant), Some(on_disk)) = (self.mode, self.mode_on_disk) else { return Ok(None) };
+        if meant > 0o7777 {
+            return Err(Error::invalid(format!("{:?}: mode {meant:o} out of range", self.path)));
+        }
+        Ok(Some(HeldMode { meant, on_disk }))
+    }
+
     fn is_of(&self, stat: &Stat) -> bool {
-        self.inode == stat.identity.ino && Kind::from(self.kind) == stat.kind
+        self.inode == stat.identity.ino && self.kind.0 == stat.kind
     }
 
     fn was_born(&self, born: Option<FileTime>) -> bool {
@@ -333,19 +334,18 @@ impl Line {
 
     fn is_like(&self, stat: &Stat) -> bool {
         let has_size = matches!(stat.kind, Kind::File | Kind::Symlink);
-        Kind::from(self.kind) == stat.kind && (!has_size || self.size == stat.size)
+        self.kind.0 == stat.kind && (!has_size || self.size == stat.size)
     }
 }
 
 impl LineNode {
     fn meaning(&self) -> Result<Node> {
-        let kind = Kind::from(self.kind);
+        let Self { kind: KindWord(kind), major, minor } = *self;
         let is_node = matches!(kind, Kind::CharDevice | Kind::BlockDevice | Kind::Fifo);
-        let Self { major, minor, mode, .. } = *self;
-        if !is_node || major >= 1 << 12 || minor >= 1 << 20 || mode > 0o7777 {
+        if !is_node || major >= 1 << 12 || minor >= 1 << 20 {
             return Err(Error::invalid(format!("device {major}:{minor} out of range")));
         }
-        Ok(Node { kind, device: Device { major, minor }, mode })
+        Ok(Node { kind, device: Device { major, minor } })
     }
 }
 

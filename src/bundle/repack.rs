@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::emulation::Terms;
 use super::metadata::{BundleMetadata, MtreeRecord, Privileges};
+use super::owners;
 use super::publish::publish;
 use super::record;
 use super::renew::{Renewal, named};
@@ -21,10 +22,10 @@ use crate::layer::{LayerOptions as TarOptions, LayerWriter, OwnerCheck, Owners, 
 use crate::layout::{EntryName, Layout, LayoutWriter};
 use crate::oci::{Algorithm, Descriptor, DescriptorPath, Digest, Hashing, History};
 use crate::progress::Progress;
-use crate::rootfs::{FsOps, Native, Rootless, Strictness, View, open_own_dir};
+use crate::rootfs::{FsOps, Keeping, Native, Rootless, Strictness, View, open_own_dir};
 use crate::snapshot::{
-    Change, DiffEntry, DiffOptions, Masks, MtreeHeader, Snapshot, StatIndex, Trust, diff,
-    read_mtree,
+    Change, DiffEntry, DiffOptions, DiskOwners, Masks, MtreeHeader, Snapshot, StatIndex, Trust,
+    diff, read_mtree,
 };
 use crate::sys;
 
@@ -116,10 +117,11 @@ impl Bundle {
     /// Checks that the owners on disk mean what they meant where the bundle was unpacked.
     ///
     /// # Errors
-    /// [`ErrorKind::Mismatch`] when that was in another user namespace.
+    /// [`ErrorKind::ForeignOwner`] when that was in another user namespace, or, for somebody else
+    /// than root, when the tree has been given to others.
     pub fn check_ids(&self) -> Result<()> {
         match self.metadata.privileges {
-            Privileges::Full => record::check_ids(&self.dir),
+            Privileges::Full => owners::check(&self.dir, &self.metadata),
             // Nobody looks at them.
             Privileges::Rootless => Ok(()),
         }
@@ -218,7 +220,7 @@ pub fn repack(
     };
     let fs = bundle.rootfs(View::Disk, options)?;
     let record = bundle.record()?;
-    let changes = changes(&fs, &record, &image, options)?;
+    let changes = changes(&fs, bundle, &record, &image, options)?;
     let mut editor = ImageEditor::new(writer, image);
     if changes.is_empty() {
         editor.record(options.history.clone());
@@ -236,11 +238,18 @@ pub fn repack(
 
 fn changes(
     fs: &dyn FsOps,
+    bundle: &Bundle,
     record: &Record,
     image: &Image,
     options: &RepackOptions,
 ) -> Result<Vec<DiffEntry>> {
-    let diff_options = DiffOptions { trust: options.trust, progress: options.progress.clone() };
+    let owners = match bundle.metadata.privileges {
+        Privileges::Full => DiskOwners::Compared,
+        // All belongs to whoever works on it.
+        Privileges::Rootless => DiskOwners::Ignored,
+    };
+    let (trust, progress) = (options.trust, options.progress.clone());
+    let diff_options = DiffOptions { trust, owners, progress };
     log::info!("computing filesystem diff ...");
     let mut changes = diff(fs, || record.snapshot(), record.index.as_ref(), &diff_options)
         .context("check mtree")?;
@@ -288,6 +297,6 @@ fn add_layer(
         }
         packer.finish().map(drop)
     })?;
-    fs.tell_substitutes();
+    fs.tell_substitutes(Keeping::Record);
     Ok(descriptor)
 }

@@ -4,12 +4,15 @@
 use std::fs::File;
 use std::path::Path;
 
-use super::emulation::{Keeping, remove_below};
+use super::emulation::remove_below;
 use super::unpack::{UnpackOptions, apply_options, prepare_root};
 use crate::error::{Context, Result};
 use crate::image::{Image, RootfsOptions, refuse_unmapped, unpack_rootfs};
 use crate::layout::Layout;
-use crate::rootfs::{View, open_own_dir};
+use crate::rootfs::{
+    Change, Dir, FsOps, Inode, Keeping, Kind, Metadata, Native, Refusals, RootPath, Rootless,
+    RootlessOptions, Stat, View, open_own_dir,
+};
 use crate::sys;
 
 /// Unpacks only the layers of an image, over what may be in the directory
@@ -79,6 +82,17 @@ fn parent(path: &Path) -> std::io::Result<File> {
 
 fn fill(layout: &Layout, image: &Image, root: File, options: &UnpackOptions) -> Result<()> {
     options.space.check(image, &root)?;
+    let before = Before::of(&root)?;
+    let unpacked = unpack_over(layout, image, root, options);
+    if unpacked.is_err()
+        && let Err(error) = before.put_back()
+    {
+        log::warn!("cannot give the rootfs its owner and mode back: {error}");
+    }
+    unpacked
+}
+
+fn unpack_over(layout: &Layout, image: &Image, root: File, options: &UnpackOptions) -> Result<()> {
     let terms = options.terms();
     let place = root.try_clone()?;
     let mut fs = terms.open(root, View::Disk)?;
@@ -87,6 +101,32 @@ fn fill(layout: &Layout, image: &Image, root: File, options: &UnpackOptions) -> 
     prepare_root(&fs, &apply.maps)?;
     let options = RootfsOptions { apply, ..RootfsOptions::default() };
     unpack_rootfs(layout, image, &fs, &options).context("unpack rootfs")?;
-    terms.tell(&fs.census(), Keeping::Nothing);
+    fs.tell_substitutes(Keeping::Nothing);
     Ok(())
+}
+
+/// What a root directory is like before anything is unpacked over it.
+struct Before {
+    fs: Rootless<Native>,
+    root: Dir,
+    metadata: Metadata,
+}
+
+impl Before {
+    fn of(root: &File) -> Result<Self> {
+        // It is not to be interrupted, as that is what it is for.
+        let refusals = Refusals::Substitute;
+        let options = RootlessOptions { refusals, ..RootlessOptions::default() };
+        let fs = Rootless::native(root.try_clone()?, options)?;
+        let root = fs.open_dir(&RootPath::root())?;
+        let Inode { stat, xattrs, .. } = fs.dir_inode(&root)?;
+        let Stat { owner, mode, atime, mtime, .. } = stat;
+        let metadata = Metadata { owner, mode, atime, mtime, xattrs };
+        Ok(Self { fs, root, metadata })
+    }
+
+    fn put_back(&self) -> Result<()> {
+        let change = Change { metadata: &self.metadata, kind: Kind::Dir, clear_xattrs: true };
+        Ok(self.fs.set_dir_metadata(&self.root, &change)?)
+    }
 }

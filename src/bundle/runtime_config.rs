@@ -3,6 +3,7 @@
 //! that came into being in another way.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::passwd::{Accounts, User};
@@ -12,6 +13,7 @@ use crate::error::{Context, Error, Result};
 use crate::idmap::IdMaps;
 use crate::image::Image;
 use crate::rootfs::Native;
+use crate::sys;
 
 /// How a runtime configuration is made for no bundle in particular.
 #[derive(Debug, Clone, Default)]
@@ -92,7 +94,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = dir.temporary()?;
     temporary.file().write_all(bytes)?;
     if let Some(mode) = mode {
-        temporary.file().set_permissions(mode)?;
+        sys::set_mode(temporary.file(), mode.mode() & 0o7777)?;
     }
     temporary.commit(Path::new(name))
 }
@@ -101,7 +103,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 mod tests {
     use super::*;
     use std::fs;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     #[test]
     fn files_are_replaced_and_nothing_else_is() {

@@ -35,9 +35,9 @@ fn bundle_around(source: &Path) -> Option<PathBuf> {
     let place = match (source.parent(), source.file_name()) {
         (Some(parent), Some(name)) => {
             let above = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            above.canonicalize().ok()?.join(name)
+            as_far_as_possible(above)?.join(name)
         }
-        _ => source.canonicalize().ok()?,
+        _ => as_far_as_possible(source)?,
     };
     let has = |dir: &Path, name| dir.join(name).symlink_metadata().is_ok_and(|of| of.is_file());
     let roots =
@@ -45,4 +45,14 @@ fn bundle_around(source: &Path) -> Option<PathBuf> {
     let mut bundles = roots.filter_map(Path::parent);
     let found = bundles.find(|dir| has(dir, metadata::FILE_NAME) && has(dir, record::FILE_NAME));
     found.map(Path::to_owned)
+}
+
+/// A path without links, but for what is behind a directory that is closed to its owner.
+fn as_far_as_possible(path: &Path) -> Option<PathBuf> {
+    match path.canonicalize() {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Some(as_far_as_possible(path.parent()?)?.join(path.file_name()?))
+        }
+        found => found.ok(),
+    }
 }

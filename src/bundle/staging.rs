@@ -13,12 +13,15 @@ use std::path::{Path, PathBuf};
 use super::emulation::remove_below;
 use super::{metadata, record, runtime_spec};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::rootfs::Strictness;
 use crate::sys;
 
 /// The name of the root filesystem in a bundle.
 pub(super) const ROOTFS: &str = "rootfs";
 /// The sticky bit and write permission for all: a directory such as `/tmp`.
 const EVERYBODYS: u32 = 0o1002;
+/// The permission bits of a bundle.
+const CLOSED: u32 = 0o700;
 /// What the names of private directories start with.
 const PREFIX: &str = ".umoci-unpack-";
 /// What the names of new files start with.
@@ -47,7 +50,8 @@ pub(super) enum Use {
 }
 
 impl BundleDir {
-    /// Opens a directory that is to become a bundle, making it where it is missing.
+    /// Opens a directory that is to become a bundle, making it where it is missing. Nobody else
+    /// gets into a new one.
     pub(super) fn create(path: &Path) -> Result<Self> {
         let made = make_missing(path).at("create bundle", path)?;
         let opened = Self::open(path, Use::Alone);
@@ -86,9 +90,13 @@ impl BundleDir {
     /// Does `work` in a directory that is closed to everybody else, since a root
     /// filesystem may hold devices and setuid programs. When it fails, the
     /// directory is as it was.
-    pub(super) fn fill(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub(super) fn fill(
+        &self,
+        strictness: Strictness,
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         let before = self.dir.metadata().at("look up bundle", &self.path)?.permissions();
-        let done = self.close(&before).and_then(|()| work());
+        let done = self.close(&before, strictness).and_then(|()| work());
         if done.is_err() {
             // The reason of the failure counts, not that its traces stay.
             let _ = self.dir.set_permissions(before);
@@ -97,13 +105,22 @@ impl BundleDir {
         done
     }
 
-    fn close(&self, before: &Permissions) -> Result<()> {
+    fn close(&self, before: &Permissions, strictness: Strictness) -> Result<()> {
         if before.mode() & EVERYBODYS == EVERYBODYS || self.is_root()? {
             let message = format!("{:?} is a directory that others need, too", self.path);
             return Err(Error::invalid(message));
         }
-        let closed = self.dir.set_permissions(Permissions::from_mode(0o700));
-        closed.at("change mode of bundle", &self.path)
+        match sys::set_mode(&self.dir, CLOSED) {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::PermissionDenied
+                    && strictness == Strictness::Substitute =>
+            {
+                let error = Error::from(error);
+                log::warn!("bundle {:?} stays open to others: {error}", self.path);
+                Ok(())
+            }
+            closed => closed.at("change mode of bundle", &self.path),
+        }
     }
 
     fn is_root(&self) -> Result<bool> {
@@ -159,7 +176,8 @@ impl BundleDir {
         }
     }
 
-    fn has(&self, name: &str) -> Result<bool> {
+    /// Whether there is something of this name.
+    pub(super) fn has(&self, name: &str) -> Result<bool> {
         match sys::lstat(&self.dir, Path::new(name)) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
@@ -228,7 +246,8 @@ fn make_missing(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     let missing: Vec<_> = path.ancestors().take_while(|path| is_missing(path)).collect();
     let mut made = Vec::new();
     for directory in missing.into_iter().rev() {
-        match DirBuilder::new().mode(0o755).create(directory) {
+        let mode = if directory == path { CLOSED } else { 0o755 };
+        match DirBuilder::new().mode(mode).create(directory) {
             Ok(()) => made.push(directory.to_owned()),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::emulation::{Keeping, Terms};
+use super::emulation::Terms;
 use super::metadata::{self, BundleMetadata, MtreeRecord, Privileges};
 use super::passwd::Accounts;
 use super::record::{self, Remembered};
@@ -25,11 +25,10 @@ use crate::layout::Layout;
 use crate::oci::Digest;
 use crate::progress::Progress;
 use crate::rootfs::{
-    Change, FileTime, FsOps, Kind, Metadata, Native, Owner, RootPath, Rootless, Stat, Strictness,
-    View,
+    Change, FileTime, FsOps, Keeping, Kind, Metadata, Native, Owner, RootPath, Rootless, Stat,
+    Strictness, View, is_in_user_namespace,
 };
 use crate::snapshot::{CaptureOptions, Known, KnownEntry, MtreeHeader, XattrHint, capture};
-use crate::sys;
 
 /// How an image is unpacked.
 #[derive(Debug, Clone, Default)]
@@ -84,7 +83,7 @@ pub fn unpack(
 ) -> Result<()> {
     let bundle = BundleDir::create(bundle)?;
     let work = Unpack { layout, image, options, bundle: &bundle };
-    bundle.fill(|| work.run()).context("create runtime bundle")
+    bundle.fill(options.strictness, || work.run()).context("create runtime bundle")
 }
 
 pub(super) fn apply_options(options: &UnpackOptions) -> ApplyOptions {
@@ -147,7 +146,7 @@ impl Unpack<'_> {
         staging.publish(Path::new(&index))?;
         // In a user namespace, where the owners on disk depend on who looks, it is needed as a
         // witness as well.
-        let is_witness = terms.privileges == Privileges::Full && sys::is_in_user_namespace();
+        let is_witness = terms.privileges == Privileges::Full && is_in_user_namespace();
         if is_witness || !remembered.is_empty() {
             let record_file = staging.create(Path::new(record::FILE_NAME))?;
             record::write(&record_file, &fs, remembered).context("write record")?;
@@ -155,7 +154,7 @@ impl Unpack<'_> {
         }
         staging.publish(Path::new(metadata::FILE_NAME))?;
         staging.commit();
-        terms.tell(&fs.census(), Keeping::Record);
+        fs.tell_substitutes(Keeping::Record);
         Ok(())
     }
 

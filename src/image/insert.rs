@@ -14,8 +14,8 @@ use crate::layer::{
 };
 use crate::oci::Descriptor;
 use crate::rootfs::{
-    Emulated, Identity, Native, Ownership, RootPath, Rootless, RootlessOptions, Strictness, View,
-    open_own_dir,
+    Emulated, Identity, Keeping, Native, Ownership, RootPath, Rootless, RootlessOptions,
+    Strictness, View, open_dir,
 };
 
 /// What is put at a place in an image.
@@ -83,16 +83,14 @@ pub struct InsertOptions {
 }
 
 impl InsertOptions {
-    fn open(&self, root: File) -> Result<Rootless<Native>> {
+    fn open(&self, root: File, place: PathBuf) -> Result<Rootless<Native>> {
         let ownership = match self.owners {
             Owners::Mapped(_) => Ownership::Set,
             Owners::OfImage => Ownership::Record,
         };
-        let interrupt = self.interrupt.clone();
-        let (view, refusals) = (View::Image, self.strictness.into());
-        let default = RootlessOptions::default();
-        let rootless = RootlessOptions { ownership, refusals, view, interrupt, ..default };
-        let fs = Rootless::native(root, rootless)?;
+        let (view, interrupt) = (View::Image, self.interrupt.clone());
+        let default = RootlessOptions::new(ownership, self.strictness);
+        let fs = Rootless::native(root, RootlessOptions { view, place, interrupt, ..default })?;
         for (identity, emulated) in &self.emulated {
             fs.remember(*identity, emulated.clone());
         }
@@ -120,10 +118,11 @@ pub fn insert(
         }),
         Insertion::Source { path, lower } => {
             let source = Source::open(path, options)?;
-            OwnerCheck::new(&source.fs, &options.owners).all_below(&source.path)?;
+            let check = OwnerCheck::new(&source.fs, &options.owners).with_place(&source.place);
+            check.all_below(&source.path)?;
             let layer = editor
                 .add_layer(&options.layer, |output| source.pack(output, target, *lower, options))?;
-            source.fs.tell_substitutes();
+            source.fs.tell_substitutes(Keeping::Record);
             Ok(layer)
         }
     };
@@ -140,28 +139,48 @@ fn writer<'a>(
     )
 }
 
-/// Something on this machine: a tree, or a name in the root of one.
+/// Something on this machine, in a directory that can be opened.
 #[derive(Debug)]
 struct Source {
     fs: Rootless<Native>,
+    /// The directory.
+    place: PathBuf,
+    /// What is meant, below the directory.
     path: RootPath,
 }
 
 impl Source {
     fn open(path: &Path, options: &InsertOptions) -> Result<Self> {
-        // What ends in `.` or `..`, and the root, is a directory without a name of its own.
-        let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else {
-            let fs = options.open(File::open(path).at("open", path)?)?;
-            return Ok(Self { fs, path: RootPath::root() });
+        let (place, root) = Self::nearest(path)?;
+        let rest = path.strip_prefix(&place).unwrap_or(Path::new(""));
+        let rest = RootPath::clean(rest.as_os_str().as_encoded_bytes())?;
+        Ok(Self { fs: options.open(root, place.clone())?, place, path: rest })
+    }
+
+    /// The directory that is meant, or else the last one on the way to it that can be opened:
+    /// those behind it may be closed to their owner, who is to get in nevertheless. Only the
+    /// links on the way are followed.
+    fn nearest(path: &Path) -> Result<(PathBuf, File)> {
+        use std::io::ErrorKind::PermissionDenied;
+        let is_dir = match path.components().as_path().symlink_metadata() {
+            Err(error) if error.kind() == PermissionDenied => false,
+            found => found.at("lstat", path)?.is_dir(),
         };
-        let above = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        let above = File::open(above).at("open", above)?;
-        // Without a `/` at its end, which would follow a link.
-        if parent.join(name).symlink_metadata().at("lstat", path)?.is_dir() {
-            let root = open_own_dir(&above, Path::new(name)).at("open", path)?;
-            return Ok(Self { fs: options.open(root)?, path: RootPath::root() });
+        // What ends in `.` or `..`, and the root, is a directory without a name of its own.
+        let mut opened = if is_dir || path.file_name().is_none() {
+            open_dir(path)
+        } else {
+            Err(PermissionDenied.into())
+        };
+        let mut place = path;
+        while let Err(error) = &opened
+            && error.kind() == PermissionDenied
+            && let Some(above) = place.parent()
+        {
+            place = above;
+            opened = File::open(named(place));
         }
-        Ok(Self { fs: options.open(above)?, path: RootPath::clean(name.as_encoded_bytes())? })
+        Ok((place.to_owned(), opened.at("open", named(place))?))
     }
 
     fn pack(
@@ -172,11 +191,17 @@ impl Source {
         options: &InsertOptions,
     ) -> Result<()> {
         let mut packer = TreePacker::new(&self.fs, &options.owners, writer(output, options))
-            .with_root_name(target.root_name);
+            .with_root_name(target.root_name)
+            .with_place(&self.place);
         if lower == Lower::Hide {
             packer.opaque(&target.path)?;
         }
         packer.add_tree(&self.path, &target.path)?;
         packer.finish().map(drop)
     }
+}
+
+/// The path of a directory, which is the working directory if it is empty.
+fn named(dir: &Path) -> &Path {
+    if dir.as_os_str().is_empty() { Path::new(".") } else { dir }
 }

@@ -2,6 +2,8 @@
 //! Whose the members of a layer are: [`Owners`], and [`OwnerCheck`], which
 //! finds owners that no layer can name before one is begun.
 
+use std::path::Path;
+
 use super::dirs::OpenDirs;
 use crate::error::{Context, Error, Result};
 use crate::idmap::{IdMaps, Owner};
@@ -55,6 +57,7 @@ impl Owners {
 pub struct OwnerCheck<'a> {
     fs: &'a dyn FsOps,
     owners: &'a Owners,
+    place: &'a Path,
     open: OpenDirs,
     first: Option<Error>,
     more: u64,
@@ -63,7 +66,15 @@ pub struct OwnerCheck<'a> {
 impl<'a> OwnerCheck<'a> {
     /// Checks what `fs` holds.
     pub fn new(fs: &'a dyn FsOps, owners: &'a Owners) -> Self {
-        Self { fs, owners, open: OpenDirs::default(), first: None, more: 0 }
+        let place = Path::new("");
+        Self { fs, owners, place, open: OpenDirs::default(), first: None, more: 0 }
+    }
+
+    /// Calls the root of the tree this in errors.
+    #[must_use]
+    pub fn with_place(mut self, place: &'a Path) -> Self {
+        self.place = place;
+        self
     }
 
     /// Looks at the objects at these paths.
@@ -91,7 +102,8 @@ impl<'a> OwnerCheck<'a> {
                 continue;
             }
             let dir = self.open.get(self.fs, &path)?;
-            let entries = self.fs.read_dir(&dir).with_context(|| format!("list {path:?}"))?;
+            let entries = self.fs.read_dir(&dir);
+            let entries = entries.with_context(|| format!("list {:?}", path.below(self.place)))?;
             for entry in entries.iter().rev() {
                 pending.push(path.join(Name::new(&entry.name)?));
             }
@@ -100,10 +112,11 @@ impl<'a> OwnerCheck<'a> {
     }
 
     fn look(&mut self, path: &RootPath) -> Result<Kind> {
-        let stat = self.stat(path).with_context(|| format!("could not add file {path:?}"))?;
+        let adding = || format!("could not add file {:?}", path.below(self.place));
+        let stat = self.stat(path).with_context(adding)?;
         if let Err(error) = self.owners.in_image(stat.owner) {
             match self.first {
-                None => self.first = Some(error.context(format!("could not add file {path:?}"))),
+                None => self.first = Some(error.context(adding())),
                 Some(_) => self.more += 1,
             }
         }

@@ -3,6 +3,7 @@
 //! [`pack_tree`] for a directory that is a layer as a whole.
 
 use std::io::{Read, Write};
+use std::path::Path;
 
 use super::dirs::OpenDirs;
 use super::entry::{Entry, EntryKind};
@@ -12,7 +13,6 @@ use super::write::{LayerOptions, LayerWriter};
 use crate::error::{Context, Error, Result};
 use crate::rootfs::{
     Contents, Dir, FsOps, Inode, Kind, Name, RootPath, Stacked, capability_to_container,
-    is_host_label,
 };
 
 /// How a layer spells its root directory. Readers take both for the same.
@@ -74,6 +74,7 @@ pub struct TreePacker<'a, W> {
     disk: Disk<'a>,
     owners: &'a Owners,
     root_name: RootName,
+    place: &'a Path,
     layer: LayerWriter<W>,
     open: OpenDirs,
 }
@@ -81,8 +82,8 @@ pub struct TreePacker<'a, W> {
 impl<'a, W: Write> TreePacker<'a, W> {
     /// Packs what `fs` holds into `layer`.
     pub fn new(fs: &'a dyn FsOps, owners: &'a Owners, layer: LayerWriter<W>) -> Self {
-        let (disk, root_name) = (Disk::Plain(fs), RootName::default());
-        Self { disk, owners, root_name, layer, open: OpenDirs::default() }
+        let (disk, root_name, place) = (Disk::Plain(fs), RootName::default(), Path::new(""));
+        Self { disk, owners, root_name, place, layer, open: OpenDirs::default() }
     }
 
     /// Reads the tree as one of this format.
@@ -96,6 +97,13 @@ impl<'a, W: Write> TreePacker<'a, W> {
     #[must_use]
     pub fn with_root_name(mut self, root_name: RootName) -> Self {
         self.root_name = root_name;
+        self
+    }
+
+    /// Calls the root of the tree this in errors.
+    #[must_use]
+    pub fn with_place(mut self, place: &'a Path) -> Self {
+        self.place = place;
         self
     }
 
@@ -136,7 +144,8 @@ impl<'a, W: Write> TreePacker<'a, W> {
 
     /// The paths and names of what is in a directory, last first.
     fn children(&mut self, path: &RootPath, name: &RootPath) -> Result<Vec<(RootPath, RootPath)>> {
-        let names = self.list(path).with_context(|| format!("list {path:?}"))?;
+        let names = self.list(path);
+        let names = names.with_context(|| format!("list {:?}", path.below(self.place)))?;
         names
             .iter()
             .rev()
@@ -164,7 +173,7 @@ impl<'a, W: Write> TreePacker<'a, W> {
             Some((parent, base)) => self.named(&parent, base, name),
             None => self.root(name),
         };
-        packed.with_context(|| format!("could not add file {path:?}"))
+        packed.with_context(|| format!("could not add file {:?}", path.below(self.place)))
     }
 
     fn list(&mut self, path: &RootPath) -> Result<Vec<Box<[u8]>>> {
@@ -175,8 +184,8 @@ impl<'a, W: Write> TreePacker<'a, W> {
     fn root(&mut self, name: &RootPath) -> Result<Kind> {
         let fs = self.disk.fs();
         let dir = fs.open_dir(&RootPath::root())?;
-        let stat = fs.stat_dir(&dir)?;
-        let mut entry = Entry::from_stat(name, &stat, Vec::new(), fs.dir_xattrs(&dir)?)?;
+        let Inode { stat, xattrs, .. } = fs.dir_inode(&dir)?;
+        let mut entry = Entry::from_stat(name, &stat, Vec::new(), xattrs)?;
         self.prepare(&mut entry, name)?;
         self.layer.add(&entry, None)?;
         self.opaque_like(&dir, name)?;
@@ -236,7 +245,6 @@ impl<'a, W: Write> TreePacker<'a, W> {
             };
         }
         entry.owner = self.owners.in_image(entry.owner)?;
-        entry.xattrs.retain(|xattr| !is_host_label(&xattr.name));
         let owners = self.owners;
         entry
             .xattrs

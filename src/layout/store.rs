@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::sys;
 
 /// What the names of private directories start with.
@@ -78,7 +78,8 @@ pub(super) struct TempDir {
     layout: Arc<File>,
     name: PathBuf,
     dir: File,
-    owner: Owner,
+    /// Who is to own what is made; nobody else than the caller where the filesystem refuses.
+    pub(super) owner: Owner,
     files: AtomicU64,
 }
 
@@ -87,8 +88,15 @@ impl TempDir {
     pub(super) fn create(layout: Arc<File>, path: &Path, owner: Owner) -> Result<Self> {
         let made = held_dir(&layout, 0o700, || PathBuf::from(format!(".umoci-{}", random())));
         let (name, dir) = made.at("create temporary directory in", path)?;
-        let temp = Self { layout, name, dir, owner, files: AtomicU64::new(0) };
-        owner.give(&temp.dir).at("create temporary directory in", path)?;
+        let mut temp = Self { layout, name, dir, owner, files: AtomicU64::new(0) };
+        match owner.give(&temp.dir) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let error = Error::from(error);
+                log::warn!("new files do not get the owner of layout {path:?}: {error}");
+                temp.owner = Owner(None);
+            }
+            given => given.at("create temporary directory in", path)?,
+        }
         Ok(temp)
     }
 

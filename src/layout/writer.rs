@@ -6,7 +6,7 @@
 //! before the call that changes it returns.
 
 use std::collections::BTreeSet;
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -39,7 +39,6 @@ pub struct LayoutWriter {
 struct Shared {
     temp: Arc<TempDir>,
     layout: Layout,
-    owner: Owner,
     /// Whose directories hold names that are not synced yet.
     unsynced: Mutex<BTreeSet<Algorithm>>,
     warning: Once,
@@ -77,9 +76,9 @@ impl Session {
 
     /// Opens the directory of blobs of an algorithm, and makes it where it is missing.
     fn blobs(&self, algorithm: Algorithm) -> Result<File> {
-        let Shared { layout, owner, .. } = &*self.0;
+        let Shared { layout, temp, .. } = &*self.0;
         let name = algorithm.as_str();
-        ensure_dir(&self.all_blobs()?, Path::new(name), *owner)
+        ensure_dir(&self.all_blobs()?, Path::new(name), temp.owner)
             .at("open as a real directory", layout.path.join(BLOBS).join(name))
     }
 
@@ -112,9 +111,7 @@ impl Session {
             let old = sys::lstat(&layout.dir, Path::new(INDEX_FILE))?;
             let new = temp.file()?;
             let mode = old.permissions().mode() & 0o666;
-            if new.file().metadata()?.permissions().mode() & 0o777 != mode {
-                new.file().set_permissions(Permissions::from_mode(mode))?;
-            }
+            sys::set_mode(new.file(), mode)?;
             new.file().write_all(bytes)?;
             new.commit(&layout.dir, INDEX_FILE)
         };
@@ -141,7 +138,6 @@ impl LayoutWriter {
         let session = Session(Arc::new(Shared {
             temp: Arc::new(temp),
             layout: layout.clone(),
-            owner,
             unsynced: Mutex::default(),
             warning: Once::new(),
             dir,

@@ -3,6 +3,7 @@
 
 mod capability;
 mod metadata;
+mod namespace;
 mod native;
 mod ops;
 mod overlay;
@@ -16,14 +17,15 @@ mod xattr;
 pub use crate::idmap::Owner;
 pub use capability::{capability_to_container, capability_to_host};
 pub use metadata::{Device, FileTime, Identity, Kind, Metadata, Stat, Xattr};
-pub use native::Native;
+pub(crate) use namespace::is_in_user_namespace;
+pub use native::{Native, open_dir};
 pub use ops::{Change, Contents, Dir, DirEntry, FsOps, Inode};
 pub use overlay::{Overlay, OverlayNamespace, Stacked};
 pub use path::{Name, RootPath};
 pub use remove::{Removed, remove_all, remove_unless};
 pub use resolve::{Steps, resolve, resolve_parent, resolve_within};
 pub use rootless::{
-    Afterwards, Census, Emulated, Node, OWNER_ATTRIBUTE, Ownership, Refusals, Rootless,
-    RootlessOptions, Strictness, Substitute, View, open_own_dir,
+    Afterwards, Census, Emulated, HeldMode, Keeping, Node, OWNER_ATTRIBUTE, Ownership, Refusals,
+    Rootless, RootlessOptions, Strictness, Substitute, View, open_own_dir,
 };
 pub use xattr::is_host_label;

@@ -32,16 +32,7 @@ impl Native {
     /// Opens the directory at `path`, which must not be a symbolic link itself.
     /// What comes before it is the caller's own and may hold links.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let parent = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        match path.file_name() {
-            Some(name) => {
-                Self::from_dir(sys::open_at(File::open(parent)?, name, Open::Dir)?.into())
-            }
-            None => Self::from_dir(File::open(path)?),
-        }
+        Self::from_dir(open_dir(path)?)
     }
 
     /// Takes an open directory as the root.
@@ -72,6 +63,14 @@ impl Native {
         }
         open_by_component(dir, path)
     }
+}
+
+/// Opens a directory of this machine, which must not be a symbolic link itself. What comes
+/// before it is the caller's own and may hold links.
+pub fn open_dir(path: &Path) -> io::Result<File> {
+    // With a `/` at its end a link would be followed.
+    let path = path.components().as_path();
+    Ok(sys::open_path(path, Open::Dir)?.into())
 }
 
 /// Cuts a path at component borders into pieces that the kernel takes.
@@ -244,6 +243,12 @@ impl FsOps for Native {
             _ => other(&sys::open_at(dir, name.as_os_str(), Open::Place)?.into()),
         }
     }
+
+    fn dir_inode(&self, dir: &Dir) -> io::Result<Inode> {
+        let stat = sys::stat_fd(dir)?;
+        let (xattrs, withheld) = xattr::read_for_image(XattrTarget::Open(dir.as_file()))?;
+        Ok(Inode { stat, xattrs, withheld, contents: Contents::Nothing })
+    }
 }
 
 fn regular(file: File) -> io::Result<Inode> {
@@ -251,7 +256,7 @@ fn regular(file: File) -> io::Result<Inode> {
     if stat.kind != Kind::File {
         return Err(no_regular_file());
     }
-    let (xattrs, withheld) = xattr::read_possible(XattrTarget::Open(&file))?;
+    let (xattrs, withheld) = xattr::read_for_image(XattrTarget::Open(&file))?;
     Ok(Inode { stat, xattrs, withheld, contents: Contents::File(file) })
 }
 
@@ -264,7 +269,7 @@ fn other(place: &File) -> io::Result<Inode> {
     };
     let (xattrs, withheld) = match stat.kind {
         Kind::Socket => Default::default(),
-        _ => xattr::read_possible(XattrTarget::Place(place))?,
+        _ => xattr::read_for_image(XattrTarget::Place(place))?,
     };
     Ok(Inode { stat, xattrs, withheld, contents })
 }
@@ -277,7 +282,8 @@ fn set_xattrs(target: XattrTarget<'_>, change: &Change<'_>) -> io::Result<()> {
     if change.clear_xattrs {
         xattr::clear(target)?;
     }
-    change.metadata.xattrs.iter().try_for_each(|xattr| xattr::set(target, xattr))
+    let own = change.metadata.xattrs.iter().filter(|xattr| !xattr::is_host_label(&xattr.name));
+    own.into_iter().try_for_each(|xattr| xattr::set(target, xattr))
 }
 
 #[cfg(test)]

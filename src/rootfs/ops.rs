@@ -114,7 +114,8 @@ pub trait FsOps: fmt::Debug + Send + Sync {
     /// Removes an empty directory.
     fn remove_dir(&self, dir: &Dir, name: Name<'_>) -> io::Result<()>;
 
-    /// Sets owner, mode, extended attributes and times, in this order, of an open file.
+    /// Sets owner, mode, extended attributes and times, in this order, of an open file. Labels
+    /// that are the host's own ([`is_host_label`](super::is_host_label)) are left as they are.
     fn set_file_metadata(&self, file: &File, change: &Change<'_>) -> io::Result<()>;
 
     /// As [`FsOps::set_file_metadata`], of an open directory.
@@ -149,6 +150,9 @@ pub trait FsOps: fmt::Debug + Send + Sync {
     /// the name means by then. It is in the terms of a [`Change`]: a decorator gives what
     /// it was told, not what it made of that.
     fn inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode>;
+
+    /// As [`FsOps::inode`], of an open directory.
+    fn dir_inode(&self, dir: &Dir) -> io::Result<Inode>;
 }
 
 /// All that a layer can say of an inode.
@@ -158,7 +162,8 @@ pub struct Inode {
     pub stat: Stat,
     /// Its extended attributes, sorted; of a socket, none.
     pub xattrs: Vec<Xattr>,
-    /// The names of those that the system keeps to itself.
+    /// The names of those that are no part of an image: labels that are the host's own, and
+    /// what the system keeps to itself.
     pub withheld: Vec<Box<[u8]>>,
     /// What is in it.
     pub contents: Contents,

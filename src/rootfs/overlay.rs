@@ -316,4 +316,8 @@ impl FsOps for Overlay<'_> {
     fn inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode> {
         self.inner.inode(dir, name).map(|inode| self.shown(inode))
     }
+
+    fn dir_inode(&self, dir: &Dir) -> io::Result<Inode> {
+        self.inner.dir_inode(dir).map(|inode| self.shown(inode))
+    }
 }

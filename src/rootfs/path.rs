@@ -7,6 +7,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -77,6 +78,17 @@ impl RootPath {
             }
         }
         Ok(Self(clean.into()))
+    }
+
+    /// The path for messages, where the root is called `place`; without a name it is `.`.
+    pub(crate) fn below(&self, place: &Path) -> PathBuf {
+        let path = Path::new(OsStr::from_bytes(&self.0));
+        match (place.as_os_str().is_empty(), self.is_root()) {
+            (true, true) => PathBuf::from("."),
+            (true, false) => path.to_owned(),
+            (false, true) => place.to_owned(),
+            (false, false) => place.join(path),
+        }
     }
 
     /// Whether this is the root itself.
@@ -152,7 +164,7 @@ fn push(path: &mut Vec<u8>, name: &[u8]) {
 
 impl fmt::Debug for RootPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        OsStr::from_bytes(&self.0).fmt(f)
+        self.below(Path::new("")).fmt(f)
     }
 }
 

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag};
@@ -17,6 +18,11 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags};
 use xattr::FileExt;
 
 use super::{Device, DirEntry, FileTime, Identity, Kind, Owner, Stat};
+
+/// Whether this process has the rights of the system's administrator, or of its user namespace's.
+pub(crate) fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
 
 /// How a file inside a directory is opened.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +64,11 @@ pub(crate) fn open_at(dir: impl AsFd, name: &OsStr, how: Open) -> io::Result<Own
         Open::Dir => opened.map_err(as_no_directory)?,
         Open::Read | Open::Place | Open::Create(_) => opened?,
     })
+}
+
+/// Opens a path of this machine, whose last component is not followed.
+pub(crate) fn open_path(path: &Path, how: Open) -> io::Result<OwnedFd> {
+    open_at(nix::fcntl::AT_FDCWD, path.as_os_str(), how)
 }
 
 /// Opens a directory below another, where no component may be a symbolic link.
@@ -351,7 +362,7 @@ impl XattrTarget<'_> {
                 format!("/proc/self/fd/{}", file.as_raw_fd()).into()
             }
             Self::Name(dir, name) => {
-                std::path::Path::new(&format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name)
+                Path::new(&format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name)
             }
         }
     }

@@ -8,23 +8,27 @@ use nix::errno::Errno;
 
 use super::metadata::Xattr;
 use super::sys::XattrTarget;
+use crate::error::Error;
 
 /// Whether an attribute is the host's own label of the inode, which no image
 /// sets, removes or carries away.
 pub fn is_host_label(name: &[u8]) -> bool {
-    matches!(name, b"security.selinux" | b"system.nfs4_acl")
+    matches!(
+        name,
+        b"security.selinux" | b"system.nfs4_acl" | b"system.nfs4_dacl" | b"system.nfs4_sacl"
+    )
 }
 
 /// Sets an attribute; its name is in the error. `Unsupported` is one that the
 /// filesystem does not take.
 pub(super) fn set(target: XattrTarget<'_>, xattr: &Xattr) -> io::Result<()> {
-    target.set(&xattr.name, &xattr.value).map_err(|error| named(xattr, &error))
+    target.set(&xattr.name, &xattr.value).map_err(|error| named(xattr, error))
 }
 
 /// An error that says which attribute could not be set.
-pub(super) fn named(xattr: &Xattr, error: &io::Error) -> io::Error {
-    let name = xattr.name.escape_ascii();
-    io::Error::new(error.kind(), format!("set extended attribute {name}: {error}"))
+pub(super) fn named(xattr: &Xattr, error: io::Error) -> io::Error {
+    let (name, kind) = (xattr.name.escape_ascii(), error.kind());
+    io::Error::new(kind, format!("set extended attribute {name}: {}", Error::from(error)))
 }
 
 /// Reads one attribute; `None` where the inode or the filesystem has none.
@@ -44,8 +48,16 @@ pub(super) fn read_all(target: XattrTarget<'_>) -> io::Result<Vec<Xattr>> {
 /// Names of attributes.
 pub(super) type Names = Vec<Box<[u8]>>;
 
-/// As [`read_all`], and gives the names of those that are left out.
-pub(super) fn read_possible(target: XattrTarget<'_>) -> io::Result<(Vec<Xattr>, Names)> {
+/// As [`read_all`], for an image: without the host's labels. Gives the names of all that are
+/// left out, too.
+pub(super) fn read_for_image(target: XattrTarget<'_>) -> io::Result<(Vec<Xattr>, Names)> {
+    let (mut xattrs, mut withheld) = read_possible(target)?;
+    let labels = xattrs.extract_if(.., |xattr| is_host_label(&xattr.name));
+    withheld.extend(labels.map(|xattr| xattr.name));
+    Ok((xattrs, withheld))
+}
+
+fn read_possible(target: XattrTarget<'_>) -> io::Result<(Vec<Xattr>, Names)> {
     let (mut xattrs, mut withheld) = (Vec::new(), Vec::new());
     for name in list(target)? {
         match read(target, &name) {
@@ -88,11 +100,4 @@ fn list(target: XattrTarget<'_>) -> io::Result<Names> {
 
 fn is(error: &io::Error, codes: &[Errno]) -> bool {
     codes.iter().any(|code| error.raw_os_error() == Some(*code as i32))
-}
-
-/// Whether a hard link is refused by the filesystem, by the system's policy, or
-/// because the two names are on different filesystems.
-pub(super) fn is_no_link(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::Unsupported
-        || is(error, &[Errno::EPERM, Errno::EMLINK, Errno::EXDEV])
 }

@@ -56,11 +56,23 @@ pub enum Trust {
     Contents,
 }
 
+/// Whether a tree has changed when it belongs to somebody else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DiskOwners {
+    /// It has.
+    #[default]
+    Compared,
+    /// It has not: who owns a file is said elsewhere.
+    Ignored,
+}
+
 /// How [`diff`] works.
 #[derive(Debug, Clone, Default)]
 pub struct DiffOptions {
     /// What proves that contents are unchanged.
     pub trust: Trust,
+    /// Whether owners on disk count.
+    pub owners: DiskOwners,
     /// Where names and the bytes that are read are counted.
     pub progress: Arc<Progress>,
 }
@@ -79,7 +91,8 @@ pub fn diff<S: Borrow<Snapshot>>(
     let index = index.filter(|_| options.trust == Trust::StatIndex);
     let progress = &options.progress;
     progress.begin(Stage::Comparing);
-    let findings = Findings { fs, progress, hasher: None, diffs: Vec::new(), linked: Vec::new() };
+    let (owners, diffs, linked) = (options.owners, Vec::new(), Vec::new());
+    let findings = Findings { fs, owners, progress, hasher: None, diffs, linked };
     let mut comparison =
         Comparison { index, snapshot: Lazy { load: Some(snapshot), value: None }, findings };
     walk(fs, &mut comparison)?;
@@ -154,7 +167,7 @@ impl<L: FnOnce() -> Result<S>, S: Borrow<Snapshot>> Comparison<'_, L, S> {
         let Some(snapshot) = self.snapshot.get()? else { return Ok(()) };
         let entry = snapshot.get(&listing.path);
         let same = entry.is_some_and(|entry| {
-            same_stat(entry, &listing.stat) && same_xattrs(&entry.xattrs, &xattrs)
+            self.findings.is_same_stat(entry, &listing.stat) && same_xattrs(&entry.xattrs, &xattrs)
         });
         let change = if entry.is_some() { Change::Modified } else { Change::Added };
         if !same {
@@ -184,6 +197,7 @@ impl<L: FnOnce() -> Result<S>, S: Borrow<Snapshot>> Comparison<'_, L, S> {
 /// What has been found so far, and the means to find more.
 struct Findings<'a> {
     fs: &'a dyn FsOps,
+    owners: DiskOwners,
     progress: &'a Arc<Progress>,
     /// Made for the first file that has to be read.
     hasher: Option<FileHasher>,
@@ -243,9 +257,18 @@ impl Findings<'_> {
         }
     }
 
+    /// Whether everything is equal that `stat` tells and that counts.
+    fn is_same_stat(&self, entry: &SnapshotEntry, stat: &Stat) -> bool {
+        entry.kind == stat.kind
+            && entry.mode == stat.mode
+            && (self.owners == DiskOwners::Ignored || entry.owner == stat.owner)
+            && entry.mtime == stat.mtime.seconds
+            && (entry.kind != Kind::File || entry.size == stat.size)
+    }
+
     /// Compares a name on disk with its entry, the cheap things first.
     fn is_same(&mut self, listing: &Listing, child: &Child, entry: &SnapshotEntry) -> Result<bool> {
-        if !same_stat(entry, &child.stat) {
+        if !self.is_same_stat(entry, &child.stat) {
             return Ok(false);
         }
         let (dir, name, path) = (&listing.dir, child.name()?, &entry.path);
@@ -268,15 +291,6 @@ impl Findings<'_> {
             _ => Ok(true),
         }
     }
-}
-
-/// Whether everything is equal that `stat` tells and that counts.
-fn same_stat(entry: &SnapshotEntry, stat: &Stat) -> bool {
-    entry.kind == stat.kind
-        && entry.mode == stat.mode
-        && entry.owner == stat.owner
-        && entry.mtime == stat.mtime.seconds
-        && (entry.kind != Kind::File || entry.size == stat.size)
 }
 
 /// Whether all attributes are equal but for the host's labels, which change

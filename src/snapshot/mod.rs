@@ -20,10 +20,11 @@ mod walk;
 pub use capture::{
     CaptureOptions, Captured, Known, KnownEntry, NothingKnown, Unchanged, XattrHint, capture,
 };
-pub use diff::{Change, DiffEntry, DiffOptions, Trust, diff};
+pub use diff::{Change, DiffEntry, DiffOptions, DiskOwners, Trust, diff};
 pub use entry::{Snapshot, SnapshotEntry};
 pub use mask::Masks;
 pub use mtree::{MtreeHeader, MtreeWriter, read_mtree};
+pub(crate) use mtree::{parse_type, type_name};
 pub use stat_index::StatIndex;
 pub use validate::{Difference, Finding, Keyword, ValidateOptions, validate};
 

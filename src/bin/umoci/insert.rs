@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use umoci::bundle::{Privileges, emulated_at};
-use umoci::error::{Context, Result};
+use umoci::error::{Context, Error, ErrorKind, Result};
 use umoci::image::{Image, ImageEditor, InsertOptions, Insertion, LayerOptions, Lower, Target};
 use umoci::rootfs::{Emulated, Identity};
 
@@ -101,7 +101,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let insert = || umoci::image::insert(&mut editor, &insertion, &place, &options);
         progress::shown(&options.layer.progress, insert)
             .context("add diff layer")
-            .map_err(|error| Failure::from(error).suggest_rootless(args.ids.rootless))?;
+            .map_err(|error| args.suggest(error))?;
         annotate(&mut editor, &annotations)?;
         update(&writer, editor, &tag)
     })
@@ -114,6 +114,16 @@ impl Args {
         let rootless = self.ids.rootless;
         let privileges = if rootless { Privileges::Rootless } else { Privileges::Full };
         emulated_at(path, privileges)
+    }
+
+    /// Says where --rootless may help.
+    fn suggest(&self, error: Error) -> Failure {
+        let is_foreign = error.kind() == ErrorKind::ForeignOwner;
+        let failure = Failure::from(error).suggest_rootless(self.ids.rootless);
+        if is_foreign && !self.ids.rootless {
+            return failure.hint("With --rootless all that is inserted is root's.");
+        }
+        failure
     }
 
     fn insertion(&self) -> Result<(Insertion, Target)> {

@@ -97,7 +97,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let referrers = Referrers::find(&layout, image.path(), &name);
     let repack = || bundle::repack(&bundle, &writer, image, &name, &options);
     let made =
-        progress::shown(&options.progress, repack).with_context(|| format!("repack {path:?}"))?;
+        progress::shown(&options.progress, repack).with_context(|| format!("repack {path:?}"));
+    let made = made.map_err(elsewhere)?;
     publish::tell(&made, &name);
     referrers.tell(&made.target().digest, &name);
     Ok(())
@@ -112,14 +113,17 @@ fn open(path: &Path) -> Outcome<Bundle> {
     })
 }
 
-/// Says where a bundle can be repacked whose owners are those of a user namespace.
+/// Says where a bundle can be repacked whose owners on disk mean nothing here.
 fn elsewhere(error: Error) -> Failure {
-    let is_elsewhere = error.kind() == ErrorKind::Mismatch;
+    let is_elsewhere = error.kind() == ErrorKind::ForeignOwner;
     let failure = Failure::from(error);
     if !is_elsewhere {
         return failure;
     }
-    failure.hint("Repack it where it was unpacked, as in `unshare -r umoci repack`.")
+    failure.hint(
+        "Repack it as the user who unpacked it, and in the same user namespace (`unshare -r`, or \
+         none); for what is unpacked with --rootless that is no matter.",
+    )
 }
 
 /// Says why the image of a bundle may be missing.

@@ -10,7 +10,7 @@ use super::parents::Parent;
 use super::{Applier, Place};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layer::entry::shown;
-use crate::rootfs::{Change, Contents, Inode, Kind, Metadata, Name, RootPath, Stat, is_host_label};
+use crate::rootfs::{Change, Contents, Inode, Kind, Metadata, Name, RootPath, Stat};
 
 /// A hard link that waits for its target.
 #[derive(Debug)]
@@ -103,8 +103,7 @@ impl Applier<'_, '_> {
     fn copy(&mut self, target: &Target<'_>, place: &Place<'_>) -> Result<()> {
         self.bodies.settle()?;
         let (from, dir) = (&target.parent.dir, &place.parent.dir);
-        let Inode { stat, mut xattrs, contents, .. } = self.fs.inode(from, target.name)?;
-        xattrs.retain(|xattr| !is_host_label(&xattr.name));
+        let Inode { stat, xattrs, contents, .. } = self.fs.inode(from, target.name)?;
         let Stat { owner, mode, atime, mtime, kind, .. } = stat;
         let metadata = Metadata { owner, mode, atime, mtime, xattrs };
         let clear_xattrs = place.parent.inherits_xattrs;

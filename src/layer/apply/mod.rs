@@ -29,7 +29,7 @@ use crate::idmap::IdMaps;
 use crate::progress::Progress;
 use crate::rootfs::{
     Change, Device, FsOps, Kind, Metadata, Name, Removed, RootPath, Xattr, capability_to_host,
-    is_host_label, remove_all, remove_unless, resolve_within,
+    remove_all, remove_unless, resolve_within,
 };
 
 /// Up to this size a file is handed over in one piece, in bytes.
@@ -345,7 +345,7 @@ impl Applier<'_, '_> {
             mode: entry.mode,
             atime: entry.atime.unwrap_or(entry.mtime),
             mtime: entry.mtime,
-            xattrs: settable(entry.xattrs, &self.options.maps),
+            xattrs: on_host(entry.xattrs, &self.options.maps),
         })
     }
 
@@ -364,17 +364,10 @@ fn private_until_owned(mode: u32) -> u32 {
     mode & (0o707 | (mode & 0o7) << 3)
 }
 
-/// Leaves out what only the host decides, and makes capabilities those of the container's root.
-fn settable(mut xattrs: Vec<Xattr>, maps: &IdMaps) -> Vec<Xattr> {
+/// Makes capabilities those of the container's root.
+fn on_host(mut xattrs: Vec<Xattr>, maps: &IdMaps) -> Vec<Xattr> {
     for xattr in &mut xattrs {
         capability_to_host(xattr, &maps.uid);
     }
-    xattrs.retain(|xattr| {
-        let own = !is_host_label(&xattr.name);
-        if !own {
-            log::debug!("ignoring forbidden xattr {}", xattr.name.escape_ascii());
-        }
-        own
-    });
     xattrs
 }

@@ -4,15 +4,16 @@
 use std::fs::File;
 use std::io;
 
+use super::super::capability;
 use super::super::metadata::{Device, Kind, Metadata, Stat, Xattr};
 use super::super::ops::{Change, Dir, DirEntry, FsOps, Inode};
 use super::super::path::{Name, RootPath};
 use super::super::sys;
-use super::super::{capability, xattr};
 use super::access::Object;
-use super::record::{Emulated, Node, Substitute};
+use super::census::Substitute;
+use super::record::{Emulated, Node};
 use super::target::Target;
-use super::{Ownership, Refusals, Rootless, is_refusal, reason};
+use super::{Ownership, Rootless, reason};
 
 impl<F: FsOps> FsOps for Rootless<F> {
     fn open_dir(&self, path: &RootPath) -> io::Result<Dir> {
@@ -21,32 +22,32 @@ impl<F: FsOps> FsOps for Rootless<F> {
     }
 
     fn open_child(&self, dir: &Dir, name: Name<'_>) -> io::Result<Dir> {
-        self.at(dir, name, || self.inner.open_child(dir, name))
+        self.with_named(dir, name, || self.inner.open_child(dir, name))
     }
 
     fn is_mount_point(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool> {
-        self.in_dir(dir, || self.inner.is_mount_point(dir, name))
+        self.with_dir(dir, || self.inner.is_mount_point(dir, name))
     }
 
     fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>> {
-        self.in_dir(dir, || self.inner.read_dir(dir))
+        self.with_dir(dir, || self.inner.read_dir(dir))
     }
 
     fn stat(&self, dir: &Dir, name: Name<'_>) -> io::Result<Stat> {
-        self.view(Target::Name(dir, name), self.in_dir(dir, || self.inner.stat(dir, name))?)
+        self.view(Target::Name(dir, name), self.with_dir(dir, || self.inner.stat(dir, name))?)
     }
 
     fn stat_dir(&self, dir: &Dir) -> io::Result<Stat> {
-        let stat = self.in_dir(dir, || self.inner.stat_dir(dir))?;
-        self.view_dir(dir, stat)
+        let stat = self.with_dir(dir, || self.inner.stat_dir(dir))?;
+        self.view(Target::Open(dir.as_file()), stat)
     }
 
     fn read_link(&self, dir: &Dir, name: Name<'_>) -> io::Result<Vec<u8>> {
-        self.in_dir(dir, || self.inner.read_link(dir, name))
+        self.with_dir(dir, || self.inner.read_link(dir, name))
     }
 
     fn open_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<File> {
-        self.at(dir, name, || self.inner.open_file(dir, name))
+        self.with_named(dir, name, || self.inner.open_file(dir, name))
     }
 
     fn create_file(&self, dir: &Dir, name: Name<'_>, mode: u32) -> io::Result<File> {
@@ -70,10 +71,7 @@ impl<F: FsOps> FsOps for Rootless<F> {
     ) -> io::Result<()> {
         let is_dir = || self.inner.stat(from, source).is_ok_and(|stat| stat.kind == Kind::Dir);
         match self.link(from, source, dir, name) {
-            Err(error) if xattr::is_no_link(&error) && !is_dir() => {
-                if self.options.refusals == Refusals::Fail {
-                    return Err(error);
-                }
+            Err(error) if self.options.refusals.has_substitute(&error) && !is_dir() => {
                 let error = reason(error);
                 let what = || format!("a copy takes the place of the hard link: {error}");
                 self.substitute(Substitute::Copy, Target::Name(dir, name), what)?;
@@ -84,13 +82,13 @@ impl<F: FsOps> FsOps for Rootless<F> {
     }
 
     fn create_node(&self, dir: &Dir, name: Name<'_>, kind: Kind, device: Device) -> io::Result<()> {
-        let node = Node { kind, device, mode: 0 };
+        let node = Node { kind, device };
         let is_never = self.options.ownership == Ownership::Record || self.lacks(|has| has.devices);
         if is_never && kind != Kind::Fifo {
             return self.create_placeholder(dir, name, node);
         }
         match self.exactly(dir, name, || self.inner.create_node(dir, name, kind, device)) {
-            Err(error) if is_refusal(&error) && self.options.refusals != Refusals::Fail => {
+            Err(error) if self.options.refusals.has_substitute(&error) => {
                 self.create_placeholder(dir, name, node)
             }
             made => made,
@@ -98,15 +96,15 @@ impl<F: FsOps> FsOps for Rootless<F> {
     }
 
     fn create_whiteout(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
-        self.in_dir(dir, || self.inner.create_whiteout(dir, name))
+        self.with_dir(dir, || self.inner.create_whiteout(dir, name))
     }
 
     fn remove_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
-        self.in_dir(dir, || self.inner.remove_file(dir, name))
+        self.with_dir(dir, || self.inner.remove_file(dir, name))
     }
 
     fn remove_dir(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
-        self.in_dir(dir, || self.inner.remove_dir(dir, name))
+        self.with_dir(dir, || self.inner.remove_dir(dir, name))
     }
 
     fn set_file_metadata(&self, file: &File, change: &Change<'_>) -> io::Result<()> {
@@ -114,23 +112,24 @@ impl<F: FsOps> FsOps for Rootless<F> {
         if self.lacks(|has| has.capabilities) && names.any(|name| name == capability::NAME) {
             file.sync_data()?;
         }
-        self.settle(Target::Open(file), change, || self.inner.set_file_metadata(file, change))
+        let plainly = |change: &Change<'_>| self.inner.set_file_metadata(file, change);
+        self.settle(Target::Open(file), change, plainly)
     }
 
     fn set_dir_metadata(&self, dir: &Dir, change: &Change<'_>) -> io::Result<()> {
-        let target = Target::Open(dir.as_file());
-        self.settle(target, change, || self.inner.set_dir_metadata(dir, change))
+        let plainly = |change: &Change<'_>| self.inner.set_dir_metadata(dir, change);
+        self.settle(Target::Open(dir.as_file()), change, plainly)
     }
 
     fn set_node_metadata(&self, dir: &Dir, name: Name<'_>, change: &Change<'_>) -> io::Result<()> {
-        let target = Target::Name(dir, name);
-        self.settle(target, change, || {
-            self.in_dir(dir, || self.inner.set_node_metadata(dir, name, change))
-        })
+        let plainly = |change: &Change<'_>| {
+            self.with_dir(dir, || self.inner.set_node_metadata(dir, name, change))
+        };
+        self.settle(Target::Name(dir, name), change, plainly)
     }
 
     fn set_dir_times(&self, dir: &Dir, metadata: &Metadata) -> io::Result<()> {
-        self.in_dir(dir, || self.inner.set_dir_times(dir, metadata))
+        self.with_dir(dir, || self.inner.set_dir_times(dir, metadata))
     }
 
     fn set_xattr(&self, file: &File, xattr: &Xattr) -> io::Result<()> {
@@ -139,30 +138,38 @@ impl<F: FsOps> FsOps for Rootless<F> {
 
     fn xattrs(&self, dir: &Dir, name: Name<'_>) -> io::Result<Vec<Xattr>> {
         let target = Target::Name(dir, name);
-        self.view_xattrs(target, self.at(dir, name, || self.inner.xattrs(dir, name))?)
+        self.view_xattrs(target, self.with_named(dir, name, || self.inner.xattrs(dir, name))?)
     }
 
     fn dir_xattrs(&self, dir: &Dir) -> io::Result<Vec<Xattr>> {
         let target = Target::Open(dir.as_file());
-        self.view_xattrs(target, self.in_dir(dir, || self.inner.dir_xattrs(dir))?)
+        self.view_xattrs(target, self.with_dir(dir, || self.inner.dir_xattrs(dir))?)
     }
 
     fn has_exactly(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool> {
         if !self.lacks(|has| has.case) {
             return Ok(true);
         }
-        let entries = self.in_dir(dir, || self.inner.read_dir(dir))?;
+        let entries = self.with_dir(dir, || self.inner.read_dir(dir))?;
         Ok(entries.iter().any(|entry| *entry.name == *name.as_bytes()))
     }
 
     fn inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode> {
-        let inode = match self.in_dir(dir, || self.inner.inode(dir, name)) {
+        let inode = match self.with_dir(dir, || self.inner.inode(dir, name)) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 self.closed_inode(dir, name)?
             }
             inode => inode?,
         };
-        self.meant(dir, name, inode)
+        self.meant(Target::Name(dir, name), inode)
+    }
+
+    fn dir_inode(&self, dir: &Dir) -> io::Result<Inode> {
+        // Its attributes may be out of reach until its permission bits step aside.
+        let stat = self.with_dir(dir, || self.inner.stat_dir(dir))?;
+        let mut inode = self.with_dir(dir, || self.inner.dir_inode(dir))?;
+        inode.stat.mode = stat.mode;
+        self.meant(Target::Open(dir.as_file()), inode)
     }
 }
 
@@ -174,7 +181,7 @@ impl<F: FsOps> Rootless<F> {
         name: Name<'_>,
         make: impl Fn() -> io::Result<T>,
     ) -> io::Result<T> {
-        self.exact(dir, name, || self.in_dir(dir, &make))
+        self.exact(dir, name, || self.with_dir(dir, &make))
     }
 
     fn exact<T>(
@@ -193,10 +200,9 @@ impl<F: FsOps> Rootless<F> {
     }
 
     fn link(&self, from: &Dir, source: Name<'_>, dir: &Dir, name: Name<'_>) -> io::Result<()> {
-        self.options.interrupt.check()?;
         let objects = [Object::Dir(from), Object::Dir(dir)];
         let made = self.exact(dir, name, || {
-            self.access.reach(&objects, || self.inner.create_link(from, source, dir, name))
+            self.reach(&objects, || self.inner.create_link(from, source, dir, name))
         });
         if made.is_ok() && self.lacks(|has| has.links) {
             // It would be taken for a file of its own, of which nothing is recorded.
@@ -209,8 +215,8 @@ impl<F: FsOps> Rootless<F> {
     /// An inode whose own permission bits are in the way. What they are is asked before
     /// they step aside.
     fn closed_inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode> {
-        let stat = self.in_dir(dir, || self.inner.stat(dir, name))?;
-        let mut inode = self.at(dir, name, || self.inner.inode(dir, name))?;
+        let stat = self.with_dir(dir, || self.inner.stat(dir, name))?;
+        let mut inode = self.with_named(dir, name, || self.inner.inode(dir, name))?;
         if inode.stat.identity != stat.identity {
             return Err(io::Error::other("the name means something else meanwhile"));
         }

@@ -5,12 +5,13 @@ use std::io;
 
 use super::super::Owner;
 use super::super::metadata::{Identity, Kind, Stat, Xattr};
-use super::super::ops::{Contents, Dir, FsOps, Inode};
-use super::super::path::Name;
+use super::super::ops::{Contents, FsOps, Inode};
 use super::super::xattr;
-use super::record::{Emulated, Substitute};
+use super::census::Substitute;
+use super::record::Emulated;
 use super::target::Target;
 use super::{OWNER_ATTRIBUTE, Ownership, Rootless, View, owner};
+use crate::error::{Error, ErrorKind};
 
 /// What an inode is meant to be, and which substitute on disk said so.
 struct Meaning {
@@ -19,37 +20,16 @@ struct Meaning {
 }
 
 impl<F: FsOps> Rootless<F> {
-    /// Tells the user in one line how much of what was read is not on the disk as such.
-    pub fn tell_substitutes(&self) {
-        let census = self.census();
-        if census.of(Substitute::AttributeLoss) > 0 {
-            log::warn!("emulated: {census}");
-        } else if !census.is_empty() {
-            log::info!("emulated: {census}");
-        }
-    }
-
     /// What a target of which the disk says `stat` is in the view that was asked for.
     pub(super) fn view(&self, target: Target<'_>, stat: Stat) -> io::Result<Stat> {
         match self.options.view {
             View::Disk => Ok(stat),
             View::Image => {
                 let attribute = self.owner_attribute(target, &stat)?;
-                Ok(self.meaning(stat, attribute.as_deref())?.stat)
+                let emulated = self.noted(stat.identity);
+                Ok(self.meaning(stat, &emulated, attribute.as_deref())?.stat)
             }
         }
-    }
-
-    /// As [`Rootless::view`], for the root, of which nobody takes hold in any other way.
-    pub(super) fn view_dir(&self, dir: &Dir, stat: Stat) -> io::Result<Stat> {
-        if self.options.view == View::Disk {
-            return Ok(stat);
-        }
-        let target = Target::Open(dir.as_file());
-        let attribute = self.owner_attribute(target, &stat)?;
-        let meaning = self.meaning(stat, attribute.as_deref())?;
-        self.count(target, &stat, &meaning)?;
-        Ok(meaning.stat)
     }
 
     fn owner_attribute(&self, target: Target<'_>, stat: &Stat) -> io::Result<Option<Vec<u8>>> {
@@ -57,7 +37,7 @@ impl<F: FsOps> Rootless<F> {
         {
             return Ok(None);
         }
-        self.reading(target, || xattr::read(target.xattrs(), OWNER_ATTRIBUTE))
+        self.with_target(target, || xattr::read(target.xattrs(), OWNER_ATTRIBUTE))
     }
 
     /// The attributes in the view that was asked for, given those on disk.
@@ -70,27 +50,26 @@ impl<F: FsOps> Rootless<F> {
             View::Disk => Ok(xattrs),
             View::Image => {
                 let is_noted = !self.ledger.is_empty();
-                let stat = is_noted.then(|| self.on(target, Target::stat)).transpose()?;
+                let stat = is_noted.then(|| self.with_dir_of(target, Target::stat)).transpose()?;
                 let emulated = stat.map(|stat| self.noted(stat.identity)).unwrap_or_default();
-                self.meant_xattrs(target, &emulated, xattrs)
+                Ok(self.meant_xattrs(&emulated, xattrs))
             }
         }
     }
 
-    /// What is meant by a name, as [`FsOps::inode`] gives it.
-    pub(super) fn meant(&self, dir: &Dir, name: Name<'_>, inode: Inode) -> io::Result<Inode> {
+    /// What is meant by an inode, as [`FsOps::inode`] gives it. What of it is not on the disk
+    /// is counted.
+    pub(super) fn meant(&self, target: Target<'_>, inode: Inode) -> io::Result<Inode> {
         let Inode { stat, xattrs, withheld, contents } = inode;
-        let target = Target::Name(dir, name);
+        let emulated = self.noted(stat.identity);
         let owner = xattrs.iter().find(|xattr| *xattr.name == *OWNER_ATTRIBUTE);
-        let meaning = self.meaning(stat, owner.map(|owner| &*owner.value))?;
-        if self.options.view == View::Image {
+        let meaning = self.meaning(stat, &emulated, owner.map(|owner| &*owner.value))?;
+        let has_names = stat.kind != Kind::Dir && stat.nlink > 1;
+        if self.options.view == View::Image && (!has_names || self.ledger.is_new(stat.identity)) {
             self.count(target, &stat, &meaning)?;
-            for name in &withheld {
-                let what = || format!("the attribute {} is left out", name.escape_ascii());
-                self.substitute(Substitute::AttributeLoss, target, what)?;
-            }
+            self.count_xattrs(target, &emulated, &xattrs, &withheld)?;
         }
-        let xattrs = self.meant_xattrs(target, &self.noted(stat.identity), xattrs)?;
+        let xattrs = self.meant_xattrs(&emulated, xattrs);
         // The file that stands for a device has nothing to say.
         let contents = if meaning.stat.kind == stat.kind { contents } else { Contents::Nothing };
         Ok(Inode { stat: meaning.stat, xattrs, withheld, contents })
@@ -100,15 +79,20 @@ impl<F: FsOps> Rootless<F> {
         self.emulated(identity).unwrap_or_default()
     }
 
-    fn meaning(&self, stat: Stat, attribute: Option<&[u8]>) -> io::Result<Meaning> {
-        let emulated = self.noted(stat.identity);
-        let (owner, owner_by) = self.meant_owner(&stat, &emulated, attribute)?;
+    fn meaning(
+        &self,
+        stat: Stat,
+        emulated: &Emulated,
+        attribute: Option<&[u8]>,
+    ) -> io::Result<Meaning> {
+        let (owner, owner_by) = self.meant_owner(&stat, emulated, attribute)?;
         let mut meant = Stat { owner, ..stat };
+        if let Some(mode) = emulated.mode.filter(|mode| mode.on_disk == stat.mode) {
+            meant.mode = mode.meant;
+        }
         if let Some(node) = emulated.node.filter(|_| stat.kind == Kind::File && stat.size == 0) {
             meant.kind = node.kind;
             meant.device = node.device;
-            // A build that changes the bits of the placeholder means those of the device.
-            meant.mode = if stat.mode == 0 { node.mode } else { stat.mode };
         }
         Ok(Meaning { stat: meant, owner_by })
     }
@@ -123,12 +107,27 @@ impl<F: FsOps> Rootless<F> {
         let recorded = emulated.owner.filter(|_| !is_void);
         let by_record = recorded.map(|owner| (owner, Some(Substitute::OwnerRecord)));
         Ok(match (self.options.ownership, attribute) {
-            (Ownership::Set, _) => by_record.unwrap_or((stat.owner, None)),
             (Ownership::Record, Some(value)) => {
                 (owner::decode(value)?, Some(Substitute::OwnerAttribute))
             }
             (Ownership::Record, None) => by_record.unwrap_or_default(),
+            (Ownership::Set, _) => match by_record {
+                Some(recorded) => recorded,
+                None => (self.known(stat.owner)?, None),
+            },
         })
+    }
+
+    /// An owner on disk, if the user namespace has it: a layer with the id that is shown in its
+    /// place would give the file to somebody else.
+    fn known(&self, owner: Owner) -> io::Result<Owner> {
+        if !self.namespace.hides(owner) {
+            return Ok(owner);
+        }
+        let Owner { uid, gid } = owner;
+        let message =
+            format!("its owner is not in this user namespace, which shows {uid}:{gid} instead");
+        Err(Error::new(ErrorKind::ForeignOwner, message).into())
     }
 
     /// Counts what of an inode is not on the disk.
@@ -140,34 +139,59 @@ impl<F: FsOps> Rootless<F> {
         }
         if meaning.stat.kind != stat.kind {
             let what = || "an empty file stands for a device".to_owned();
-            self.substitute(Substitute::Placeholder, target, what)?;
+            return self.substitute(Substitute::Placeholder, target, what);
+        }
+        if meaning.stat.mode != stat.mode {
+            let what = || format!("the mode {:04o} is not that on disk", meaning.stat.mode);
+            return self.substitute(Substitute::ModeRecord, target, what);
         }
         Ok(())
     }
 
-    fn meant_xattrs(
+    /// Counts attributes that are not on the disk, or stay there.
+    fn count_xattrs(
         &self,
         target: Target<'_>,
         emulated: &Emulated,
-        mut xattrs: Vec<Xattr>,
-    ) -> io::Result<Vec<Xattr>> {
+        xattrs: &[Xattr],
+        withheld: &[Box<[u8]>],
+    ) -> io::Result<()> {
+        for xattr in missing(emulated, xattrs) {
+            let what = || format!("the attribute {} is not on disk", xattr.name.escape_ascii());
+            self.substitute(Substitute::AttributeRecord, target, what)?;
+        }
+        for name in withheld {
+            let shown = name.escape_ascii();
+            if xattr::is_host_label(name) {
+                let what = || format!("the label {shown} of the host is left out");
+                self.substitute(Substitute::HostLabel, target, what)?;
+            } else {
+                let what = || format!("the attribute {shown} may not be read and is left out");
+                self.substitute(Substitute::AttributeLoss, target, what)?;
+            }
+        }
+        let has_owner = xattrs.iter().any(|xattr| *xattr.name == *OWNER_ATTRIBUTE);
+        if has_owner && self.options.ownership == Ownership::Set {
+            let (path, name) = (self.shown(target), OWNER_ATTRIBUTE.escape_ascii());
+            log::debug!("{path}: the attribute {name} is packed as it is");
+            self.ledger.count_unheeded();
+        }
+        Ok(())
+    }
+
+    fn meant_xattrs(&self, emulated: &Emulated, mut xattrs: Vec<Xattr>) -> Vec<Xattr> {
         if self.options.ownership == Ownership::Record {
             xattrs.retain(|xattr| *xattr.name != *OWNER_ATTRIBUTE);
-        } else if xattrs.iter().any(|xattr| *xattr.name == *OWNER_ATTRIBUTE) {
-            let name = OWNER_ATTRIBUTE.escape_ascii();
-            log::warn!("suspicious filesystem: saw special rootless xattr {name}");
         }
-        for kept in &emulated.xattrs {
-            if xattrs.iter().any(|xattr| xattr.name == kept.name) {
-                continue;
-            }
-            if self.options.view == View::Image {
-                let what = || format!("the attribute {} is not on disk", kept.name.escape_ascii());
-                self.substitute(Substitute::AttributeRecord, target, what)?;
-            }
-            xattrs.push(kept.clone());
-        }
+        let missing: Vec<_> = missing(emulated, &xattrs).cloned().collect();
+        xattrs.extend(missing);
         xattrs.sort_unstable();
-        Ok(xattrs)
+        xattrs
     }
+}
+
+/// What an inode is to have besides the attributes on disk.
+fn missing<'e>(emulated: &'e Emulated, xattrs: &[Xattr]) -> impl Iterator<Item = &'e Xattr> {
+    let is_missing = |kept: &&Xattr| !xattrs.iter().any(|xattr| xattr.name == kept.name);
+    emulated.xattrs.iter().filter(is_missing)
 }

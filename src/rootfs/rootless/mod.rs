@@ -8,6 +8,7 @@
 
 mod access;
 mod calls;
+mod census;
 mod meant;
 mod owner;
 mod probe;
@@ -17,16 +18,19 @@ mod target;
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 
 pub use self::access::{Afterwards, open_own_dir};
+pub use self::census::{Census, Keeping, Substitute};
 pub use self::owner::OWNER_ATTRIBUTE;
-pub use self::record::{Census, Emulated, Node, Substitute};
+pub use self::record::{Emulated, HeldMode, Node};
 
 use self::access::{Access, Object};
 use self::probe::{Abilities, Ability};
 use self::record::Ledger;
 use self::target::Target;
 use super::metadata::{FileTime, Identity, Stat};
+use super::namespace::Namespace;
 use super::native::Native;
 use super::ops::{Dir, FsOps};
 use super::path::Name;
@@ -47,7 +51,7 @@ pub enum Ownership {
 /// What happens when the system refuses something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Refusals {
-    /// It is an error, but for extended attributes that the filesystem does not have.
+    /// It is an error, but for what the filesystem does not have at all.
     #[default]
     Fail,
     /// A substitute takes its place.
@@ -67,11 +71,30 @@ pub enum Strictness {
     Refuse,
 }
 
-impl From<Strictness> for Refusals {
-    fn from(strictness: Strictness) -> Self {
-        match strictness {
-            Strictness::Substitute => Self::Substitute,
-            Strictness::Refuse => Self::Strict,
+impl Refusals {
+    /// What a user means who asks for owners to be set or recorded, and for substitutes or none.
+    pub fn of(ownership: Ownership, strictness: Strictness) -> Self {
+        match (strictness, ownership) {
+            (Strictness::Refuse, _) => Self::Strict,
+            (Strictness::Substitute, Ownership::Record) => Self::Substitute,
+            // Root is refused something by the filesystem or the user namespace. Somebody
+            // else has forgotten to say that no privileges are to be used.
+            (Strictness::Substitute, Ownership::Set) if sys::is_root() => Self::Substitute,
+            (Strictness::Substitute, Ownership::Set) => Self::Fail,
+        }
+    }
+
+    /// Whether a substitute takes the place of what the system refuses with this error; if
+    /// strictly there is none, that is told in the same way.
+    fn has_substitute(self, error: &io::Error) -> bool {
+        use io::ErrorKind::{
+            CrossesDevices, InvalidInput, PermissionDenied, TooManyLinks, Unsupported,
+        };
+        match error.kind() {
+            Unsupported => true,
+            // EINVAL is an id that the user namespace lacks.
+            PermissionDenied | InvalidInput | TooManyLinks | CrossesDevices => self != Self::Fail,
+            _ => false,
         }
     }
 }
@@ -97,8 +120,18 @@ pub struct RootlessOptions {
     pub view: View,
     /// What becomes of permission bits that were in the way.
     pub afterwards: Afterwards,
+    /// What the root is called in messages, as where it is no image's; empty if it has no name.
+    pub place: PathBuf,
     /// When to stop.
     pub interrupt: Interrupt,
+}
+
+impl RootlessOptions {
+    /// As [`Refusals::of`], for a tree as it is on disk.
+    pub fn new(ownership: Ownership, strictness: Strictness) -> Self {
+        let refusals = Refusals::of(ownership, strictness);
+        Self { ownership, refusals, ..Self::default() }
+    }
 }
 
 /// Makes do where the system refuses, and remembers it.
@@ -108,6 +141,7 @@ pub struct Rootless<F> {
     root: File,
     access: Access,
     abilities: Abilities,
+    namespace: Namespace,
     options: RootlessOptions,
     ledger: Ledger,
 }
@@ -124,8 +158,13 @@ impl<F: FsOps> Rootless<F> {
     /// Decorates `inner`, whose root is the open directory `root`.
     pub fn new(inner: F, root: File, options: RootlessOptions) -> io::Result<Self> {
         let access = Access::new(root.try_clone()?, options.afterwards);
+        // What is on disk is compared with what was on disk, whatever it is shown as.
+        let namespace = match options.view {
+            View::Image => Namespace::read(),
+            View::Disk => Namespace::default(),
+        };
         let (abilities, ledger) = (Abilities::default(), Ledger::default());
-        Ok(Self { inner, root, access, abilities, options, ledger })
+        Ok(Self { inner, root, access, abilities, namespace, options, ledger })
     }
 
     /// Finds out what the filesystem of the tree can do, by trying it in `dir`, a directory on
@@ -163,7 +202,7 @@ impl<F: FsOps> Rootless<F> {
 
     /// What a name is on disk, whatever the view; without a name, the directory itself.
     pub fn stat_on_disk(&self, dir: &Dir, name: Option<Name<'_>>) -> io::Result<Stat> {
-        self.in_dir(dir, || match name {
+        self.with_dir(dir, || match name {
             Some(name) => self.inner.stat(dir, name),
             None => self.inner.stat_dir(dir),
         })
@@ -171,7 +210,7 @@ impl<F: FsOps> Rootless<F> {
 
     /// When a name's inode was made, if that can be told.
     pub fn born(&self, dir: &Dir, name: Name<'_>) -> io::Result<Option<FileTime>> {
-        self.in_dir(dir, || sys::born_at(dir, name.as_os_str()))
+        self.with_dir(dir, || sys::born_at(dir, name.as_os_str()))
     }
 
     /// Makes a call for which the root itself has to be writable, as moving it elsewhere. All
@@ -180,26 +219,24 @@ impl<F: FsOps> Rootless<F> {
         self.access.with_root(call)
     }
 
-    fn in_dir<T>(&self, dir: &Dir, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
-        self.options.interrupt.check()?;
-        self.access.reach(&[Object::Dir(dir)], call)
-    }
-
-    /// A call that needs to get at the inode itself.
-    fn reading<T>(&self, target: Target<'_>, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
-        match target {
-            Target::Name(dir, name) => self.at(dir, name, call),
-            Target::Open(file) => {
-                self.options.interrupt.check()?;
-                self.access.reach(&[Object::Open(file)], call)
-            }
-        }
+    /// A call that is about a name, and needs to get at the directory alone.
+    fn with_dir<T>(&self, dir: &Dir, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        self.reach(&[Object::Dir(dir)], call)
     }
 
     /// A call that also needs to get at what the name is.
-    fn at<T>(&self, dir: &Dir, name: Name<'_>, call: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    fn with_named<T>(
+        &self,
+        dir: &Dir,
+        name: Name<'_>,
+        call: impl Fn() -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.reach(&[Object::Dir(dir), Object::Named(dir, name)], call)
+    }
+
+    fn reach<T>(&self, objects: &[Object<'_>], call: impl Fn() -> io::Result<T>) -> io::Result<T> {
         self.options.interrupt.check()?;
-        self.access.reach(&[Object::Dir(dir), Object::Named(dir, name)], call)
+        self.access.reach(objects, call)
     }
 
     fn lacks(&self, ability: impl Fn(&Abilities) -> Ability) -> bool {
@@ -217,7 +254,7 @@ impl<F: FsOps> Rootless<F> {
             return Err(io::Error::other(format!("{} (strict)", what())));
         }
         let count = self.ledger.count(substitute);
-        let told = || format!("{}: {}", target.shown(&self.root), what());
+        let told = || format!("{}: {}", self.shown(target), what());
         if count == 1 && !self.expects(substitute) {
             log::warn!("{}; more of this kind are counted only", told());
         } else {
@@ -226,22 +263,28 @@ impl<F: FsOps> Rootless<F> {
         Ok(())
     }
 
+    /// Where a target is, for messages.
+    fn shown(&self, target: Target<'_>) -> String {
+        target.shown(&self.root, &self.options.place)
+    }
+
     /// Whether the caller has asked for it, or it gives back what was there.
     fn expects(&self, substitute: Substitute) -> bool {
+        let is_reading = self.options.view == View::Image;
         match substitute {
             Substitute::OwnerAttribute
             | Substitute::OwnerRecord
             | Substitute::Placeholder
             | Substitute::AttributeRecord => {
-                self.options.ownership == Ownership::Record || self.options.view == View::Image
+                self.options.ownership == Ownership::Record || is_reading
             }
-            Substitute::Copy | Substitute::SameName | Substitute::AttributeLoss => false,
+            Substitute::ModeRecord | Substitute::HostLabel => is_reading,
+            Substitute::Copy
+            | Substitute::SameName
+            | Substitute::OwnerClaim
+            | Substitute::AttributeLoss => false,
         }
     }
-}
-
-fn is_refusal(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported)
 }
 
 /// The system's text as messages have it.

@@ -26,6 +26,8 @@ pub(super) enum Ability {
 pub(super) struct Abilities {
     /// Giving files to others.
     pub(super) owners: Ability,
+    /// Setting permission bits.
+    pub(super) modes: Ability,
     /// Hard links that can be told from files of their own, by one inode number for all names.
     pub(super) links: Ability,
     /// Device nodes.
@@ -47,6 +49,8 @@ const LINK: &str = "link";
 const NODE: &str = "node";
 /// No capabilities at all, in version 2 of the format.
 const CAPABILITY: [u8; 20] = [0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+/// Permission bits that no new file has by itself.
+const BITS: u32 = 0o641;
 /// An owner that an ordinary file may well have.
 const SOMEBODY: Owner = Owner { uid: 1, gid: 1 };
 
@@ -78,15 +82,20 @@ impl Abilities {
         let file = File::from(sys::open_at(place, name(FILE), Open::Create(0o600))?);
         let link = sys::link_at(place, name(FILE), place, name(LINK));
         let link = link.and_then(|()| sys::stat_at(place, name(LINK)));
-        let is_denied_owner = is_denied(&sys::chown_fd(&file, SOMEBODY));
+        let owner = sys::chown_fd(&file, SOMEBODY);
+        let has_owner = sys::stat_fd(&file)?.owner == SOMEBODY;
+        let mode = sys::chmod_fd(&file, BITS);
+        let has_mode = sys::stat_fd(&file)?.mode == BITS;
         let own = sys::stat_at(place, name(FILE))?.identity;
         let null = Device { major: 1, minor: 3 };
         let node = sys::make_node_at(place, name(NODE), Kind::CharDevice, 0o600, null);
         let attribute = XattrTarget::Open(&file).set(b"user.umoci", b"1");
         let same = sys::stat_at(place, name(SAME));
         Ok(Self {
-            // EINVAL is an id that the user namespace lacks, not the filesystem.
-            owners: missing_if(is_denied_owner),
+            // Some refuse, and some do nothing without a word. EINVAL is an id that the user
+            // namespace lacks, not the filesystem.
+            owners: missing_if(is_denied(&owner) || owner.is_ok() && !has_owner),
+            modes: missing_if(is_denied(&mode) || mode.is_ok() && !has_mode),
             links: missing_if(!link.is_ok_and(|link| link.identity == own)),
             devices: missing_if(is_denied(&node)),
             user_attributes: missing_if(is_unsupported(&attribute)),

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What could not be set on inodes and is remembered instead: [`Emulated`] for
-//! one inode, [`Ledger`] for all of a tree, [`Census`] for how many there are.
+//! one inode, [`Ledger`] for all of a tree.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::Owner;
 use super::super::metadata::{Device, Identity, Kind, Xattr};
+use super::census::{Census, Substitute};
 
 /// A device or pipe that an empty file stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,8 +16,15 @@ pub struct Node {
     pub kind: Kind,
     /// Its numbers.
     pub device: Device,
-    /// Its permission bits.
-    pub mode: u32,
+}
+
+/// Permission bits that an inode could not be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeldMode {
+    /// What it is meant to have.
+    pub meant: u32,
+    /// What it had when that was noted: when that has changed since, somebody has set others.
+    pub on_disk: u32,
 }
 
 /// What an inode is meant to be, as far as it is not.
@@ -30,6 +37,8 @@ pub struct Emulated {
     pub held_by: Option<Owner>,
     /// What it stands for.
     pub node: Option<Node>,
+    /// Its permission bits.
+    pub mode: Option<HeldMode>,
     /// Extended attributes that it could not take, sorted.
     pub xattrs: Vec<Xattr>,
 }
@@ -37,74 +46,7 @@ pub struct Emulated {
 impl Emulated {
     /// Whether there is nothing to remember.
     pub fn is_empty(&self) -> bool {
-        self.owner.is_none() && self.node.is_none() && self.xattrs.is_empty()
-    }
-}
-
-/// What happens in place of what the system refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Substitute {
-    /// The owner is kept in an attribute.
-    OwnerAttribute,
-    /// The owner is kept in the record.
-    OwnerRecord,
-    /// An empty file stands for a device or pipe.
-    Placeholder,
-    /// The attribute is kept in the record.
-    AttributeRecord,
-    /// A hard link becomes a file of its own.
-    Copy,
-    /// An object takes the place of another whose name differs in nothing but case.
-    SameName,
-    /// An attribute that may not be read is left out.
-    AttributeLoss,
-}
-
-impl Substitute {
-    /// All of them, in the order in which they are told, with the word for one and for several.
-    const ALL: [(Self, &'static str, &'static str); 7] = [
-        (Self::OwnerAttribute, "owner in an attribute", "owners in attributes"),
-        (Self::OwnerRecord, "owner in the record", "owners in the record"),
-        (Self::Placeholder, "device as an empty file", "devices as empty files"),
-        (Self::AttributeRecord, "attribute in the record", "attributes in the record"),
-        (Self::Copy, "hard link as a copy", "hard links as copies"),
-        (Self::SameName, "name that is taken for another", "names that are taken for others"),
-        (Self::AttributeLoss, "attribute left out", "attributes left out"),
-    ];
-}
-
-/// How often each substitute was needed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Census([u64; Substitute::ALL.len()]);
-
-impl Census {
-    /// How often this one was.
-    pub fn of(&self, substitute: Substitute) -> u64 {
-        self.0.get(substitute as usize).copied().unwrap_or_default()
-    }
-
-    fn count(&mut self, substitute: Substitute) -> u64 {
-        let Some(counter) = self.0.get_mut(substitute as usize) else { return 0 };
-        *counter = counter.saturating_add(1);
-        *counter
-    }
-
-    /// Whether everything could be set as it should be.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-impl fmt::Display for Census {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = Substitute::ALL.iter().map(|(kind, one, many)| match self.of(*kind) {
-            0 => None,
-            1 => Some(format!("1 {one}")),
-            count => Some(format!("{count} {many}")),
-        });
-        let parts: Vec<_> = counts.flatten().collect();
-        f.write_str(if parts.is_empty() { "nothing" } else { "" })?;
-        f.write_str(&parts.join(", "))
+        *self == Self { held_by: self.held_by, ..Self::default() }
     }
 }
 
@@ -119,6 +61,10 @@ struct Records {
     /// Inodes whose owner is kept in an attribute.
     attributed: HashSet<Identity>,
     census: Census,
+    /// Inodes with several names that have been counted.
+    linked: HashSet<Identity>,
+    /// How many inodes have an attribute that names an owner where none is looked for.
+    unheeded: u64,
 }
 
 impl Ledger {
@@ -168,7 +114,20 @@ impl Ledger {
     }
 
     pub(super) fn census(&self) -> Census {
-        self.records().census
+        self.records().census.clone()
+    }
+
+    /// Whether an inode with several names is met for the first time.
+    pub(super) fn is_new(&self, identity: Identity) -> bool {
+        self.records().linked.insert(identity)
+    }
+
+    pub(super) fn count_unheeded(&self) {
+        self.records().unheeded += 1;
+    }
+
+    pub(super) fn unheeded(&self) -> u64 {
+        self.records().unheeded
     }
 }
 
@@ -179,24 +138,5 @@ impl Records {
         } else if !self.emulated.is_empty() {
             self.emulated.remove(&identity);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_census_counts_each_kind() {
-        let mut census = Census::default();
-        assert!(census.is_empty());
-        assert_eq!(census.to_string(), "nothing");
-        for (place, (kind, ..)) in Substitute::ALL.iter().enumerate() {
-            assert_eq!(*kind as usize, place);
-        }
-        assert_eq!(census.count(Substitute::Placeholder), 1);
-        assert_eq!(census.count(Substitute::OwnerRecord), 1);
-        assert_eq!(census.count(Substitute::OwnerRecord), 2);
-        assert_eq!(census.to_string(), "2 owners in the record, 1 device as an empty file");
     }
 }

@@ -2,14 +2,20 @@
 //! Giving an inode its owner, attributes, permission bits and times, step by
 //! step, with a substitute for each step that the system refuses.
 
+use std::borrow::Cow;
 use std::io;
 
-use super::super::metadata::{Kind, Stat, Xattr};
+use super::super::metadata::{Kind, Metadata, Stat, Xattr};
 use super::super::ops::{Change, FsOps};
 use super::super::{Owner, xattr};
-use super::record::{Emulated, Node, Substitute};
+use super::access::Object;
+use super::census::Substitute;
+use super::record::{Emulated, HeldMode};
 use super::target::Target;
-use super::{OWNER_ATTRIBUTE, Ownership, Refusals, Rootless, is_refusal, owner, reason};
+use super::{OWNER_ATTRIBUTE, Ownership, Rootless, owner, reason};
+
+/// The bit that the system may take from a file of a group that its owner is not in.
+const SETGID: u32 = 0o2000;
 
 /// One inode that is being settled.
 struct Settling<'a, F> {
@@ -26,19 +32,65 @@ impl<F: FsOps> Rootless<F> {
         &self,
         target: Target<'_>,
         change: &Change<'_>,
-        plainly: impl FnOnce() -> io::Result<()>,
+        plainly: impl FnOnce(&Change<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
         self.options.interrupt.check()?;
+        let metadata = &*self.settable(target, change.metadata)?;
+        let change = &Change { metadata, ..*change };
         if self.is_plain(target, change)? {
-            match plainly() {
+            match plainly(change) {
                 Ok(()) => return self.forget(target),
-                Err(error) if !self.has_substitute(&error) => return Err(error),
+                Err(error) if !self.options.refusals.has_substitute(&error) => return Err(error),
                 Err(_) => {}
             }
         }
-        let stat = self.on(target, Target::stat)?;
+        let stat = self.with_dir_of(target, Target::stat)?;
         let note = Emulated::default();
         Settling { fs: self, target, stat, note, attributed: false }.run(change)
+    }
+
+    /// Leaves out the attributes that no layer decides.
+    fn settable<'m>(
+        &self,
+        target: Target<'_>,
+        metadata: &'m Metadata,
+    ) -> io::Result<Cow<'m, Metadata>> {
+        if metadata.xattrs.iter().all(|xattr| self.who_decides(xattr).is_none()) {
+            return Ok(Cow::Borrowed(metadata));
+        }
+        let mut own = Vec::new();
+        for xattr in &metadata.xattrs {
+            let name = xattr.name.escape_ascii();
+            match self.who_decides(xattr) {
+                None => own.push(xattr.clone()),
+                Some(Substitute::HostLabel) if self.has(target, xattr)? => {}
+                Some(Substitute::HostLabel) => {
+                    let what = || format!("the label {name} is left out: the host gives its own");
+                    self.substitute(Substitute::HostLabel, target, what)?;
+                }
+                Some(claim) => {
+                    let why = "a layer says by other means who owns a file";
+                    let what = || format!("the attribute {name} is left out: {why}");
+                    self.substitute(claim, target, what)?;
+                }
+            }
+        }
+        Ok(Cow::Owned(Metadata { xattrs: own, ..metadata.clone() }))
+    }
+
+    /// As what an attribute of a layer is left out, if it is.
+    fn who_decides(&self, xattr: &Xattr) -> Option<Substitute> {
+        if xattr::is_host_label(&xattr.name) {
+            return Some(Substitute::HostLabel);
+        }
+        let is_recorded = self.options.ownership == Ownership::Record;
+        (is_recorded && *xattr.name == *OWNER_ATTRIBUTE).then_some(Substitute::OwnerClaim)
+    }
+
+    /// Whether an inode has this attribute already.
+    fn has(&self, target: Target<'_>, xattr: &Xattr) -> io::Result<bool> {
+        let found = self.with_target(target, || xattr::read(target.xattrs(), &xattr.name))?;
+        Ok(found.as_deref() == Some(&*xattr.value))
     }
 
     /// Whether all of the change may be possible as it is.
@@ -46,6 +98,7 @@ impl<F: FsOps> Rootless<F> {
         let needs_user = || change.metadata.xattrs.iter().any(is_of_user);
         if self.options.ownership == Ownership::Record
             || self.lacks(|has| has.owners)
+            || self.lacks(|has| has.modes)
             || self.lacks(|has| has.user_attributes) && needs_user()
         {
             return Ok(false);
@@ -53,7 +106,7 @@ impl<F: FsOps> Rootless<F> {
         let may_be_placeholder = matches!(target, Target::Name(..))
             && change.kind != Kind::Symlink
             && !self.ledger.is_empty();
-        Ok(!may_be_placeholder || self.on(target, Target::stat)?.kind != Kind::File)
+        Ok(!may_be_placeholder || self.with_dir_of(target, Target::stat)?.kind != Kind::File)
     }
 
     /// What was noted of an inode that is no more may have the number of this one.
@@ -61,29 +114,32 @@ impl<F: FsOps> Rootless<F> {
         if self.ledger.is_empty() {
             return Ok(());
         }
-        let identity = self.on(target, Target::stat)?.identity;
+        let identity = self.with_dir_of(target, Target::stat)?.identity;
         self.ledger.settle(identity, Emulated::default(), false);
         Ok(())
     }
 
-    fn has_substitute(&self, error: &io::Error) -> bool {
-        match self.options.refusals {
-            Refusals::Fail => error.kind() == io::ErrorKind::Unsupported,
-            Refusals::Substitute | Refusals::Strict => {
-                is_refusal(error) || error.kind() == io::ErrorKind::InvalidInput
-            }
-        }
-    }
-
-    /// A step on a target whose directory may be in the way.
-    pub(super) fn on<'t, T>(
+    /// A step that needs to get at the directory of its target alone.
+    pub(super) fn with_dir_of<'t, T>(
         &self,
         target: Target<'t>,
         step: impl Fn(Target<'t>) -> io::Result<T>,
     ) -> io::Result<T> {
         match target {
             Target::Open(_) => step(target),
-            Target::Name(dir, _) => self.in_dir(dir, || step(target)),
+            Target::Name(dir, _) => self.with_dir(dir, || step(target)),
+        }
+    }
+
+    /// A call that needs to get at its target itself.
+    pub(super) fn with_target<T>(
+        &self,
+        target: Target<'_>,
+        call: impl Fn() -> io::Result<T>,
+    ) -> io::Result<T> {
+        match target {
+            Target::Open(file) => self.reach(&[Object::Open(file)], call),
+            Target::Name(dir, name) => self.with_named(dir, name, call),
         }
     }
 }
@@ -116,7 +172,7 @@ impl<F: FsOps> Settling<'_, F> {
     }
 
     fn step<T>(&self, step: impl Fn(Target<'_>) -> io::Result<T>) -> io::Result<T> {
-        self.fs.on(self.target, step)
+        self.fs.with_dir_of(self.target, step)
     }
 
     fn chown(&mut self, owner: Owner) -> io::Result<()> {
@@ -128,7 +184,7 @@ impl<F: FsOps> Settling<'_, F> {
         } else {
             match self.step(|target| target.chown(owner)) {
                 Ok(()) => return Ok(()),
-                Err(error) if self.may_record_owner(&error) => reason(error).to_string(),
+                Err(error) if self.has_substitute(&error) => reason(error).to_string(),
                 Err(error) => return Err(error),
             }
         };
@@ -140,10 +196,8 @@ impl<F: FsOps> Settling<'_, F> {
         Ok(())
     }
 
-    fn may_record_owner(&self, error: &io::Error) -> bool {
-        // EINVAL: an id that the user namespace does not have.
-        let refused = is_refusal(error) || error.kind() == io::ErrorKind::InvalidInput;
-        refused && self.fs.options.refusals != Refusals::Fail
+    fn has_substitute(&self, error: &io::Error) -> bool {
+        self.fs.options.refusals.has_substitute(error)
     }
 
     /// Attributes of users need permission to write, which an older inode may not give.
@@ -154,7 +208,11 @@ impl<F: FsOps> Settling<'_, F> {
             || self.fs.options.ownership == Ownership::Record
                 && change.metadata.owner != Owner::default();
         if is_open && is_needed && self.stat.mode & 0o600 != 0o600 {
-            self.step(|target| target.chmod(self.stat.mode | 0o600))?;
+            // What cannot be set because it is refused has a substitute of its own.
+            match self.step(|target| target.chmod(self.stat.mode | 0o600)) {
+                Err(error) if !self.has_substitute(&error) => return Err(error),
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -186,24 +244,20 @@ impl<F: FsOps> Settling<'_, F> {
         let value = owner::encode(owner);
         match self.step(|target| target.xattrs().set(OWNER_ATTRIBUTE, &value)) {
             Ok(()) => Ok(true),
-            Err(error) if is_refusal(&error) => Ok(false),
+            Err(error) if self.has_substitute(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
     fn set_xattr(&mut self, xattr: &Xattr) -> io::Result<()> {
         let name = xattr.name.escape_ascii();
-        if *xattr.name == *OWNER_ATTRIBUTE && self.fs.options.ownership == Ownership::Record {
-            log::warn!("ignoring the attribute {name} of a layer: it is this program's own");
-            return Ok(());
-        }
         let refusal = if is_of_user(xattr) && self.fs.lacks(|has| has.user_attributes) {
             "the filesystem takes none of users".to_owned()
         } else {
             match self.step(|target| target.xattrs().set(&xattr.name, &xattr.value)) {
                 Ok(()) => return Ok(()),
-                Err(error) if self.may_record_xattr(&error) => reason(error).to_string(),
-                Err(error) => return Err(xattr::named(xattr, &error)),
+                Err(error) if self.has_substitute(&error) => reason(error).to_string(),
+                Err(error) => return Err(xattr::named(xattr, error)),
             }
         };
         let what = || format!("the attribute {name} is recorded: {refusal}");
@@ -212,27 +266,48 @@ impl<F: FsOps> Settling<'_, F> {
         Ok(())
     }
 
-    fn may_record_xattr(&self, error: &io::Error) -> bool {
-        match self.fs.options.refusals {
-            Refusals::Fail => error.kind() == io::ErrorKind::Unsupported,
-            Refusals::Substitute | Refusals::Strict => is_refusal(error),
-        }
-    }
-
     fn set_mode(&mut self, change: &Change<'_>) -> io::Result<()> {
-        let mode = change.metadata.mode;
+        let meant = change.metadata.mode;
         if self.stat.kind == Kind::Symlink {
             return Ok(());
         }
-        let node = self.fs.emulated(self.stat.identity).and_then(|noted| noted.node);
+        let noted = self.fs.emulated(self.stat.identity);
         let is_placeholder = self.stat.kind == Kind::File && change.kind != Kind::File;
-        if let (Some(node), true) = (node, is_placeholder) {
-            self.note.node = Some(Node { mode, ..node });
+        self.note.node = noted.and_then(|noted| noted.node).filter(|_| is_placeholder);
+        if self.note.node.is_some() {
             // Nobody is to take it for a file with something in it.
-            return self.step(|target| target.chmod(0));
+            let on_disk = self.chmod(0)?.map_or(0, |held| held.on_disk);
+            self.note.mode = Some(HeldMode { meant, on_disk });
+            return Ok(());
         }
-        self.step(|target| target.chmod(mode))
+        let Some(Held { on_disk, refusal }) = self.chmod(meant)? else { return Ok(()) };
+        let what = || format!("the mode {meant:04o} is recorded: {refusal}");
+        self.fs.substitute(Substitute::ModeRecord, self.target, what)?;
+        self.note.mode = Some(HeldMode { meant, on_disk });
+        Ok(())
     }
+
+    /// Gives it permission bits, or says which it has instead.
+    fn chmod(&self, mode: u32) -> io::Result<Option<Held>> {
+        let refusal = if self.fs.lacks(|has| has.modes) {
+            "the filesystem keeps none".to_owned()
+        } else {
+            match self.step(|target| target.chmod(mode)) {
+                Ok(()) if mode & SETGID == 0 => return Ok(None),
+                Ok(()) => "the system takes the setgid bit away".to_owned(),
+                Err(error) if self.has_substitute(&error) => reason(error).to_string(),
+                Err(error) => return Err(error),
+            }
+        };
+        let on_disk = self.fs.with_dir_of(self.target, Target::stat)?.mode;
+        Ok((on_disk != mode).then_some(Held { on_disk, refusal }))
+    }
+}
+
+/// The permission bits of an inode that keeps them, and why it does.
+struct Held {
+    on_disk: u32,
+    refusal: String,
 }
 
 fn is_of_user(xattr: &Xattr) -> bool {

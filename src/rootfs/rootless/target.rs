@@ -5,11 +5,12 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::super::metadata::Stat;
 use super::super::ops::Dir;
-use super::super::path::Name;
+use super::super::path::{Name, RootPath};
 use super::super::sys::{self, XattrTarget};
 use super::super::{FileTime, Owner};
 
@@ -55,22 +56,19 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Where it is below `root` at the moment, for messages only.
-    pub(super) fn shown(self, root: &File) -> String {
+    /// Where it is below `root` at the moment, for messages only; they call the root `place`.
+    pub(super) fn shown(self, root: &File, place: &Path) -> String {
         let (handle, name) = match self {
             Self::Open(file) => (file.as_fd(), None),
             Self::Name(dir, name) => (dir.as_fd(), Some(name)),
         };
-        let path = below(root, handle).unwrap_or_default();
-        match name {
-            Some(name) => format!("{:?}", path.join(name.as_os_str())),
-            None if path.as_os_str().is_empty() => format!("{:?}", Path::new(".")),
-            None => format!("{path:?}"),
-        }
+        let above = below(root, handle).unwrap_or_default();
+        let path = name.map_or(above.clone(), |name| above.join(name));
+        format!("{:?}", path.below(place))
     }
 }
 
-fn below(root: &File, handle: BorrowedFd<'_>) -> Option<std::path::PathBuf> {
+fn below(root: &File, handle: BorrowedFd<'_>) -> Option<RootPath> {
     let path = sys::path_of(handle).ok()?;
-    path.strip_prefix(sys::path_of(root).ok()?).ok().map(Path::to_owned)
+    RootPath::clean(path.strip_prefix(sys::path_of(root).ok()?).ok()?.as_os_str().as_bytes()).ok()
 }

@@ -89,7 +89,7 @@ fn an_inode_that_is_used_again_is_a_new_one() {
     let fs = recording(&root, View::Disk);
     let dir = file(&fs, &Metadata { mode: 0o644, ..Metadata::default() });
     let identity = fs.stat(&dir, name("f")).unwrap().identity;
-    let node = Node { kind: Kind::CharDevice, device: Device::default(), mode: 0 };
+    let node = Node { kind: Kind::CharDevice, device: Device::default() };
     fs.remember(identity, Emulated { node: Some(node), ..Emulated::default() });
     let file = File::open(root.path().join("f")).unwrap();
     let metadata = Metadata { mode: 0o600, ..Metadata::default() };

@@ -20,7 +20,7 @@ const TYPES: [(Kind, &str); 7] = [
 ];
 
 /// The value of the keyword `type`.
-pub(in crate::snapshot) fn type_name(kind: Kind) -> &'static str {
+pub(crate) fn type_name(kind: Kind) -> &'static str {
     TYPES.iter().find(|(one, _)| *one == kind).map_or("file", |(_, name)| name)
 }
 
@@ -201,7 +201,7 @@ fn parse<T: std::str::FromStr>(value: &[u8]) -> Option<T> {
 }
 
 /// The type that a value of the keyword `type` stands for.
-pub(in crate::snapshot) fn parse_type(value: &[u8]) -> Option<Kind> {
+pub(crate) fn parse_type(value: &[u8]) -> Option<Kind> {
     TYPES.iter().find(|(_, name)| name.as_bytes() == value).map(|(kind, _)| *kind)
 }
 

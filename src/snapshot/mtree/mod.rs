@@ -12,7 +12,8 @@ mod read;
 mod records;
 mod write;
 
-pub(super) use keywords::{parse_xattr, type_name, xattr_word};
+pub(crate) use keywords::{parse_type, type_name};
+pub(super) use keywords::{parse_xattr, xattr_word};
 pub(super) use records::{Record, read_records};
 
 pub use read::read_mtree;

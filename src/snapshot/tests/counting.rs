@@ -99,6 +99,9 @@ impl FsOps for Counting {
         count(&self.opened);
         self.inner.inode(dir, name)
     }
+    fn dir_inode(&self, dir: &Dir) -> io::Result<Inode> {
+        self.inner.dir_inode(dir)
+    }
     fn create_file(&self, _: &Dir, _: Name<'_>, _: u32) -> io::Result<File> {
         read_only()
     }

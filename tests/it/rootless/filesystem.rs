@@ -73,6 +73,9 @@ fn what_a_filesystem_in_user_space_refuses_is_recorded() {
             3,
             "10 owners in the record, 3 devices as empty files, 3 attributes in the record",
         ),
+        // All but the files and links that have the bits of new ones.
+        ("modes", 1, "13 modes in the record"),
+        ("stubborn", 2, "10 owners in the record, 13 modes in the record"),
         // Each mount has other inodes, and each name one of its own.
         ("numbers", 1, "1 hard link as a copy"),
     ] {
@@ -81,8 +84,11 @@ fn what_a_filesystem_in_user_space_refuses_is_recorded() {
         let line = told(&run, kinds);
         assert!(line.ends_with(&format!("emulated: {counts}")), "{limits}: {line}");
         let repack = format!("limited {limits}; as=; {REPACK}");
-        with_limits(&sandbox, &repack).unwrap().succeeds_silently();
-        if limits != "numbers" {
+        let run = with_limits(&sandbox, &repack).unwrap();
+        if limits == "numbers" {
+            run.succeeds_silently();
+        } else {
+            assert_eq!(run.emulates(), counts, "{limits}");
             assert_eq!(members(&sandbox, "new"), members(&sandbox, "root"), "{limits}");
             assert_eq!(last_layer(&sandbox, "new"), last_layer(&sandbox, "root"), "{limits}");
         }
@@ -106,7 +112,7 @@ fn an_ordinary_user_loses_nothing_where_inodes_change_their_numbers() {
     let line = told(&run, 1);
     assert!(line.contains("11 owners in the record, 2 devices as empty files"), "{line}");
     let repack = format!("limited numbers attributes; as=$user; {REPACK}");
-    with_limits(&sandbox, &repack).unwrap().succeeds_silently();
+    with_limits(&sandbox, &repack).unwrap().emulates();
     layer_of_root(&sandbox);
     // The second name is the file again that it was: its size is no longer that of a link.
     let (new, root) = (members(&sandbox, "new"), members(&sandbox, "root"));
@@ -135,7 +141,8 @@ fn labels_of_the_host_are_no_part_of_an_image() {
     );
     let Some(run) = with_limits(&sandbox, &script) else { return };
     assert_eq!(run.succeeds(), "2\n");
-    assert_eq!(run.stderr(), "");
+    // Two of each of the root and 20 names, told of the one layer that is made.
+    assert_eq!(run.stderr(), "umoci: warn: emulated: 42 labels of the host left out\n");
     assert_eq!(last_layer(&sandbox, "same"), last_layer(&sandbox, "full"));
     assert_eq!(last_layer(&sandbox, "new"), last_layer(&sandbox, "root"));
 }
@@ -153,7 +160,8 @@ fn a_hard_link_that_is_refused_is_a_copy() {
     assert!(line.ends_with("11 owners in the record, 1 hard link as a copy"), "{line}");
     assert_eq!(run.stdout(), "0 12 1\n");
     let repack = format!("limited links owners; as=; {REPACK}");
-    with_limits(&sandbox, &repack).unwrap().succeeds_silently();
+    let counts = with_limits(&sandbox, &repack).unwrap().emulates();
+    assert_eq!(counts, "11 owners in the record");
     let lines = members(&sandbox, "new");
     let copies = lines.lines().filter(|line| line.contains("0/42") && line.contains("gshadow"));
     assert_eq!(copies.count(), 2, "{lines}");
@@ -204,4 +212,31 @@ fn names_that_differ_in_case_only_are_told() {
     // Elsewhere there is nothing to say.
     sandbox.umoci(&["unpack", "--strict", "--image=img:cases", "all"]).succeeds_silently();
     assert!(sandbox.path("all/rootfs/OLD").exists() && !sandbox.path("all/rootfs/old").exists());
+}
+
+#[test]
+fn files_of_its_own_are_no_obstacle_either() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = Sandbox::with_image();
+    sandbox.give_to_ordinary_user("img");
+    let script = "mkdir shown; cp -a img shown/img; mkdir shown/old; chmod 755 shown/old\n\
+        limited owners modes; echo text >text\n\
+        $umoci insert --image=m/img text /text; $umoci unpack --image=m/img m/b\n\
+        $umoci raw runtime-config --image=m/img m/c.json\n\
+        $umoci raw runtime-config --image=m/img m/c.json; cat m/b/rootfs/text\n\
+        $umoci unpack --image=m/img m/old; stat -c %a m/b m/old\n\
+        ! $umoci unpack --strict --image=m/img m/old\n";
+    let Some(run) = with_limits(&sandbox, script) else { return };
+    assert_eq!(run.succeeds(), "text\n700\n755\n");
+    let told: Vec<_> = run.stderr().lines().map(str::to_owned).collect();
+    let denied = "operation not permitted";
+    for (line, expected) in told.iter().zip([
+        &*format!("umoci: warn: new files do not get the owner of layout \"m/img\": {denied}"),
+        &format!("umoci: warn: bundle \"m/old\" stays open to others: {denied}"),
+        &format!("umoci: create runtime bundle: change mode of bundle \"m/old\": {denied}"),
+    ]) {
+        assert_eq!(line, expected, "{told:#?}");
+    }
 }

@@ -3,11 +3,12 @@
 //! and leaves nothing that it has made.
 
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use filetime::FileTime;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -184,6 +185,9 @@ fn a_raw_unpack_that_is_stopped_leaves_only_what_was_there() {
         std::fs::write(sandbox.path(&old).join("kept/file"), "x").unwrap();
         sandbox.give_to_ordinary_user(&old);
         scene::set_mode(sandbox.path(&old).join("kept"), 0o000);
+        xattr::set(sandbox.path(&old), "user.note", b"kept").unwrap();
+        filetime::set_file_mtime(sandbox.path(&old), FileTime::from_unix_time(5, 6)).unwrap();
+        scene::set_mode(sandbox.path(&old), 0o100);
         for dir in [format!("home/{name}"), old.clone()] {
             let words = ["raw", "unpack", "--rootless", "--image=img:large", &dir];
             let running = Running::start(&mut sandbox.command_of_ordinary_user(&words));
@@ -192,6 +196,10 @@ fn a_raw_unpack_that_is_stopped_leaves_only_what_was_there() {
             running.ends_interrupted(status);
             assert_eq!(rootfs.exists(), dir == old);
         }
+        let root = sandbox.path(&old).metadata().unwrap();
+        assert_eq!((root.mode() & 0o7777, root.mtime()), (0o100, 5));
+        let note = xattr::get(sandbox.path(&old), "user.note").unwrap();
+        assert_eq!(note.as_deref(), Some(&b"kept"[..]));
         let kept = sandbox.tree(&format!("{old}/kept"));
         assert_eq!((kept.len(), kept[Path::new("")].0), (2, 0o040_000));
         assert_eq!(sandbox.tree("img"), layout);

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A filesystem in user space that shows another directory and refuses what it is told to refuse.
 
-Usage: limited.py DIRECTORY MOUNTPOINT [owners] [links] [attributes] [nodes] [case] [numbers] [labels]
+Usage: limited.py DIRECTORY MOUNTPOINT [owners] [links] [attributes] [nodes] [modes] [stubborn] [case] [numbers] [labels]
 
-With `labels` every inode has attributes that nobody has set and nobody can take away, as SELinux and
-NFS give them. With `numbers` inodes have other numbers each time that it runs. With `case` names that differ in nothing but the case of ASCII letters are one and the same, as
-they are in a directory of ext4 with `casefold`. It runs until it is unmounted.
+With `stubborn` it says that it has changed owners and modes, but does not. With `labels` every inode
+has attributes that nobody has set and nobody can take away, as SELinux and NFS give them. With `numbers`
+inodes have other numbers each time that it runs. With `case` names that differ in nothing but the case of
+ASCII letters are one and the same, as they are in a directory of ext4 with `casefold`. It runs until it is
+unmounted.
 """
 import errno
 import os
@@ -16,7 +18,7 @@ from fusepy import FUSE, FuseOSError, Operations
 
 TIMES = ("st_atime", "st_mtime", "st_ctime")
 LABELS = {"security.selinux": b"system_u:object_r:some_t:s0", "system.nfs4_acl": b"\0\0\0\0"}
-REFUSALS = {"owners": errno.EPERM, "links": errno.EPERM, "attributes": errno.EOPNOTSUPP, "nodes": errno.EPERM}
+REFUSALS = {"owners": errno.EPERM, "links": errno.EPERM, "attributes": errno.EOPNOTSUPP, "nodes": errno.EPERM, "modes": errno.EPERM}
 
 
 class Limited(Operations):
@@ -74,10 +76,15 @@ class Limited(Operations):
         os.link(self.real(source), self.real(path), follow_symlinks=False)
 
     def chmod(self, path, mode):
+        self.refuse("modes")
+        if "stubborn" in self.limits:
+            return
         os.chmod(self.real(path), mode & 0o7777)
 
     def chown(self, path, uid, gid):
         self.refuse("owners")
+        if "stubborn" in self.limits:
+            return
         os.lchown(self.real(path), uid, gid)
 
     def utimens(self, path, times=None):

@@ -3,8 +3,10 @@
 //! or an interruption gets in the way.
 
 mod access;
+mod elsewhere;
 mod filesystem;
 mod interrupt;
+mod left_out;
 mod mounts;
 mod namespace;
 mod peers;

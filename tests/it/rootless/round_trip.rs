@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What an ordinary user unpacks and repacks loses nothing.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
 
 use super::scene::{self, last_layer, members, set_mode, touch};
 use crate::harness::{Sandbox, needs_root};
@@ -11,10 +12,15 @@ fn repack<'a>(image: &'a str, bundle: &'a str) -> [&'a str; 4] {
     ["repack", "--compress=none", image, bundle]
 }
 
+/// What an ordinary user is told of the image `img:full`.
+const COUNTS: &str = "4 owners in attributes, 6 owners in the record, 2 devices as empty files, \
+    2 attributes in the record";
+
+/// A sandbox with the bundle `home/b` that an ordinary user has unpacked.
 fn unpacked() -> Sandbox {
     let sandbox = scene::sandbox();
     let words = ["unpack", "--rootless", "--image=img:full", "home/b"];
-    sandbox.umoci_as_ordinary_user(&words).emulates();
+    assert_eq!(sandbox.umoci_as_ordinary_user(&words).emulates(), COUNTS);
     sandbox
 }
 
@@ -30,7 +36,8 @@ fn a_layer_of_everything_is_the_one_that_root_makes() {
 
     touch(&sandbox.path("home/b/rootfs"));
     touch(&sandbox.path("root/rootfs"));
-    sandbox.umoci_as_ordinary_user(&repack("--image=img:user", "home/b")).succeeds_silently();
+    let user = repack("--image=img:user", "home/b");
+    assert_eq!(sandbox.umoci_as_ordinary_user(&user).emulates(), COUNTS);
     sandbox.umoci(&repack("--image=img:root", "root")).succeeds_silently();
     assert_eq!(members(&sandbox, "user"), members(&sandbox, "root"));
     assert_eq!(last_layer(&sandbox, "user"), last_layer(&sandbox, "root"));
@@ -42,6 +49,7 @@ fn permission_bits_are_those_of_the_image() {
         return;
     }
     let sandbox = unpacked();
+    assert_eq!(sandbox.path("home/b").metadata().unwrap().mode() & 0o7777, 0o700);
     for (path, mode) in [
         ("locked", 0o040_000),
         ("locked/inner", 0o040_000),
@@ -55,18 +63,16 @@ fn permission_bits_are_those_of_the_image() {
         assert_eq!(metadata.mode(), mode, "{path}");
         assert_eq!((metadata.uid(), metadata.gid()), (65534, 65534), "{path}");
     }
-    let modes = || -> Vec<_> {
-        let paths = scene::paths(&sandbox.path("home/b/rootfs"));
-        paths
-            .iter()
-            .map(|path| path.symlink_metadata().unwrap())
-            .map(|of| (of.mode(), of.mtime()))
-            .collect()
-    };
-    let before = modes();
+    let before = modes(&sandbox.path("home/b/rootfs"));
     let words = ["repack", "--image=img:new", "--rehash", "home/b"];
     sandbox.umoci_as_ordinary_user(&words).succeeds_silently();
-    assert_eq!(modes(), before);
+    assert_eq!(modes(&sandbox.path("home/b/rootfs")), before);
+}
+
+/// The types, permission bits and times of a tree.
+fn modes(top: &Path) -> Vec<(u32, i64)> {
+    let all = scene::paths(top).into_iter().map(|path| path.symlink_metadata().unwrap());
+    all.map(|of| (of.mode(), of.mtime())).collect()
 }
 
 #[test]
@@ -83,11 +89,16 @@ fn what_a_user_puts_in_the_place_of_something_inherits_nothing() {
     std::fs::remove_file(at("bin/ping")).unwrap();
     std::fs::write(at("bin/ping"), "bin/ping\n").unwrap();
     set_mode(at("bin/ping"), 0o755);
-    // A device that is only touched stays one, with the bits that it is given.
-    filetime::set_file_mtime(at("dev/disk"), filetime::FileTime::zero()).unwrap();
+    // A device that is only touched stays one, with the bits that it is given; a directory is
+    // still whose it was.
+    for name in ["dev/disk", "var/www"] {
+        filetime::set_file_mtime(at(name), filetime::FileTime::zero()).unwrap();
+    }
     set_mode(at("dev/disk"), 0o640);
     let words = ["repack", "--compress=none", "--image=img:new", "home/b"];
-    sandbox.umoci_as_ordinary_user(&words).succeeds_silently();
+    let counts = sandbox.umoci_as_ordinary_user(&words).emulates();
+    let expected = "1 owner in an attribute, 1 owner in the record, 1 device as an empty file";
+    assert_eq!(counts, expected);
     sandbox.umoci(&["unpack", "--image=img:new", "check"]).succeeds_silently();
     let check = |name: &str| sandbox.path("check/rootfs").join(name).symlink_metadata().unwrap();
     assert!(check("dev/null").is_file());
@@ -109,7 +120,8 @@ fn a_copy_of_a_bundle_keeps_its_record() {
     std::fs::remove_dir_all(sandbox.path("home/b")).unwrap();
     touch(&sandbox.path("home/copy/rootfs"));
     touch(&sandbox.path("root/rootfs"));
-    sandbox.umoci_as_ordinary_user(&repack("--image=img:user", "home/copy")).succeeds_silently();
+    let user = repack("--image=img:user", "home/copy");
+    assert_eq!(sandbox.umoci_as_ordinary_user(&user).emulates(), COUNTS);
     sandbox.umoci(&repack("--image=img:root", "root")).succeeds_silently();
     assert_eq!(members(&sandbox, "user"), members(&sandbox, "root"));
     assert_eq!(last_layer(&sandbox, "user"), last_layer(&sandbox, "root"));
@@ -130,8 +142,10 @@ fn a_record_is_not_trusted() {
     for text in [
         String::new(),
         "{\"umoci_rootless\":2,\"root\":1}\n".to_owned(),
-        line("\"node\":{\"kind\":\"char\",\"major\":4096,\"minor\":0,\"mode\":0}"),
-        line("\"node\":{\"kind\":\"dir\",\"major\":1,\"minor\":0,\"mode\":0}"),
+        line("\"node\":{\"kind\":\"char\",\"major\":4096,\"minor\":0}"),
+        line("\"node\":{\"kind\":\"dir\",\"major\":1,\"minor\":0}"),
+        line("\"node\":{\"kind\":\"door\",\"major\":1,\"minor\":0}"),
+        line("\"mode\":4096,\"mode_on_disk\":0"),
         line("\"owner\":[4294967295,0]"),
         line("\"xattrs\":[[\"\",\"\"]]"),
         format!("{head}not JSON\n"),
@@ -149,7 +163,8 @@ fn a_record_is_not_trusted() {
     );
     std::fs::write(&record, text).unwrap();
     let words = ["repack", "--image=img:new", "home/b"];
-    sandbox.umoci_as_ordinary_user(&words).succeeds_silently();
+    let counts = sandbox.umoci_as_ordinary_user(&words).emulates();
+    assert_eq!(counts, "4 owners in attributes");
     std::fs::remove_file(&record).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", &record).unwrap();
     sandbox.umoci_as_ordinary_user(&words).fails_with("rootless.jsonl");
@@ -169,21 +184,6 @@ fn strict_refuses_each_substitute() {
 }
 
 #[test]
-fn what_was_emulated_is_told_in_one_line() {
-    if !needs_root() {
-        return;
-    }
-    let sandbox = scene::sandbox();
-    let words = ["unpack", "--rootless", "--image=img:full", "home/b"];
-    let counts = sandbox.umoci_as_ordinary_user(&words).emulates();
-    let expected = "4 owners in attributes, 6 owners in the record, 2 devices as empty files, \
-        2 attributes in the record";
-    assert_eq!(counts, expected);
-    let mode = sandbox.path("home/b").metadata().unwrap().permissions().mode();
-    assert_eq!(mode & 0o7777, 0o700);
-}
-
-#[test]
 fn what_is_inserted_from_a_bundle_is_what_its_record_says() {
     if !needs_root() {
         return;
@@ -194,11 +194,21 @@ fn what_is_inserted_from_a_bundle_is_what_its_record_says() {
     for rootfs in ["home/b/rootfs", "root/rootfs"] {
         scene::touch(&sandbox.path(rootfs));
     }
-    for (part, target) in [("", "/"), ("/dev", "/dev"), ("/var/www/link", "/link")] {
+    for (part, target) in [
+        ("", "/"),
+        ("/dev", "/dev"),
+        ("/var/www/link", "/link"),
+        ("/locked", "/locked"),
+        // Behind directories that their owner has closed.
+        ("/locked/inner", "/inner"),
+        ("/locked/inner/secret", "/secret"),
+    ] {
+        let before = modes(&sandbox.path("home/b/rootfs"));
         let (source, image) = (format!("home/b/rootfs{part}"), "--image=img:full");
         let words =
             ["insert", "--rootless", "--compress=none", image, "--tag=user", &source, target];
-        sandbox.umoci_as_ordinary_user(&words).succeeds();
+        sandbox.umoci_as_ordinary_user(&words).emulates();
+        assert_eq!(modes(&sandbox.path("home/b/rootfs")), before, "{part}");
         let source = format!("root/rootfs{part}");
         let words = ["insert", "--compress=none", image, "--tag=root", &source, target];
         sandbox.umoci(&words).succeeds_silently();

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The user namespace of this process (`user_namespaces(7)`): which owners of
+//! the system have a number in it.
+
+use std::fs::read_to_string;
+
+use crate::idmap::Owner;
+
+/// The map of a namespace that has all ids as they are.
+const ALL: [&str; 3] = ["0", "0", "4294967295"];
+/// What an id is shown as that a namespace lacks, unless the system says otherwise.
+const NOBODY: u32 = 65_534;
+
+/// Whether owners are seen through the id map of a user namespace.
+pub(crate) fn is_in_user_namespace() -> bool {
+    let map = read_to_string("/proc/self/uid_map").unwrap_or_default();
+    !map.is_empty() && !is_all(&map)
+}
+
+fn is_all(map: &str) -> bool {
+    map.split_ascii_whitespace().eq(ALL)
+}
+
+/// What the ids that the namespace lacks are shown as; `None` where nothing is lacking, or where
+/// it may as well be somebody who is there.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Namespace {
+    uid: Option<u32>,
+    gid: Option<u32>,
+}
+
+impl Namespace {
+    /// Asks the system.
+    pub(super) fn read() -> Self {
+        let read = |kind: char| {
+            let map = read_to_string(format!("/proc/self/{kind}id_map")).unwrap_or_default();
+            let shown = read_to_string(format!("/proc/sys/kernel/overflow{kind}id"));
+            stranger(&map, shown.ok().and_then(|id| id.trim().parse().ok()).unwrap_or(NOBODY))
+        };
+        Self { uid: read('u'), gid: read('g') }
+    }
+
+    /// Whether an owner is shown in place of another, of whom nothing is known.
+    pub(super) fn hides(self, owner: Owner) -> bool {
+        self.uid == Some(owner.uid) || self.gid == Some(owner.gid)
+    }
+}
+
+fn stranger(map: &str, shown: u32) -> Option<u32> {
+    let has = |line: &str| {
+        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
+        match (numbers.next(), numbers.next(), numbers.next()) {
+            (Some(Ok(first)), Some(Ok(_)), Some(Ok(count))) => {
+                shown.checked_sub(first).is_some_and(|offset| offset < count)
+            }
+            _ => true,
+        }
+    };
+    let is_known = map.is_empty() || is_all(map) || map.lines().any(has);
+    (!is_known).then_some(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_are_those_whom_no_range_has() {
+        for (map, shown) in [
+            ("", None),
+            ("         0          0 4294967295\n", None),
+            ("0 1000 1\n", Some(NOBODY)),
+            ("0 1000 1\n1 100000 65533\n", Some(NOBODY)),
+            ("0 1000 1\n1 100000 65534\n", None),
+            ("65534 65534 1\n", None),
+            ("65535 65535 1\n", Some(NOBODY)),
+            ("nonsense\n", None),
+        ] {
+            assert_eq!(stranger(map, NOBODY), shown, "{map:?}");
+        }
+        let namespace = Namespace { uid: Some(NOBODY), gid: None };
+        assert!(namespace.hides(Owner { uid: NOBODY, gid: 0 }));
+        assert!(!namespace.hides(Owner { uid: 0, gid: NOBODY }));
+    }
+}
