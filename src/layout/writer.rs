@@ -23,6 +23,9 @@ use super::{
     BLOBS, BlobWriter, Destination, EntryName, INDEX_FILE, Layout, REF_NAME, RefName, select,
 };
 
+/// Where Docker's archives list their images for older readers.
+const DOCKER_LIST: &str = "manifest.json";
+
 /// Adds blobs to a layout and changes its index.
 ///
 /// Until it and all its [`BlobWriter`]s are dropped, garbage collection has to wait,
@@ -60,6 +63,15 @@ impl Session {
                     self.0.layout.path
                 );
             });
+        }
+    }
+
+    /// Tells that the images are listed in a second place, which stays as it was.
+    fn warn_if_listed_twice(&self) {
+        let layout = &self.0.layout;
+        if sys::lstat(&layout.dir, Path::new(DOCKER_LIST)).is_ok() {
+            let path = layout.path.join(DOCKER_LIST);
+            log::warn!("{path:?}, which some tools read instead of the index, stays as it was");
         }
     }
 
@@ -211,6 +223,7 @@ impl LayoutWriter {
         }
         if new != old {
             self.session.replace_index(&new)?;
+            self.session.warn_if_listed_twice();
         }
         // Even an index that says all this already may be of somebody who was killed before this.
         self.session.sync_index()?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `init`, `new`, `tag`, `remove`, `list` and `gc`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use umoci::oci::{Algorithm, Digest};
 
 use crate::harness::{Run, Sandbox, go_umoci, peer};
@@ -157,4 +157,41 @@ fn skopeo_takes_the_image() {
     let run = sandbox.peer(&skopeo, &["inspect", "--raw", "oci:img:latest"]);
     let manifest: serde_json::Value = serde_json::from_str(&run.succeeds()).unwrap();
     assert_eq!(manifest, sandbox.manifest("img", "latest").1);
+}
+
+/// Docker lists the images of an archive in a file of its own as well.
+#[test]
+fn a_second_list_of_images_is_not_forgotten() {
+    let Some(skopeo) = peer("skopeo") else { return };
+    let sandbox = Sandbox::with_image();
+    let script = "echo x >file && umoci insert --image img file /file && umoci gc --layout img";
+    sandbox.shell(script).succeeds();
+    let (_, manifest) = sandbox.manifest("img", "latest");
+    let path = |part: &Value| {
+        let digest = part["digest"].as_str().unwrap().replace(':', "/");
+        format!("blobs/{digest}")
+    };
+    let layers: Vec<_> = manifest["layers"].as_array().unwrap().iter().map(path).collect();
+    let list =
+        json!([{"Config": path(&manifest["config"]), "RepoTags": ["a:b"], "Layers": layers}]);
+    std::fs::write(sandbox.path("img/manifest.json"), list.to_string()).unwrap();
+    let id = || {
+        sandbox.shell("rm -f a.tar; tar -cf a.tar -C img .").succeeds();
+        let run = sandbox.peer(&skopeo, &["inspect", "--config", "--raw", "docker-archive:a.tar"]);
+        serde_json::from_str::<Value>(&run.succeeds()).unwrap()
+    };
+    let before = id();
+    let change = ["config", "--image=img", "--author=somebody"];
+    let run = sandbox.umoci(&change);
+    run.succeeds();
+    let text = "\"img/manifest.json\", which some tools read instead of the index, stays as it was";
+    assert_eq!(run.stderr().matches(text).count(), 1, "{}", run.stderr());
+    assert_eq!(run.stderr().lines().count(), 1, "{}", run.stderr());
+    assert_eq!(id(), before);
+    assert_eq!(sandbox.config("latest")["author"], "somebody");
+    // Who changes nothing, or not this, hears nothing.
+    assert_eq!(sandbox.umoci(&["ls", "--layout=img"]).stderr(), "");
+    assert_eq!(sandbox.umoci(&["gc", "--layout=img", "--dry-run"]).status(), Some(0));
+    std::fs::remove_file(sandbox.path("img/manifest.json")).unwrap();
+    sandbox.umoci(&change).succeeds_silently();
 }
