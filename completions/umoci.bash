@@ -110,7 +110,7 @@ _umoci() {
 
     case "${cmd}" in
         umoci)
-            opts="-v -h --quiet --verbose --log --cpu-profile --version --help raw config unpack repack new tag remove rm stat insert index convert gc init list ls validate"
+            opts="-v -h --quiet --verbose --log --version --help raw config unpack repack new tag remove rm stat insert index convert gc init list ls validate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -118,10 +118,6 @@ _umoci() {
             case "${prev}" in
                 --log)
                     COMPREPLY=($(compgen -W "debug info warn warning error fatal" -- "${cur}"))
-                    return 0
-                    ;;
-                --cpu-profile)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

@@ -30,7 +30,6 @@ warn\t''
 warning\t''
 error\t''
 fatal\t''"
-complete -c umoci -n "__fish_umoci_needs_command" -l cpu-profile -d 'ignored; where others write a profile of themselves' -r
 complete -c umoci -n "__fish_umoci_needs_command" -l quiet -d 'do not show how far long work has come, nor what gc has freed'
 complete -c umoci -n "__fish_umoci_needs_command" -l verbose -d 'alias for --log=info'
 complete -c umoci -n "__fish_umoci_needs_command" -s v -l version -d 'print the version'

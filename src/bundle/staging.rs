@@ -63,7 +63,7 @@ impl BundleDir {
     /// # Errors
     /// [`ErrorKind::Busy`] when others use it in a way that does not go together.
     pub(super) fn open(path: &Path, with: Use) -> Result<Self> {
-        let dir = sys::open_any_dir(path).at("open bundle", path)?;
+        let dir = sys::open_any_dir(path).at("open", path)?;
         let bundle = Self { path: path.to_owned(), dir, made: Vec::new() };
         bundle.lock(with)?;
         Ok(bundle)

@@ -274,7 +274,9 @@ impl<'a> ImageEditor<'a> {
     pub fn commit_at(&mut self, place: &DescriptorPath) -> Result<DescriptorPath> {
         self.check_annotations()?;
         if place.walk().len() < 2 && self.edits_of(Annotated::Index).next().is_some() {
-            return Err(Error::invalid("annotate index: the image is not in one of its own"));
+            return Err(Error::invalid(
+                "annotate index: the tag leads to the image itself, not to an index",
+            ));
         }
         let config = put(self.writer, self.algorithm(), &self.config).context("put config blob")?;
         self.manifest.config.redirect(config.digest, config.size);

@@ -96,7 +96,7 @@ impl<'a> IndexEditor<'a> {
             };
             if let Some((_, other)) = ours.iter().find(is_rival) {
                 return Err(Error::invalid(format!(
-                    "{image} is for {platform}, as {other} is, of an index within"
+                    "{image} and {other}, of an index within, would both be for {platform}"
                 )));
             }
         }

@@ -35,6 +35,7 @@ use crate::oci::media_type::Kind;
 use crate::oci::{
     Algorithm, Descriptor, DescriptorPath, Digest, Document, ImageConfig, Manifest, RootFs,
 };
+use crate::quote::quote;
 
 /// An image: where it is found, its manifest and its configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +56,9 @@ impl Image {
         let media_type = &manifest.config.media_type;
         if Kind::of(media_type) != Kind::Config {
             return Err(Error::unsupported(format!(
-                "config blob is not correct mediatype {}: {media_type:?}",
-                ImageConfig::MEDIA_TYPE
+                "config blob is not correct mediatype {}: {}",
+                ImageConfig::MEDIA_TYPE,
+                quote(media_type)
             )));
         }
         let config: ImageConfig = layout.document(&manifest.config)?;

@@ -18,6 +18,7 @@ use crate::layout::{BlobReader, Layout};
 use crate::oci::media_type::Kind;
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher};
 use crate::progress::{Counted, Progress, Stage};
+use crate::quote::quote;
 use crate::rootfs::{FsOps, RootPath};
 
 /// How much is read at once.
@@ -200,8 +201,8 @@ pub fn diff_id(layout: &Layout, descriptor: &Descriptor) -> Result<Digest> {
 fn compression(descriptor: &Descriptor) -> Result<Compression> {
     if Kind::of(&descriptor.media_type) != Kind::Layer {
         return Err(Error::unsupported(format!(
-            "layer data is an unsupported mediatype: {:?}",
-            descriptor.media_type
+            "layer data is an unsupported mediatype: {}",
+            quote(&descriptor.media_type)
         )));
     }
     Compression::from_media_type(&descriptor.media_type).context("could not decompress layer")

@@ -39,6 +39,7 @@ use crate::interrupt::Interrupt;
 use crate::oci::json::{MAX_DOCUMENT_SIZE, MAX_INDEX_SIZE, Trailing, from_slice};
 use crate::oci::media_type::Kind;
 use crate::oci::{Descriptor, Digest, Document, Index};
+use crate::quote::quote;
 use crate::sys;
 
 pub use blob::{BlobReader, BlobWriter};
@@ -130,8 +131,9 @@ impl Layout {
             return Ok(());
         }
         Err(Error::invalid(format!(
-            "layout version is not supported: invalid image detected: {:?} is of version {:?}, not {LAYOUT_VERSION:?}",
-            self.path, marker.version
+            "layout version is not supported: invalid image detected: {:?} is of version {}, not {LAYOUT_VERSION:?}",
+            self.path,
+            quote(&marker.version)
         )))
     }
 
@@ -234,10 +236,10 @@ impl Layout {
     pub fn document<D: Document>(&self, descriptor: &Descriptor) -> Result<D> {
         if Kind::of(&descriptor.media_type) != D::KIND {
             return Err(Error::unsupported(format!(
-                "blob {} is of type {:?}, not {:?}",
+                "blob {} is of type {}, not {}",
                 descriptor.digest,
-                descriptor.media_type,
-                D::MEDIA_TYPE
+                quote(&descriptor.media_type),
+                quote(D::MEDIA_TYPE)
             )));
         }
         D::parse(&self.read_limited(descriptor, D::MAX_SIZE)?)

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
 
 use crate::error::{Error, Result};
+use crate::quote::quote;
 
 /// A registered digest algorithm.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,7 +52,9 @@ impl FromStr for Algorithm {
 
     fn from_str(name: &str) -> Result<Self> {
         let named = Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name);
-        named.ok_or_else(|| Error::unsupported(format!("unsupported digest algorithm {name:?}")))
+        named.ok_or_else(|| {
+            Error::unsupported(format!("unsupported digest algorithm {}", quote(name)))
+        })
     }
 }
 
@@ -120,11 +123,11 @@ impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let invalid = |why: &str| Error::invalid(format!("invalid digest: {text:?}: {why}"));
+        let invalid = |why: &str| Error::invalid(format!("invalid digest: {}: {why}", quote(text)));
         let (name, hex) =
             text.split_once(':').ok_or_else(|| invalid("invalid checksum digest format"))?;
         let algorithm = Algorithm::from_str(name)
-            .map_err(|error| error.context(format!("invalid digest: {text:?}")))?;
+            .map_err(|error| error.context(format!("invalid digest: {}", quote(text))))?;
         if hex.len() != algorithm.hex_len() {
             return Err(invalid("invalid checksum digest length"));
         }

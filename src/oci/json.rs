@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::ser::Formatter;
 
 use crate::error::{Error, Result};
+use crate::quote::quote;
 
 /// Members of a document that this crate does not know, in their order.
 pub type Members = serde_json::Map<String, serde_json::Value>;
@@ -107,7 +108,9 @@ pub(crate) fn refuse_case_variants(other: &Members, known: &[&str]) -> Result<()
             .find(|known| **known != name && known.chars().map(fold).eq(folded.chars()));
         if let Some(twin) = twin {
             return Err(Error::invalid(format!(
-                "ambiguous member name {name:?}: some readers take it for {twin:?}"
+                "ambiguous member name {}: some readers take it for {}",
+                quote(name),
+                quote(twin)
             )));
         }
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::ImageConfig;
 use super::json::{Members, nullable};
 use crate::error::{Error, Result};
+use crate::quote::quote;
 
 /// What an entry says that holds no image, but something about one.
 const UNKNOWN: &str = "unknown";
@@ -112,7 +113,9 @@ impl FromStr for Platform {
                 let variant = rest.first().map(|variant| variant.to_ascii_lowercase());
                 Ok(Self::new(os_named(os), architecture, variant.unwrap_or_else(|| implied.into())))
             }
-            _ => Err(Error::invalid(format!("{text:?} is not of the form os/arch[/variant]"))),
+            _ => {
+                Err(Error::invalid(format!("{} is not of the form os/arch[/variant]", quote(text))))
+            }
         }
     }
 }
@@ -249,7 +252,7 @@ mod tests {
             ["", "linux", "arm64", "linux/", "/amd64", "linux/arm/v7/x", "linux/a b", "a//b"]
         {
             let message = text.parse::<Platform>().unwrap_err().to_string();
-            assert_eq!(message, format!("{text:?} is not of the form os/arch[/variant]"));
+            assert_eq!(message, format!("{} is not of the form os/arch[/variant]", quote(text)));
         }
         assert_eq!(Platform::default().to_string(), "unknown/unknown");
         assert_eq!(Platform::new("a\n", "b", "").to_string(), "a\\n/b");

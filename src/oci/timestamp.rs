@@ -12,6 +12,7 @@ use jiff::civil::DateTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
+use crate::quote::quote;
 
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 const MINUTE: i64 = 60;
@@ -89,7 +90,10 @@ impl FromStr for Timestamp {
     /// fraction are accepted, digits beyond nanoseconds dropped, leap seconds refused.
     fn from_str(text: &str) -> Result<Self> {
         Parser { rest: text.as_bytes() }.timestamp().ok_or_else(|| {
-            Error::invalid(format!("parsing time {text:?}: not a date and time as of RFC 3339"))
+            Error::invalid(format!(
+                "parsing time {}: not a date and time as of RFC 3339",
+                quote(text)
+            ))
         })
     }
 }

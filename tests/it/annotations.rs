@@ -97,7 +97,10 @@ fn what_cannot_be_annotated_changes_nothing() {
         ("--annotation=layer[1]:a=b", "annotate layer[1]: the image has 1 layer".to_owned()),
         ("--annotation=layer[-2]:a=b", "annotate layer[-2]: the image has 1 layer".to_owned()),
         ("--annotation=layer[top]:a=b", "layer[top] is not the number of a layer".to_owned()),
-        ("--annotation=index:a=b", "annotate index: the image is not in one of its own".to_owned()),
+        (
+            "--annotation=index:a=b",
+            "annotate index: the tag leads to the image itself, not to an index".to_owned(),
+        ),
         ("--remove-annotation=index:a", "annotate index: ".to_owned()),
         ("--annotation=a", "--annotation: must contain '=': \"a\"".to_owned()),
         (&*format!("--annotation={name}=x"), format!("annotation {NAME} is the image's tag")),

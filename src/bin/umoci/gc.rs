@@ -12,6 +12,7 @@ use umoci::layout::{
     collect_garbage,
 };
 use umoci::oci::{Descriptor, Digest};
+use umoci::quote::quote;
 
 use crate::args::{self, LayoutArg, hints};
 use crate::failure::{Failure, Outcome};
@@ -97,12 +98,13 @@ fn since(text: &str) -> Result<KeepSince> {
 
 /// Reads a time span with units; a day has 24 hours.
 fn duration(text: &str) -> Result<Duration> {
-    let span: jiff::Span =
-        text.parse().map_err(|_| Error::invalid(format!("{text:?} is no duration such as 12h")))?;
+    let span: jiff::Span = text
+        .parse()
+        .map_err(|_| Error::invalid(format!("{} is no duration such as 12h", quote(text))))?;
     let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours());
-    let duration =
-        duration.map_err(|_| Error::invalid(format!("{text:?}: units are w, d, h, m, s")))?;
-    duration.try_into().map_err(|_| Error::invalid(format!("{text:?} is negative")))
+    let duration = duration
+        .map_err(|_| Error::invalid(format!("{}: units are w, d, h, m, s", quote(text))))?;
+    duration.try_into().map_err(|_| Error::invalid(format!("{} is negative", quote(text))))
 }
 
 /// One line for each thing: what it is, its digest, its size.

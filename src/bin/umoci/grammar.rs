@@ -12,6 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use clap::{Arg, ArgAction, Command};
+use umoci::quote::quote;
 
 /// What a command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -291,10 +292,7 @@ fn boolean(name: &str, text: &[u8]) -> Result<bool, String> {
     match text {
         b"1" | b"t" | b"T" | b"true" | b"TRUE" | b"True" => Ok(true),
         b"0" | b"f" | b"F" | b"false" | b"FALSE" | b"False" => Ok(false),
-        _ => {
-            let text = String::from_utf8_lossy(text);
-            Err(format!("invalid boolean value {text:?} for -{name}: parse error"))
-        }
+        _ => Err(format!("invalid boolean value {} for -{name}: parse error", quote(text))),
     }
 }
 

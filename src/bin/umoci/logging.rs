@@ -8,6 +8,7 @@ use clap::Args;
 use env_logger::Target;
 use log::LevelFilter;
 use umoci::error::{Error, Result};
+use umoci::quote::quote;
 
 use crate::output::{self, Label};
 
@@ -68,9 +69,9 @@ impl LogArgs {
         }
         let Some(level) = &self.log else { return Ok(LevelFilter::Warn) };
         let named = LEVELS.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(level));
-        named
-            .map(|(_, level)| level)
-            .ok_or_else(|| Error::invalid(format!("parsing log level: invalid level: {level:?}")))
+        named.map(|(_, level)| level).ok_or_else(|| {
+            Error::invalid(format!("parsing log level: invalid level: {}", quote(level)))
+        })
     }
 }
 

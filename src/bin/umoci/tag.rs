@@ -42,6 +42,5 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
 fn new_tag(args: &Args) -> Result<RefName, Error> {
     let word = args::one(&args.words, "new-tag", "new tag")?;
-    let text = word.to_str().ok_or_else(|| Error::invalid(format!("{word:?} is not UTF-8")));
-    text.and_then(str::parse).context("new tag is an invalid reference")
+    args::text(word).and_then(str::parse).context("new tag is an invalid reference")
 }

@@ -6,6 +6,9 @@ use std::ffi::OsString;
 use clap::Args;
 use umoci::error::{Context, Error, Result};
 use umoci::image::{Annotated, AnnotationEdit, ImageEditor};
+use umoci::quote::quote;
+
+use super::text;
 
 /// Flags of commands that change an image.
 #[derive(Debug, Clone, Default, Args)]
@@ -51,10 +54,7 @@ impl IndexAnnotationArgs {
         words: &[OsString],
         usual: Annotated,
     ) -> Result<Vec<AnnotationEdit>> {
-        let read = |word: &OsString| {
-            let text = word.to_str().map(str::to_owned);
-            text.ok_or_else(|| Error::invalid(format!("{word:?} is not UTF-8")))
-        };
+        let read = |word: &OsString| text(word).map(str::to_owned);
         let words = words.iter().map(read).collect::<Result<Vec<_>>>()?;
         index_edits(&[&self.set[..], &words].concat(), &self.remove, usual)
     }
@@ -72,9 +72,10 @@ pub(crate) fn index_edits(
         Some(AnnotationEdit { of: Annotated::Descriptor, name, .. }) => {
             Err(Error::invalid(format!("descriptor:{name}: --entry says whose descriptor")))
         }
-        Some(AnnotationEdit { name, .. }) => {
-            Err(Error::invalid(format!("annotation {name:?} is not of an index or its entries")))
-        }
+        Some(AnnotationEdit { name, .. }) => Err(Error::invalid(format!(
+            "annotation {} is not of an index or its entries",
+            quote(name)
+        ))),
     }
 }
 
@@ -87,7 +88,7 @@ fn edits(set: &[String], removed: &[String], usual: Annotated) -> Result<Vec<Ann
 fn setting(text: &str, usual: Annotated) -> Result<AnnotationEdit> {
     let (of, pair) = place(text, usual)?;
     let Some((name, value)) = pair.split_once('=') else {
-        return Err(Error::invalid(format!("must contain '=': {text:?}")));
+        return Err(Error::invalid(format!("must contain '=': {}", quote(text))));
     };
     Ok(AnnotationEdit { of, name: named(name, text)?, value: Some(value.to_owned()) })
 }
@@ -99,7 +100,7 @@ fn removal(text: &str, usual: Annotated) -> Result<AnnotationEdit> {
 
 fn named(name: &str, text: &str) -> Result<String> {
     if name.is_empty() {
-        return Err(Error::invalid(format!("must have non-empty name: {text:?}")));
+        return Err(Error::invalid(format!("must have non-empty name: {}", quote(text))));
     }
     Ok(name.to_owned())
 }
@@ -112,12 +113,13 @@ fn place(text: &str, usual: Annotated) -> Result<(Annotated, &str)> {
         "index" => Annotated::Index,
         "descriptor" => Annotated::Descriptor,
         "layer" => {
-            let message = format!("which layer is meant? layer[N], from 0 or from -1: {text:?}");
+            let message =
+                format!("which layer is meant? layer[N], from 0 or from -1: {}", quote(text));
             return Err(Error::invalid(message));
         }
         _ => match of.strip_prefix("layer[").and_then(|number| number.strip_suffix(']')) {
             Some(number) => Annotated::Layer(number.parse().map_err(|_| {
-                Error::invalid(format!("{of} is not the number of a layer: {text:?}"))
+                Error::invalid(format!("{of} is not the number of a layer: {}", quote(text)))
             })?),
             None => {
                 warn_of_slip(of, text, usual);
@@ -137,7 +139,11 @@ fn warn_of_slip(of: &str, text: &str, usual: Annotated) {
             Annotated::Descriptor => "descriptor",
             Annotated::Manifest | Annotated::Layer(_) => "manifest",
         };
-        log::warn!("{text:?} is taken for an annotation of the {usual}: {of:?} is no place");
+        log::warn!(
+            "{} is taken for an annotation of the {usual}: {} is no place",
+            quote(text),
+            quote(of)
+        );
     }
 }
 

@@ -115,7 +115,10 @@ pub(crate) fn on_entry(error: Error, layout: &Layout, target: &EntryTarget) -> F
     // A blob that is missing on the way there is "not found" too.
     let is_missing = error.kind() == ErrorKind::NotFound && error.io_error().is_none();
     let is_ambiguous = error.kind() == ErrorKind::Ambiguous;
-    let failure = Failure::from(error);
+    let failure = Failure::from(match &target.selector {
+        Selector::Unread(_) => error.context("invalid --image"),
+        _ => error,
+    });
     let path = shell_word(&target.path);
     let entries = layout.entries(&target.selector).unwrap_or_default();
     let name = format!("{path}:{}", target.selector);

@@ -6,6 +6,7 @@ use clap::Args;
 use umoci::error::{Context, Result};
 use umoci::idmap::{IdMap, IdMaps, IdRange};
 use umoci::layer::Owners;
+use umoci::quote::quote;
 use umoci::rootfs::Strictness;
 
 use crate::host;
@@ -72,7 +73,9 @@ fn map(flag: &str, values: &[String], root: Option<u32>) -> Result<IdMap> {
         return IdMap::new(vec![IdRange { container: 0, host: root, size: 1 }]);
     }
     for value in values {
-        value.parse::<IdRange>().with_context(|| format!("failure parsing {flag} {value:?}"))?;
+        value
+            .parse::<IdRange>()
+            .with_context(|| format!("failure parsing {flag} {}", quote(value)))?;
     }
     IdMap::parse(values).with_context(|| format!("failure parsing {flag}"))
 }

@@ -6,6 +6,7 @@ use clap::Args;
 use umoci::bundle::SpaceCheck;
 use umoci::error::{Bound, Error, Result};
 use umoci::layer::Limits;
+use umoci::quote::quote;
 
 use crate::failure::Failure;
 
@@ -99,7 +100,7 @@ fn number(flag: &str, text: Option<&str>) -> Result<Option<u64>> {
         _ => None,
     };
     let number = power.and_then(|power| digits.parse::<u64>().ok()?.checked_mul(1 << power));
-    let invalid = || Error::invalid(format!("invalid {flag}: {text:?} is not a number"));
+    let invalid = || Error::invalid(format!("invalid {flag}: {} is not a number", quote(text)));
     number.ok_or_else(invalid).map(Some)
 }
 
@@ -133,7 +134,7 @@ mod tests {
             "99999999T",
         ] {
             let error = number("--x", Some(text)).unwrap_err().to_string();
-            assert_eq!(error, format!("invalid --x: {text:?} is not a number"));
+            assert_eq!(error, format!("invalid --x: {} is not a number", quote(text)));
         }
     }
 

@@ -26,7 +26,7 @@ pub(crate) use image::{ImageArg, platform};
 pub(crate) use layout::{LayoutArg, open};
 pub(crate) use limits::{LimitArgs, SizeLimitArg, suggest_flag};
 pub(crate) use pair::{PairName, pairs};
-pub(crate) use positional::{none, one, several};
+pub(crate) use positional::{none, one, several, text};
 pub(crate) use result::{ResultPlace, TagArg};
 
 use umoci::error::Error;

@@ -2,6 +2,7 @@
 //! Values of the form `NAME=VALUE`.
 
 use umoci::error::{Error, Result};
+use umoci::quote::quote;
 
 /// Whether the name of a pair may be empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,10 +21,13 @@ pub(crate) fn pairs(
 ) -> Result<Vec<(String, String)>> {
     let split = |text: &String| {
         let Some((name, value)) = text.split_once('=') else {
-            return Err(Error::invalid(format!("{flag}: must contain '=': {text:?}")));
+            return Err(Error::invalid(format!("{flag}: must contain '=': {}", quote(text))));
         };
         if name.is_empty() && name_rule == PairName::Required {
-            return Err(Error::invalid(format!("{flag}: must have non-empty name: {text:?}")));
+            return Err(Error::invalid(format!(
+                "{flag}: must have non-empty name: {}",
+                quote(text)
+            )));
         }
         Ok((name.to_owned(), value.to_owned()))
     };

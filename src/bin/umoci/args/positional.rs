@@ -36,6 +36,11 @@ pub(crate) fn several<const N: usize>(words: &[OsString]) -> Result<[&OsStr; N]>
     }
 }
 
+/// A word that is text.
+pub(crate) fn text(word: &OsStr) -> Result<&str> {
+    word.to_str().ok_or_else(|| Error::invalid(format!("{word:?} is not UTF-8")))
+}
+
 fn wrong_number<S: AsRef<OsStr> + std::fmt::Debug>(expected: &str, words: &[S]) -> Error {
     let got = if words.is_empty() { String::new() } else { format!(", got {words:?}") };
     Error::invalid(format!("invalid number of positional arguments: expected {expected}{got}"))

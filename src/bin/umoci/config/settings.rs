@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use umoci::error::{Context, Error, Result};
 use umoci::oci::{ExecutionConfig, ImageConfig, Timestamp};
+use umoci::quote::quote;
 
 use crate::args::{PairName, pairs};
 
@@ -99,7 +100,8 @@ impl Settings {
         names("remove-env", &self.removed_env)?;
         if let Some(text) = self.removed_env.iter().find(|name| name.contains('=')) {
             return Err(Error::invalid(format!(
-                "remove-env: takes a name without value: {text:?}"
+                "remove-env: takes a name without value: {}",
+                quote(text)
             )));
         }
         names("remove-label", &self.removed_labels)?;
@@ -153,7 +155,7 @@ impl Clear {
         }
         let named = CLEARABLE.into_iter().find(|(known, _)| *known == key);
         let named = named.map(|(_, clear)| clear);
-        named.ok_or_else(|| Error::invalid(format!("unknown key to --clear: {key:?}")))
+        named.ok_or_else(|| Error::invalid(format!("unknown key to --clear: {}", quote(key))))
     }
 }
 

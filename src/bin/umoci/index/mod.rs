@@ -15,7 +15,7 @@ use umoci::image::IndexEditor;
 use umoci::layout::{Layout, Selector};
 use umoci::oci::{Descriptor, DescriptorPath};
 
-use crate::args::EntryTarget;
+use crate::args::{self, EntryTarget};
 use crate::failure::{Failure, Outcome};
 use crate::publish::until_unchanged;
 use crate::referrers::Referrers;
@@ -93,7 +93,7 @@ fn sources(words: &[OsString]) -> Result<Vec<Selector>> {
 
 /// A word is read as what stands behind the path in --image.
 fn source(word: &OsString) -> Result<Selector> {
-    let text = word.to_str().ok_or_else(|| Error::invalid(format!("{word:?} is not UTF-8")))?;
+    let text = args::text(word)?;
     match text.parse() {
         Ok(digest) => Ok(Selector::Digest(digest)),
         Err(_) => Ok(Selector::Reference(text.parse()?)),

@@ -7,7 +7,7 @@ use umoci::error::{Context, Error, Result};
 use umoci::image::EntryChoice;
 
 use super::change;
-use crate::args::EntryArg;
+use crate::args::{self, EntryArg};
 use crate::failure::Outcome;
 
 /// remove images from an image for several platforms
@@ -54,9 +54,6 @@ fn choices(args: &Args) -> Result<Vec<EntryChoice>> {
         let message = "invalid number of positional arguments: expected at least one <entry>";
         return Err(Error::invalid(message));
     }
-    let read = |word: &OsString| {
-        let text = word.to_str().ok_or_else(|| Error::invalid(format!("{word:?} is not UTF-8")));
-        text.and_then(str::parse).context("invalid entry")
-    };
+    let read = |word: &OsString| args::text(word).and_then(str::parse).context("invalid entry");
     args.words.iter().map(read).collect()
 }

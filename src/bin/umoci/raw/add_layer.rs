@@ -9,6 +9,7 @@ use umoci::error::{Context, Error, ErrorKind, Result};
 use umoci::image::{CompressionChoice, Contents, Image, ImageEditor, LayerOptions, add_archive};
 use umoci::layer::compress::Compression;
 use umoci::oci::media_type::{Kind, is_layer, split_compression};
+use umoci::quote::quote;
 
 use crate::args::{
     self, AnnotationArgs, CompressArgs, HistoryArgs, HistoryDefaults, ImageArg, PairName, TagArg,
@@ -149,7 +150,7 @@ fn check_media_type(text: &str) -> Result<()> {
             && part.bytes().all(allowed)
     };
     if !text.split_once('/').is_some_and(|(kind, subtype)| is_part(kind) && is_part(subtype)) {
-        return Err(Error::invalid(format!("{text:?} is not a media type")));
+        return Err(Error::invalid(format!("{} is not a media type", quote(text))));
     }
     match Kind::of(text) {
         Kind::Layer if !split_compression(text).1.is_empty() => {

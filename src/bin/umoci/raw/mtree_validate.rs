@@ -20,6 +20,10 @@ use crate::{Program, help, interrupt, output, progress};
 /// Prints one line for each path that is not what the manifest says, and fails if there is any.
 /// Without --use-keywords and --umoci-keywords, all keywords of the manifest are checked. Lists of
 /// keywords are separated by commas or blanks.
+///
+/// Known are type, size, mode, uid, gid, link, nlink, time, tar_time, sha256digest, sha384digest,
+/// sha512digest and xattr. Others, such as md5digest, sha1digest and uname, are an error unless
+/// the lists leave them out.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "umoci raw mtree-validate [command options] --file <manifest> --path <directory>"
