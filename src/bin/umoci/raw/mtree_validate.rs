@@ -24,6 +24,7 @@ use crate::{Program, help, interrupt, output, progress};
 /// Known are type, size, mode, uid, gid, link, nlink, time, tar_time, sha256digest, sha384digest,
 /// sha512digest and xattr. Others, such as md5digest, sha1digest and uname, are an error unless
 /// the lists leave them out.
+#[expect(clippy::doc_markdown, reason = "the words are those of the help")]
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "umoci raw mtree-validate [command options] --file <manifest> --path <directory>"
