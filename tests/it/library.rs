@@ -3,20 +3,24 @@
 
 use std::cell::RefCell;
 use std::io::{Read, Write};
+use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use umoci::bundle::{RuntimeSpecOptions, User, runtime_spec};
+use umoci::bundle::{
+    self, Bundle, RepackOptions, RuntimeSpecOptions, UnpackOptions, User, runtime_spec,
+};
 use umoci::error::ErrorKind;
 use umoci::idmap::{IdMap, IdMaps};
 use umoci::image::{
     self, CompressionChoice, Image, ImageEditor, LayerOptions, RootfsOptions, UnpackedLayer,
     unpack_rootfs,
 };
-use umoci::layer::compress::Compression;
+use umoci::layer::compress::{Compression, EncoderOptions};
 use umoci::layer::{ApplyOptions, Owners, PackOptions, pack_tree};
 use umoci::layout::{
-    Effect, GcOptions, KeepSince, Layout, RefName, StoredBlob, Untagged, collect_garbage, walk,
+    Effect, EntryName, GcOptions, KeepSince, Layout, RefName, StoredBlob, Untagged,
+    collect_garbage, walk,
 };
 use umoci::oci::{Descriptor, DescriptorPath, History, ImageConfig, Index, Manifest, media_type};
 use umoci::rootfs::Native;
@@ -253,6 +257,45 @@ fn nobody_is_told_of_a_layer_that_is_wrong_and_an_answer_can_stop_the_rest() {
         assert!(error.contains(expected), "{error}");
         assert_eq!(*told.borrow(), [0]);
         assert!(!tree.path().join("c").exists());
+    }
+}
+
+#[test]
+fn a_repacked_image_is_the_same_from_any_number_of_threads() {
+    let place = Place::new();
+    let image = place.image("image", &["a"]);
+    let bundle = place.path("bundle");
+    let options = UnpackOptions { maps: place.maps(), ..UnpackOptions::default() };
+    bundle::unpack(&place.layout, &image, &bundle, &options).unwrap();
+    // As many bytes as several blocks of either compression, in files that end anywhere in one.
+    for file in 0..40_u64 {
+        let lines =
+            (0..20_000 + 100 * file).map(|line| format!("{:x}\n", (file + 1) * line * line));
+        crate::harness::write(
+            bundle.join(format!("rootfs/files/{file}")),
+            lines.collect::<String>(),
+        );
+    }
+    let writer = place.layout.writer().unwrap();
+    let bundle = Bundle::open(&bundle).unwrap();
+    let repacked = |compression, threads| {
+        let options = RepackOptions {
+            compression: CompressionChoice::Fixed(compression),
+            encoder: EncoderOptions { threads: NonZeroUsize::new(threads) },
+            ..RepackOptions::default()
+        };
+        let image = bundle.image(&place.layout).unwrap();
+        let name = EntryName::from(&"repacked".parse::<RefName>().unwrap());
+        let path = bundle::repack(&bundle, &writer, image, &name, &options).unwrap();
+        Image::load(&place.layout, path).unwrap().manifest().layers[1].clone()
+    };
+    for (compression, blocks) in [(Compression::Gzip, 512 << 10), (Compression::Zstd, 3 << 20)] {
+        let one = repacked(compression, 1);
+        let bytes = one.annotations.get("ci.umo.uncompressed_blob_size").unwrap();
+        assert!(bytes.parse::<u64>().unwrap() > 2 * blocks, "{bytes} bytes");
+        for threads in [2, 7] {
+            assert_eq!(repacked(compression, threads), one, "{threads} threads");
+        }
     }
 }
 
