@@ -2,7 +2,7 @@
 //! [`unpack`]: from an image in a layout to a bundle.
 
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -185,8 +185,7 @@ impl Unpack<'_> {
             taken: taken(&index)?,
             progress: self.options.progress.clone(),
         };
-        let remembered = Vec::new();
-        let mut known = Written { fs, unpacked, labelled: is_labelled(fs)?, remembered };
+        let mut known = Written::new(fs, unpacked)?;
         let captured =
             capture(fs, &mut known, &manifest, &index, &options).context("write mtree metadata")?;
         let size = manifest.metadata()?.len();
@@ -251,26 +250,54 @@ fn is_labelled(fs: &dyn FsOps) -> Result<bool> {
 struct Written<'a> {
     fs: &'a Rootless<Native>,
     unpacked: Unpacked,
+    /// Whether a file is still what it was when it was finished: some filesystems change times
+    /// once more when it is closed. The first file tells.
+    keeps_states: Option<bool>,
     labelled: bool,
     remembered: Vec<Remembered>,
 }
 
+impl<'a> Written<'a> {
+    fn new(fs: &'a Rootless<Native>, unpacked: Unpacked) -> Result<Self> {
+        let (labelled, remembered) = (is_labelled(fs)?, Vec::new());
+        Ok(Self { fs, unpacked, keeps_states: None, labelled, remembered })
+    }
+
+    fn stat(
+        &mut self,
+        finished: Option<Stat>,
+        look: &dyn Fn() -> io::Result<Stat>,
+    ) -> io::Result<Stat> {
+        match (finished, self.keeps_states) {
+            (Some(finished), Some(true)) => Ok(finished),
+            (Some(finished), None) => {
+                let found = look()?;
+                self.keeps_states = Some(found == finished);
+                Ok(found)
+            }
+            _ => look(),
+        }
+    }
+}
+
 impl Known for Written<'_> {
-    fn entry(&mut self, path: &RootPath, stat: &Stat) -> KnownEntry {
+    fn entry(
+        &mut self,
+        path: &RootPath,
+        look: &dyn Fn() -> io::Result<Stat>,
+    ) -> io::Result<(Stat, KnownEntry)> {
         let written = self.unpacked.get(path);
+        let stat = self.stat(written.stat, look)?;
+        if let Some(emulated) = self.fs.emulated(stat.identity) {
+            self.remembered.push(Remembered { path: path.clone(), stat, emulated });
+        }
         // What stands for a device is nobody's to read.
         let empty = (stat.size == 0).then_some(sha256_of_nothing());
         let has_none = written.has_xattrs == Some(false)
             && !self.labelled
             && !self.fs.has_owner_attribute(stat.identity);
         let xattrs = if has_none { XattrHint::None } else { XattrHint::Ask };
-        KnownEntry { digest: written.digest.or(empty), xattrs }
-    }
-
-    fn seen(&mut self, path: &RootPath, stat: &Stat) {
-        if let Some(emulated) = self.fs.emulated(stat.identity) {
-            self.remembered.push(Remembered { path: path.clone(), stat: *stat, emulated });
-        }
+        Ok((stat, KnownEntry { digest: written.digest.or(empty), xattrs }))
     }
 }
 

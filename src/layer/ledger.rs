@@ -65,6 +65,8 @@ pub(crate) struct Mark {
     pub(crate) body: Option<BodyId>,
     /// Whether its layer gave it extended attributes.
     pub(crate) has_xattrs: bool,
+    /// Whether a link was made to it.
+    pub(crate) is_linked: bool,
 }
 
 impl Ledger {
@@ -76,12 +78,25 @@ impl Ledger {
 
     /// Notes a path and the directories above it as part of the current layer.
     pub(crate) fn insert(&mut self, path: &RootPath, body: Option<BodyId>, has_xattrs: bool) {
+        self.mark(path, Mark { layer: self.layer, body, has_xattrs, is_linked: false });
+    }
+
+    /// Notes a path that was made another name, or a copy, of `target`, whose inode changes by it.
+    pub(crate) fn link(&mut self, path: &RootPath, target: &RootPath) {
+        let mut mark = self.get(target).unwrap_or_default();
+        mark.is_linked = true;
+        if let Some(target) = self.marks.get_mut(&self.hash(target.as_bytes())) {
+            *target = mark;
+        }
+        self.mark(path, Mark { layer: self.layer, ..mark });
+    }
+
+    fn mark(&mut self, path: &RootPath, mark: Mark) {
         let directory = parent(path.as_bytes());
         if directory.is_some() && directory != self.directory.as_deref() {
             self.note_directories(directory);
             self.directory = directory.map(Into::into);
         }
-        let mark = Mark { layer: self.layer, body, has_xattrs };
         self.marks.insert(self.hash(path.as_bytes()), mark);
     }
 

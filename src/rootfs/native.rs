@@ -186,24 +186,31 @@ impl FsOps for Native {
         sys::remove_dir_at(dir, name.as_os_str())
     }
 
-    fn set_file_metadata(&self, file: &File, change: &Change<'_>) -> io::Result<()> {
+    fn set_file_metadata(&self, file: &File, change: &Change<'_>) -> io::Result<Stat> {
         let metadata = change.metadata;
-        // One look costs less than setting what is right already, which most new files are.
+        // Most new files need nothing but their times, which no later step changes, and one
+        // look costs less than setting what is right already.
+        sys::set_times_fd(file, metadata.atime, metadata.mtime)?;
         let stat = sys::stat_fd(file)?;
         let has_other_owner = stat.owner != metadata.owner;
+        let has_other_mode = stat.mode != metadata.mode;
+        let may_have_xattrs = change.clear_xattrs || !metadata.xattrs.is_empty();
+        if !has_other_owner && !has_other_mode && !may_have_xattrs {
+            return Ok(stat);
+        }
         if has_other_owner {
             sys::chown_fd(file, metadata.owner)?;
         }
         // A new owner costs a file its setuid and setgid bits.
-        if stat.mode != metadata.mode || (has_other_owner && metadata.mode & 0o6000 != 0) {
+        if has_other_mode || (has_other_owner && metadata.mode & 0o6000 != 0) {
             sys::chmod_fd(file, metadata.mode)?;
         }
         set_xattrs(XattrTarget::Open(file), change)?;
-        sys::set_times_fd(file, metadata.atime, metadata.mtime)
+        sys::stat_fd(file)
     }
 
     fn set_dir_metadata(&self, dir: &Dir, change: &Change<'_>) -> io::Result<()> {
-        self.set_file_metadata(dir.as_file(), change)
+        self.set_file_metadata(dir.as_file(), change).map(drop)
     }
 
     fn set_node_metadata(&self, dir: &Dir, name: Name<'_>, change: &Change<'_>) -> io::Result<()> {

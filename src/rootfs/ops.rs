@@ -114,9 +114,9 @@ pub trait FsOps: fmt::Debug + Send + Sync {
     /// Removes an empty directory.
     fn remove_dir(&self, dir: &Dir, name: Name<'_>) -> io::Result<()>;
 
-    /// Sets owner, mode, extended attributes and times, in this order, of an open file. Labels
-    /// that are the host's own ([`is_host_label`](super::is_host_label)) are left as they are.
-    fn set_file_metadata(&self, file: &File, change: &Change<'_>) -> io::Result<()>;
+    /// Sets owner, mode, extended attributes and times of an open file, and tells what it is then.
+    /// Labels that are the host's own ([`is_host_label`](super::is_host_label)) are left as they are.
+    fn set_file_metadata(&self, file: &File, change: &Change<'_>) -> io::Result<Stat>;
 
     /// As [`FsOps::set_file_metadata`], of an open directory.
     fn set_dir_metadata(&self, dir: &Dir, change: &Change<'_>) -> io::Result<()>;

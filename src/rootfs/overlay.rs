@@ -142,7 +142,7 @@ impl<'a> Overlay<'a> {
                     // Better nothing than a file that no layer has; what failed is told.
                     let _ = self.inner.remove_file(dir, name);
                 })?;
-                self.inner.set_file_metadata(&file, &change(Kind::File))
+                self.inner.set_file_metadata(&file, &change(Kind::File)).map(drop)
             }
             Err(error) => Err(error),
         }
@@ -272,7 +272,7 @@ impl FsOps for Overlay<'_> {
         self.inner.remove_dir(dir, name)
     }
 
-    fn set_file_metadata(&self, file: &File, change: &Change<'_>) -> io::Result<()> {
+    fn set_file_metadata(&self, file: &File, change: &Change<'_>) -> io::Result<Stat> {
         let metadata = &*self.on_disk(change.metadata, Vec::new());
         self.inner.set_file_metadata(file, &Change { metadata, ..*change })
     }

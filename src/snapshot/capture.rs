@@ -1,94 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! [`capture`]: one walk that writes an mtree manifest and the stat index beside it.
-//!
-//! What the caller has at hand already ([`Known`]: digests taken while files
-//! were written, files that are known to have no attributes) is not read again.
 
 use std::io::{BufWriter, IntoInnerError, Write};
 use std::sync::Arc;
 
 use super::contents::{FileHasher, Summed};
-use super::entry::{Snapshot, SnapshotEntry};
+use super::entry::SnapshotEntry;
+use super::known::{Known, XattrHint};
 use super::mtree::{MtreeHeader, MtreeWriter};
-use super::stat_index::{Cursor, StatIndex, StatIndexWriter};
-use super::walk::{Child, Listing, Visitor, at, walk};
+use super::stat_index::StatIndexWriter;
+use super::walk::{Child, Listing, Visitor, at, walk_knowing};
 use crate::error::{Context, Result};
 use crate::progress::{Progress, Stage};
-use crate::rootfs::{FileTime, FsOps, Kind, RootPath, Stat, Xattr};
-
-/// Whether a file or directory may have extended attributes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum XattrHint {
-    /// Ask the filesystem.
-    #[default]
-    Ask,
-    /// It has none for certain.
-    None,
-}
-
-/// What is known of a regular file or directory before it is captured.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct KnownEntry {
-    /// The SHA-256 of a regular file; `None` to have it read.
-    pub digest: Option<[u8; 32]>,
-    /// Whether it may have attributes. What a system adds by itself (labels, inherited
-    /// ACLs) counts too.
-    pub xattrs: XattrHint,
-}
-
-/// What is known of a tree before it is captured.
-pub trait Known {
-    /// What is known of a regular file or directory as `stat` describes it.
-    fn entry(&mut self, path: &RootPath, stat: &Stat) -> KnownEntry;
-
-    /// Called once for every name of the tree, the root among them.
-    fn seen(&mut self, _path: &RootPath, _stat: &Stat) {}
-}
-
-/// Nothing is known: everything is read.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NothingKnown;
-
-impl Known for NothingKnown {
-    fn entry(&mut self, _: &RootPath, _: &Stat) -> KnownEntry {
-        KnownEntry::default()
-    }
-}
-
-/// An earlier snapshot of the same tree is known, with its index: files that
-/// have not been touched since are not read again.
-#[derive(Debug)]
-pub struct Unchanged<'a> {
-    snapshot: &'a Snapshot,
-    index: &'a StatIndex,
-    /// The directory that was asked for last, and where in it.
-    place: Option<(RootPath, Cursor<'a>)>,
-}
-
-impl<'a> Unchanged<'a> {
-    /// Takes a snapshot and the index that goes with it.
-    pub fn new(snapshot: &'a Snapshot, index: &'a StatIndex) -> Self {
-        Self { snapshot, index, place: None }
-    }
-
-    fn vouches_for(&mut self, path: &RootPath, stat: &Stat) -> bool {
-        let Some((parent, name)) = path.split() else { return false };
-        if self.place.as_ref().is_none_or(|(place, _)| *place != parent) {
-            self.place = self.index.cursor(&parent).map(|cursor| (parent, cursor));
-        }
-        let place = self.place.as_mut();
-        let record = place.and_then(|(_, cursor)| cursor.seek(name.as_bytes()).record);
-        record.is_some_and(|record| self.index.vouches_for(&record, stat))
-    }
-}
-
-impl Known for Unchanged<'_> {
-    fn entry(&mut self, path: &RootPath, stat: &Stat) -> KnownEntry {
-        let known = stat.kind == Kind::File && self.vouches_for(path, stat);
-        let entry = if known { self.snapshot.get(path) } else { None };
-        KnownEntry { digest: entry.and_then(|entry| entry.digest), xattrs: XattrHint::Ask }
-    }
-}
+use crate::rootfs::{FileTime, FsOps, Kind, Stat, Xattr};
 
 /// What [`capture`] is told besides what to walk.
 #[derive(Debug, Clone, Default)]
@@ -115,7 +39,7 @@ pub struct Captured {
     pub newest: FileTime,
 }
 
-/// Walks a tree once, one `stat` per name, and writes its manifest and its stat index.
+/// Walks a tree once, at most one `stat` per name, and writes its manifest and its stat index.
 ///
 /// Contents that change during the walk are recorded as they were read; the
 /// index does not vouch for them. The writers need no buffers of their own.
@@ -130,7 +54,6 @@ pub fn capture(
     let manifest = BufWriter::with_capacity(BUFFER, Summed::new(manifest));
     let mut capture = Capture {
         fs,
-        known,
         manifest: MtreeWriter::new(manifest, &options.header)?,
         index: IndexOutput::Waiting(BufWriter::with_capacity(BUFFER, index), options.taken),
         hasher: FileHasher::new(options.progress.clone()),
@@ -138,7 +61,7 @@ pub fn capture(
         entries: 0,
         newest: FileTime { seconds: i64::MIN, nanoseconds: 0 },
     };
-    walk(fs, &mut capture)?;
+    walk_knowing(fs, known, &mut capture)?;
     let Capture { manifest, index, entries, newest, .. } = capture;
     let manifest = manifest.finish()?.into_inner().map_err(IntoInnerError::into_error);
     let (_, manifest) = manifest.context("write mtree")?.finish();
@@ -152,7 +75,6 @@ const BUFFER: usize = 64 << 10;
 
 struct Capture<'a, M: Write, I: Write> {
     fs: &'a dyn FsOps,
-    known: &'a mut dyn Known,
     manifest: MtreeWriter<BufWriter<Summed<M>>>,
     index: IndexOutput<BufWriter<I>>,
     hasher: FileHasher,
@@ -179,14 +101,12 @@ impl<M: Write, I: Write> Visitor for Capture<'_, M, I> {
             index.block(&listing.path, &listing.children)?;
         }
         self.count(&listing.stat);
-        self.known.seen(&listing.path, &listing.stat);
         self.manifest.enter(&entry)?;
         self.progress.add_entries(listing.children.len() as u64);
         let leaves = listing.children.iter().filter(|child| child.stat.kind != Kind::Dir);
         for child in leaves {
             let entry = self.leaf(listing, child)?;
             self.count(&child.stat);
-            self.known.seen(&entry.path, &child.stat);
             self.manifest.leaf(&entry)?;
         }
         Ok(())
@@ -204,9 +124,9 @@ impl<M: Write, I: Write> Capture<'_, M, I> {
     }
 
     fn dir_xattrs(&mut self, listing: &Listing) -> Result<Box<[Xattr]>> {
-        let Listing { path, dir, stat, .. } = listing;
+        let Listing { path, dir, known, .. } = listing;
         // The root's are in the index too, which has no other way to vouch for it.
-        if !path.is_root() && self.known.entry(path, stat).xattrs == XattrHint::None {
+        if !path.is_root() && known.xattrs == XattrHint::None {
             return Ok(Box::default());
         }
         Ok(self.fs.dir_xattrs(dir).with_context(|| at("read attributes of", path))?.into())
@@ -223,7 +143,8 @@ impl<M: Write, I: Write> Capture<'_, M, I> {
     }
 
     fn leaf(&mut self, listing: &Listing, child: &Child) -> Result<SnapshotEntry> {
-        let (dir, name, stat) = (&listing.dir, child.name()?, &child.stat);
+        let Listing { dir, .. } = listing;
+        let (name, stat, known) = (child.name()?, &child.stat, &child.known);
         let mut entry = SnapshotEntry::of(listing.path.join(name), stat);
         let path = &entry.path;
         match stat.kind {
@@ -232,7 +153,6 @@ impl<M: Write, I: Write> Capture<'_, M, I> {
                 entry.target = Some(target.with_context(|| at("read link", path))?.into());
             }
             Kind::File => {
-                let known = self.known.entry(path, stat);
                 entry.digest = Some(match known.digest {
                     Some(digest) => digest,
                     None => self.hasher.hash(self.fs, dir, name, path)?,

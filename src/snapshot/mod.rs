@@ -10,6 +10,7 @@ mod contents;
 mod diff;
 mod entry;
 mod hardlink;
+mod known;
 mod mask;
 mod mtree;
 mod stat_index;
@@ -17,11 +18,10 @@ mod validate;
 pub(crate) mod vis;
 mod walk;
 
-pub use capture::{
-    CaptureOptions, Captured, Known, KnownEntry, NothingKnown, Unchanged, XattrHint, capture,
-};
+pub use capture::{CaptureOptions, Captured, capture};
 pub use diff::{Change, DiffEntry, DiffOptions, DiskOwners, Trust, diff};
 pub use entry::{Snapshot, SnapshotEntry};
+pub use known::{Known, KnownEntry, NothingKnown, Unchanged, XattrHint};
 pub use mask::Masks;
 pub use mtree::{MtreeHeader, MtreeWriter, read_mtree};
 pub(crate) use mtree::{parse_type, type_name};

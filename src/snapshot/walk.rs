@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The walk that capture and diff share: every directory once, what it holds
-//! with one `stat` per name, then the directories in it, in order of bytes. It
-//! looks ahead, on a thread of its own, while what it has found is dealt with.
+//! with one `stat` per name that is not known, then the directories in it, in order of bytes.
+//! It looks ahead, on a thread of its own, while what it has found is dealt with.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
 
+use super::known::{Known, KnownEntry};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::rootfs::{Dir, FsOps, Kind, Name, RootPath, Stat};
 
@@ -24,6 +26,8 @@ const AHEAD: usize = 2;
 pub(super) struct Child {
     pub(super) name: Box<[u8]>,
     pub(super) stat: Stat,
+    /// What was known of it before.
+    pub(super) known: KnownEntry,
 }
 
 impl Child {
@@ -38,6 +42,8 @@ pub(super) struct Listing {
     pub(super) path: RootPath,
     pub(super) dir: Arc<Dir>,
     pub(super) stat: Stat,
+    /// What was known of it before.
+    pub(super) known: KnownEntry,
     pub(super) children: Vec<Child>,
 }
 
@@ -52,9 +58,22 @@ pub(super) trait Visitor {
 
 /// Shows a whole tree to a visitor.
 pub(super) fn walk(fs: &dyn FsOps, visitor: &mut dyn Visitor) -> Result<()> {
+    run(fs, None, visitor)
+}
+
+/// As [`walk`], of a tree of which something is known.
+pub(super) fn walk_knowing(
+    fs: &dyn FsOps,
+    known: &mut dyn Known,
+    visitor: &mut dyn Visitor,
+) -> Result<()> {
+    run(fs, Some(known), visitor)
+}
+
+fn run<'a>(fs: &'a dyn FsOps, known: Knowledge<'a>, visitor: &mut dyn Visitor) -> Result<()> {
     std::thread::scope(|scope| {
         let (batches, found) = mpsc::sync_channel(AHEAD);
-        let walk = Walk { fs, frames: Vec::new(), batch: Batch::default(), batches };
+        let walk = Walk { fs, known, frames: Vec::new(), batch: Batch::default(), batches };
         let walker = std::thread::Builder::new().spawn_scoped(scope, || walk.run());
         let walker = walker.context("start a thread")?;
         let visited = show(found, visitor);
@@ -110,8 +129,24 @@ enum Visit {
     Over,
 }
 
+/// What is known of a tree; `None` if nothing is, which costs less than to ask for each name.
+type Knowledge<'a> = Option<&'a mut dyn Known>;
+
+/// What a name is, and what was known of it.
+fn entry_of(
+    known: &mut Knowledge<'_>,
+    path: impl FnOnce() -> RootPath,
+    look: &dyn Fn() -> io::Result<Stat>,
+) -> io::Result<(Stat, KnownEntry)> {
+    match known {
+        Some(known) => known.entry(&path(), look),
+        None => look().map(|stat| (stat, KnownEntry::default())),
+    }
+}
+
 struct Walk<'a> {
     fs: &'a dyn FsOps,
+    known: Knowledge<'a>,
     frames: Vec<Frame>,
     batch: Batch,
     batches: SyncSender<Vec<Step>>,
@@ -137,8 +172,10 @@ impl Walk<'_> {
     fn all(&mut self) -> Result<()> {
         let root = RootPath::root();
         let dir = self.fs.open_dir(&root).context("open the root of the tree")?;
-        let stat = self.fs.stat_dir(&dir).context("stat the root of the tree")?;
-        self.enter(root, dir, stat)?;
+        let look = || self.fs.stat_dir(&dir);
+        let found = entry_of(&mut self.known, RootPath::root, &look);
+        let (stat, known) = found.context("stat the root of the tree")?;
+        self.enter(Listing { path: root, dir: dir.into(), stat, known, children: Vec::new() })?;
         while let Some(frame) = self.frames.last_mut() {
             if let Some(child) = frame.rest.next() {
                 self.descend(&child)?;
@@ -170,34 +207,36 @@ impl Walk<'_> {
         };
         let dir = self.fs.open_child(&parent, child.name()?);
         frame.dir = Some(parent);
-        let dir = dir.with_context(|| at("open", &path))?;
-        self.enter(path, dir, child.stat)
+        let dir = dir.with_context(|| at("open", &path))?.into();
+        let Child { stat, known, .. } = *child;
+        self.enter(Listing { path, dir, stat, known, children: Vec::new() })
     }
 
-    fn enter(&mut self, path: RootPath, dir: Dir, stat: Stat) -> Result<()> {
-        let children = self.list(&path, &dir)?;
+    /// Takes a directory whose children have not been found yet.
+    fn enter(&mut self, mut listing: Listing) -> Result<()> {
+        listing.children = self.list(&listing.path, &listing.dir)?;
         let far = self.frames.len().checked_sub(OPEN_DIRS);
         if let Some(frame) = far.and_then(|far| self.frames.get_mut(far)) {
             frame.dir = None;
         }
         let is_dir = |child: &&Child| child.stat.kind == Kind::Dir;
-        let dirs: Vec<_> = children.iter().filter(is_dir).cloned().collect();
-        let dir = Arc::new(dir);
-        let frame = Frame { path: path.clone(), dir: Some(dir.clone()), rest: dirs.into_iter() };
-        self.frames.push(frame);
-        self.batch.push(Step::Enter(Listing { path, dir, stat, children }));
+        let dirs: Vec<_> = listing.children.iter().filter(is_dir).cloned().collect();
+        let (path, dir) = (listing.path.clone(), Some(listing.dir.clone()));
+        self.frames.push(Frame { path, dir, rest: dirs.into_iter() });
+        self.batch.push(Step::Enter(listing));
         Ok(())
     }
 
-    fn list(&self, path: &RootPath, dir: &Dir) -> Result<Vec<Child>> {
+    fn list(&mut self, path: &RootPath, dir: &Dir) -> Result<Vec<Child>> {
         let entries = self.fs.read_dir(dir).with_context(|| at("list", path))?;
         let mut children = Vec::with_capacity(entries.len());
         for entry in entries {
             let name = Name::new(&entry.name)?;
-            match self.fs.stat(dir, name) {
-                Ok(stat) => children.push(Child { name: entry.name, stat }),
+            let look = || self.fs.stat(dir, name);
+            match entry_of(&mut self.known, || path.join(name), &look) {
+                Ok((stat, known)) => children.push(Child { name: entry.name, stat, known }),
                 // Removed since the directory was listed.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error).with_context(|| at("stat", &path.join(name))),
             }
         }

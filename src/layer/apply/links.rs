@@ -94,8 +94,7 @@ impl Applier<'_, '_> {
             }
             Err(error) => return Err(self.explain(&target, error)),
         }
-        let mark = self.ledger.get(&target.path).unwrap_or_default();
-        self.ledger.insert(&place.path, mark.body, mark.has_xattrs);
+        self.ledger.link(&place.path, &target.path);
         Ok(true)
     }
 
@@ -112,7 +111,7 @@ impl Applier<'_, '_> {
             Contents::File(mut source) => {
                 let mut file = self.fs.create_file(dir, place.name, 0o600)?;
                 io::copy(&mut source, &mut file)?;
-                return Ok(self.fs.set_file_metadata(&file, &change)?);
+                return Ok(self.fs.set_file_metadata(&file, &change).map(drop)?);
             }
             Contents::Symlink(leads_to) => {
                 self.fs.create_symlink(&leads_to, dir, place.name)?;

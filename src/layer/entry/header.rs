@@ -30,7 +30,8 @@ pub(super) fn until_nul(field: &[u8]) -> &[u8] {
 }
 
 fn sum(bytes: &[u8], value: impl Fn(u8) -> i32) -> i64 {
-    bytes.iter().map(|byte| value(*byte)).sum::<i32>().into()
+    // The bytes of a block cannot make it wrap, and without a check many are added at once.
+    bytes.iter().fold(0_i32, |sum, byte| sum.wrapping_add(value(*byte))).into()
 }
 
 /// One header block whose checksum is right.

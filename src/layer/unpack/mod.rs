@@ -9,11 +9,13 @@
 //! Decoding runs ahead into the next layer. The number of buffers bounds the memory.
 
 use std::io::{BufRead, Read};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
 
 use super::apply::{ApplyOptions, apply_members};
-use super::bodies::{Bodies, FileDigests, start_thread};
+use super::bodies::{Bodies, FileDigests, FilledFiles, start_thread};
 use super::buffer::{BufferPool, BufferReader, SharedBuffer};
 use super::entry::Members;
 use super::format::Disk;
@@ -21,11 +23,12 @@ use super::ledger::Ledger;
 use super::limits::Limits;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::oci::{Digest, Hasher};
-use crate::rootfs::{FsOps, RootPath};
+use crate::rootfs::{FsOps, RootPath, Stat};
 
 /// How many buffers go round: 16 MiB in all.
 const BUFFERS: usize = 64;
-/// How many workers write files. More than two only help where storage is slow.
+/// How many workers write files at most, besides the stage that makes them. More only help
+/// where storage is slow.
 const WORKERS: usize = 2;
 
 /// One layer as a stream.
@@ -63,8 +66,7 @@ impl From<Error> for LayerFailure {
 #[derive(Debug, Default)]
 pub struct Unpacked {
     ledger: Ledger,
-    digests: Vec<[u8; 32]>,
-    file_digests: FileDigests,
+    files: FilledFiles,
 }
 
 /// What is known of a path that an unpack wrote.
@@ -72,6 +74,9 @@ pub struct Unpacked {
 pub struct Written {
     /// The SHA-256 of a regular file's contents, if it was written and hashed here.
     pub digest: Option<[u8; 32]>,
+    /// What a regular file was when it was finished, if nothing was done to it since: a hard
+    /// link changes its inode.
+    pub stat: Option<Stat>,
     /// Whether a layer gave it extended attributes; `None` if no layer has the path.
     pub has_xattrs: Option<bool>,
 }
@@ -80,10 +85,12 @@ impl Unpacked {
     /// What is known of a path.
     pub fn get(&self, path: &RootPath) -> Written {
         let Some(mark) = self.ledger.get(path) else { return Written::default() };
-        let body = mark.body.filter(|_| self.file_digests == FileDigests::Sha256);
-        let body = body.and_then(|body| usize::try_from(body).ok());
-        let digest = body.and_then(|body| self.digests.get(body).copied());
-        Written { digest, has_xattrs: Some(mark.has_xattrs) }
+        let file = mark.body.and_then(|body| self.files.get(body));
+        Written {
+            digest: file.map(|file| file.digest),
+            stat: file.map(|file| file.stat).filter(|_| !mark.is_linked),
+            has_xattrs: Some(mark.has_xattrs),
+        }
     }
 }
 
@@ -122,7 +129,7 @@ where
     let count = layers.len();
     let mut ledger = Ledger::default();
     let disk = Disk::new(fs, options.format);
-    let digests = std::thread::scope(|scope| {
+    let files = thread::scope(|scope| {
         let (to_apply, buffers) = mpsc::channel();
         let (to_hash, stream) = mpsc::channel();
         let limits = options.limits.clone();
@@ -130,7 +137,7 @@ where
         let decode = start_thread(scope, move || decode.run(layers))?;
         let (verified, to_tell) = mpsc::channel();
         let hash = start_thread(scope, move || hash_layers(&stream, &verified))?;
-        let mut bodies = Bodies::start(scope, disk.fs(), WORKERS, file_digests)?;
+        let mut bodies = Bodies::start(scope, disk.fs(), workers(), file_digests)?;
         let after = after.map(|tell| After { verified: to_tell, tell });
         let mut work = Apply { disk: &disk, ledger: &mut ledger, bodies: &mut bodies, options };
         let applied = work.layers(count, &buffers, after.as_ref());
@@ -141,12 +148,18 @@ where
         // A stream that breaks off is the reason for what fails behind it.
         decoded?;
         // So is a file that cannot be written for what came after it.
-        let digests = written?;
+        let files = written?;
         applied?;
         hashed?;
-        Ok::<_, LayerFailure>(digests)
+        Ok::<_, LayerFailure>(files)
     })?;
-    Ok(Unpacked { ledger, digests, file_digests })
+    Ok(Unpacked { ledger, files })
+}
+
+/// As many as there are processors besides that of the stage that makes the files.
+fn workers() -> usize {
+    let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    processors.saturating_sub(1).clamp(1, WORKERS)
 }
 
 /// Unpacks a single layer, a plain tar stream, into `fs`.

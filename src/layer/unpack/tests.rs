@@ -175,6 +175,31 @@ fn large_and_sparse_sizes_pass_through_the_workers() {
 }
 
 #[test]
+fn a_file_is_known_as_it_was_finished() {
+    let tree = Tree::new();
+    let many = |layer: Layer| (0..100).fold(layer, |layer, n| layer.file(&format!("f{n}"), "many"));
+    let lower = Layer::new().file("replaced", "lower").file("linked", "x").file("late", "x");
+    let odd = |header: &mut Header| header.set_mode(0o2640);
+    let upper = many(Layer::new().file("replaced", "upper"))
+        .raw("odd", EntryType::Regular, odd, b"odd")
+        .hard_link("link", "linked")
+        .hard_link("early", "late")
+        .dir("dir");
+    let unpacked = tree.apply([lower, upper]);
+    let fs = Native::open(&tree.at("")).unwrap();
+    let dir = fs.open_dir(&RootPath::root()).unwrap();
+    for entry in fs.read_dir(&dir).unwrap() {
+        let name = crate::rootfs::Name::new(&entry.name).unwrap();
+        let known = unpacked.get(&RootPath::root().join(name));
+        let may_have_changed =
+            matches!(&*entry.name, b"linked" | b"link" | b"late" | b"early" | b"dir");
+        let expected = (!may_have_changed).then(|| fs.stat(&dir, name).unwrap());
+        assert_eq!(known.stat, expected, "{name:?}");
+        assert_eq!(known.digest.is_some(), &*entry.name != b"dir", "{name:?}");
+    }
+}
+
+#[test]
 fn missing_parents_are_made_the_same_way_every_time() {
     let tree = Tree::new();
     tree.apply([Layer::new().file("a/b/c", "x")]);

@@ -12,6 +12,7 @@ use super::super::sys;
 use super::access::Object;
 use super::census::Substitute;
 use super::record::{Emulated, Node};
+use super::settle::Settled;
 use super::target::Target;
 use super::{Ownership, Rootless, reason};
 
@@ -107,25 +108,30 @@ impl<F: FsOps> FsOps for Rootless<F> {
         self.with_dir(dir, || self.inner.remove_dir(dir, name))
     }
 
-    fn set_file_metadata(&self, file: &File, change: &Change<'_>) -> io::Result<()> {
+    fn set_file_metadata(&self, file: &File, change: &Change<'_>) -> io::Result<Stat> {
         let mut names = change.metadata.xattrs.iter().map(|xattr| &*xattr.name);
         if self.lacks(|has| has.capabilities) && names.any(|name| name == capability::NAME) {
             file.sync_data()?;
         }
+        let target = Target::Open(file);
         let plainly = |change: &Change<'_>| self.inner.set_file_metadata(file, change);
-        self.settle(Target::Open(file), change, plainly)
+        let stat = match self.settle(target, change, plainly)? {
+            Settled::Plainly(stat) => stat,
+            Settled::StepByStep => target.stat()?,
+        };
+        self.view(target, stat)
     }
 
     fn set_dir_metadata(&self, dir: &Dir, change: &Change<'_>) -> io::Result<()> {
         let plainly = |change: &Change<'_>| self.inner.set_dir_metadata(dir, change);
-        self.settle(Target::Open(dir.as_file()), change, plainly)
+        self.settle(Target::Open(dir.as_file()), change, plainly).map(drop)
     }
 
     fn set_node_metadata(&self, dir: &Dir, name: Name<'_>, change: &Change<'_>) -> io::Result<()> {
         let plainly = |change: &Change<'_>| {
             self.with_dir(dir, || self.inner.set_node_metadata(dir, name, change))
         };
-        self.settle(Target::Name(dir, name), change, plainly)
+        self.settle(Target::Name(dir, name), change, plainly).map(drop)
     }
 
     fn set_dir_times(&self, dir: &Dir, metadata: &Metadata) -> io::Result<()> {

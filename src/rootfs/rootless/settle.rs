@@ -17,6 +17,14 @@ use super::{OWNER_ATTRIBUTE, Ownership, Rootless, owner, reason};
 /// The bit that the system may take from a file of a group that its owner is not in.
 const SETGID: u32 = 0o2000;
 
+/// How what a change says has been set.
+pub(super) enum Settled<T> {
+    /// The plain way, which gave this.
+    Plainly(T),
+    /// Step by step, perhaps with substitutes.
+    StepByStep,
+}
+
 /// One inode that is being settled.
 struct Settling<'a, F> {
     fs: &'a Rootless<F>,
@@ -28,25 +36,26 @@ struct Settling<'a, F> {
 
 impl<F: FsOps> Rootless<F> {
     /// Sets what `change` says: the plain way, or step by step where that cannot be or fails.
-    pub(super) fn settle(
+    pub(super) fn settle<T>(
         &self,
         target: Target<'_>,
         change: &Change<'_>,
-        plainly: impl FnOnce(&Change<'_>) -> io::Result<()>,
-    ) -> io::Result<()> {
+        plainly: impl FnOnce(&Change<'_>) -> io::Result<T>,
+    ) -> io::Result<Settled<T>> {
         self.options.interrupt.check()?;
         let metadata = &*self.settable(target, change.metadata)?;
         let change = &Change { metadata, ..*change };
         if self.is_plain(target, change)? {
             match plainly(change) {
-                Ok(()) => return self.forget(target),
+                Ok(done) => return self.forget(target).map(|()| Settled::Plainly(done)),
                 Err(error) if !self.options.refusals.has_substitute(&error) => return Err(error),
                 Err(_) => {}
             }
         }
         let stat = self.with_dir_of(target, Target::stat)?;
         let note = Emulated::default();
-        Settling { fs: self, target, stat, note, attributed: false }.run(change)
+        Settling { fs: self, target, stat, note, attributed: false }.run(change)?;
+        Ok(Settled::StepByStep)
     }
 
     /// Leaves out the attributes that no layer decides.

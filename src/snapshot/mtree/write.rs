@@ -123,7 +123,8 @@ impl<W: Write> MtreeWriter<W> {
     fn keywords(&mut self, entry: &SnapshotEntry) -> io::Result<()> {
         let line = &mut self.line;
         let set = self.set.unwrap_or_default();
-        write!(line, " size={}", entry.size)?;
+        line.extend_from_slice(b" size=");
+        number(entry.size, 10, line);
         if entry.kind != Kind::File {
             write!(line, " type={}", type_name(entry.kind))?;
         }
@@ -133,10 +134,11 @@ impl<W: Write> MtreeWriter<W> {
         if entry.owner.gid != set.gid {
             write!(line, " gid={}", entry.owner.gid)?;
         }
-        match entry.mode {
-            USUAL_MODE => {}
-            0 => line.extend_from_slice(b" mode=0"),
-            mode => write!(line, " mode=0{mode:o}")?,
+        if entry.mode != USUAL_MODE {
+            line.extend_from_slice(b" mode=0");
+            if entry.mode != 0 {
+                number(entry.mode.into(), 8, line);
+            }
         }
         if let Some(target) = &entry.target {
             line.extend_from_slice(b" link=");
@@ -145,7 +147,9 @@ impl<W: Write> MtreeWriter<W> {
         if entry.nlink != 1 {
             write!(line, " nlink={}", entry.nlink)?;
         }
-        write!(line, " tar_time={}.000000000", entry.mtime)?;
+        line.extend_from_slice(if entry.mtime < 0 { b" tar_time=-" } else { b" tar_time=" });
+        number(entry.mtime.unsigned_abs(), 10, line);
+        line.extend_from_slice(b".000000000");
         if let Some(digest) = &entry.digest {
             line.extend_from_slice(b" sha256digest=");
             hex(digest, line);
@@ -183,11 +187,28 @@ fn xattr_name(name: &[u8], line: &mut Vec<u8>) {
     }
 }
 
-fn hex(bytes: &[u8], line: &mut Vec<u8>) {
+fn hex(bytes: &[u8; 32], line: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        line.push(DIGITS[usize::from(byte >> 4)]);
-        line.push(DIGITS[usize::from(byte & 15)]);
+    let mut text = [0; 64];
+    for (byte, pair) in bytes.iter().zip(text.chunks_exact_mut(2)) {
+        pair.copy_from_slice(&[byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
+    }
+    line.extend_from_slice(&text);
+}
+
+/// Writes a number. The general way takes several times as long, and every line has three.
+fn number(mut number: u64, base: u64, line: &mut Vec<u8>) {
+    /// As many as the largest number has in octal.
+    const MOST: usize = 22;
+    let mut digits = [b'0'; MOST];
+    let mut start = MOST;
+    loop {
+        start -= 1;
+        digits[start] += u8::try_from(number % base).unwrap_or_default();
+        number /= base;
+        if number == 0 {
+            return line.extend_from_slice(&digits[start..]);
+        }
     }
 }
 
@@ -270,6 +291,17 @@ e size=4096 type=dir mode=0755 nlink=2 tar_time=1700000000.000000000
             z,
             directory("e"),
         ]
+    }
+
+    #[test]
+    fn writes_numbers() {
+        for value in [0, 7, 8, 9, 10, 0o7777, u64::MAX] {
+            let mut text = Vec::new();
+            number(value, 10, &mut text);
+            text.push(b' ');
+            number(value, 8, &mut text);
+            assert_eq!(String::from_utf8(text).unwrap(), format!("{value} {value:o}"));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::rootfs::{Device, Identity, RootPath, Xattr};
+use crate::snapshot::KnownEntry;
 use crate::snapshot::contents::sum;
 use crate::snapshot::walk::Child;
 
@@ -28,7 +29,7 @@ fn stat(kind: Kind, ino: u64) -> Stat {
 }
 
 fn child(name: &str, stat: Stat) -> Child {
-    Child { name: name.as_bytes().into(), stat }
+    Child { name: name.as_bytes().into(), stat, known: KnownEntry::default() }
 }
 
 fn xattrs() -> Vec<Xattr> {

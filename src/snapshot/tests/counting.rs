@@ -123,7 +123,7 @@ impl FsOps for Counting {
     fn remove_dir(&self, _: &Dir, _: Name<'_>) -> io::Result<()> {
         read_only()
     }
-    fn set_file_metadata(&self, _: &File, _: &MetadataChange<'_>) -> io::Result<()> {
+    fn set_file_metadata(&self, _: &File, _: &MetadataChange<'_>) -> io::Result<Stat> {
         read_only()
     }
     fn set_dir_metadata(&self, _: &Dir, _: &MetadataChange<'_>) -> io::Result<()> {
@@ -177,9 +177,13 @@ fn one_change_costs_little_more() {
 fn what_is_known_is_not_read_again() {
     struct AllKnown(Snapshot);
     impl Known for AllKnown {
-        fn entry(&mut self, path: &RootPath, _: &Stat) -> KnownEntry {
+        fn entry(
+            &mut self,
+            path: &RootPath,
+            look: &dyn Fn() -> io::Result<Stat>,
+        ) -> io::Result<(Stat, KnownEntry)> {
             let digest = self.0.get(path).and_then(|entry| entry.digest);
-            KnownEntry { digest, xattrs: XattrHint::None }
+            Ok((look()?, KnownEntry { digest, xattrs: XattrHint::None }))
         }
     }
     let tree = tree();

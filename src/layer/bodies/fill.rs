@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//! [`Filler`]: writes and hashes the bytes of files, and sets their metadata by handle.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Batch, Body, FileDigests, Filled, FilledFiles, Job, NewFile, Piece};
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::layer::entry::shown;
+use crate::rootfs::{Change, FsOps, Kind};
+
+/// Zeros to hash in place of a hole.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// The first error of any thread that fills files.
+#[derive(Default)]
+pub(super) struct Failure {
+    failed: AtomicBool,
+    error: Mutex<Option<Error>>,
+}
+
+impl Failure {
+    fn set(&self, error: Error) {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.failed.store(true, Ordering::Release);
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        if !self.failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Io, "an earlier file could not be written"))
+    }
+
+    /// What went wrong, once.
+    pub(super) fn take(&self) -> Option<Error> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Fills files.
+pub(super) struct Filler<'a> {
+    pub(super) fs: &'a dyn FsOps,
+    pub(super) digests: FileDigests,
+    pub(super) failure: Failure,
+}
+
+impl Filler<'_> {
+    /// Fills the files of a batch and notes what is known of them. After a failure, of whichever
+    /// thread, it only lets go of them.
+    pub(super) fn fill(&self, batch: Batch, files: &mut FilledFiles) {
+        let (first, count) = (batch.first, batch.jobs.len());
+        let mut filled =
+            Vec::with_capacity(if self.digests == FileDigests::Skip { 0 } else { count });
+        for Job { new, body } in batch.jobs {
+            if self.failure.check().is_err() {
+                continue;
+            }
+            match self.fill_one(&new, body) {
+                Ok(known) => filled.extend(known),
+                Err(error) => {
+                    let path = shown(new.path.as_bytes());
+                    self.failure.set(error.context(format!("unpack entry: {path}")));
+                }
+            }
+        }
+        files.add(first, filled);
+    }
+
+    fn fill_one(&self, new: &NewFile, body: Body) -> Result<Option<Filled>> {
+        let mut target = Target {
+            file: &new.file,
+            hash: (self.digests == FileDigests::Sha256).then(Sha256::new),
+            ends_in_hole: false,
+        };
+        match body {
+            Body::Whole(first, others) => {
+                first.into_iter().chain(others).try_for_each(|piece| target.put(&piece))
+            }
+            Body::Stream(pieces) => pieces.into_iter().try_for_each(|piece| target.put(&piece)),
+        }
+        .context("write file")?;
+        let Target { hash, ends_in_hole, .. } = target;
+        if ends_in_hole {
+            new.file.set_len(new.size).context("set file size")?;
+        }
+        let change =
+            Change { metadata: &new.metadata, kind: Kind::File, clear_xattrs: new.clear_xattrs };
+        let stat = self.fs.set_file_metadata(&new.file, &change).context("apply metadata")?;
+        Ok(hash.map(|hash| Filled { digest: hash.finalize().into(), stat }))
+    }
+}
+
+/// A file that is being filled.
+struct Target<'a> {
+    file: &'a File,
+    hash: Option<Sha256>,
+    ends_in_hole: bool,
+}
+
+impl Target<'_> {
+    fn put(&mut self, piece: &Piece) -> io::Result<()> {
+        self.ends_in_hole = matches!(piece, Piece::Hole(_));
+        match piece {
+            Piece::Data(bytes) => {
+                self.file.write_all(bytes)?;
+                if let Some(hash) = &mut self.hash {
+                    hash.update(&**bytes);
+                }
+                Ok(())
+            }
+            Piece::Hole(len) => self.skip(*len),
+        }
+    }
+
+    fn skip(&mut self, len: u64) -> io::Result<()> {
+        self.file.seek(SeekFrom::Current(i64::try_from(len).map_err(io::Error::other)?))?;
+        if let Some(hash) = &mut self.hash {
+            let mut left = len;
+            while left > 0 {
+                let zeros = left.min(ZEROS.len() as u64);
+                hash.update(&ZEROS[..usize::try_from(zeros).unwrap_or(ZEROS.len())]);
+                left -= zeros;
+            }
+        }
+        Ok(())
+    }
+}
