@@ -22,9 +22,13 @@ pub fn quote(text: impl AsRef<[u8]>) -> String {
 }
 
 /// Gives `text` as it is if quoting would change nothing inside of it, else quoted.
-pub fn quote_if_needed(text: &str) -> String {
+pub fn quote_if_needed(text: impl AsRef<[u8]>) -> String {
+    let text = text.as_ref();
     let quoted = quote(text);
-    if quoted.len() == text.len() + 2 { text.to_owned() } else { quoted }
+    match quoted.get(1..=text.len()) {
+        Some(bare) if quoted.len() == text.len() + 2 => bare.to_owned(),
+        _ => quoted,
+    }
 }
 
 /// The beginning of a text that may be too long to be shown whole.

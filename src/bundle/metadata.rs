@@ -132,7 +132,7 @@ fn require_manifest(path: &DescriptorPath) -> Result<()> {
     }
     Err(Error::unsupported(format!(
         "descriptor does not point to ispec.MediaTypeImageManifest: not implemented: {}",
-        quote_if_needed(&excerpt(media_type))
+        quote_if_needed(&*excerpt(media_type))
     ))
     .context("invalid saved from descriptor"))
 }

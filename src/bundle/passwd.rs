@@ -233,7 +233,7 @@ fn given_id(id: i64) -> Result<u32> {
 }
 
 fn missing(what: &str, name: &str, file: &str) -> Error {
-    let name = quote_if_needed(&excerpt(name));
+    let name = quote_if_needed(&*excerpt(name));
     let message = format!("unable to find {what} {name}: no matching entries in {file} file");
     Error::new(ErrorKind::NotFound, message)
 }

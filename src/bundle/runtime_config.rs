@@ -2,7 +2,8 @@
 //! [`write_runtime_config`]: a `config.json` on its own, for a root filesystem
 //! that came into being in another way.
 
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -52,10 +53,14 @@ pub fn write_runtime_config(
     replace(path, &spec.to_bytes()?).at("write", path)
 }
 
+/// Who an image's user is in a root filesystem, which need not be there yet.
 fn user_in(rootfs: &Path, spec: &str) -> Result<User> {
-    let open = || Native::from_dir(std::fs::File::open(rootfs)?);
-    let fs = open().at("open rootfs", rootfs)?;
-    Accounts::read(&fs)?.find(spec)
+    let accounts = match File::open(rootfs) {
+        Ok(dir) => Accounts::read(&Native::from_dir(dir).at("open rootfs", rootfs)?)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Accounts::default(),
+        Err(error) => return Err(error).at("open rootfs", rootfs),
+    };
+    accounts.find(spec)
 }
 
 /// The last component of a directory's path, or of what the path leads to.
@@ -76,11 +81,11 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let (path, mode) = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => return Err(Error::invalid("is a directory")),
         Ok(metadata) if !metadata.is_file() => {
-            let mut file = std::fs::OpenOptions::new().write(true).open(path)?;
+            let mut file = OpenOptions::new().write(true).open(path)?;
             return Ok(file.write_all(bytes)?);
         }
         Ok(metadata) => (path.canonicalize()?, Some(metadata.permissions())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if path.symlink_metadata().is_ok() {
                 return Err(Error::invalid("a symbolic link that leads nowhere"));
             }

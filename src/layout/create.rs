@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::oci::{Algorithm, Index, json};
+use crate::quote::quote_if_needed;
 use crate::sys;
 
 use super::{BLOBS, INDEX_FILE, LAYOUT_FILE, store};
@@ -46,7 +47,10 @@ pub(super) fn create(path: &Path) -> Result<()> {
 }
 
 fn exists(path: &Path) -> Error {
-    Error::new(ErrorKind::AlreadyExists, format!("path already exists: {path:?}"))
+    Error::new(
+        ErrorKind::AlreadyExists,
+        format!("path already exists: {}", quote_if_needed(path.as_os_str().as_bytes())),
+    )
 }
 
 /// Makes a directory and those above it, each synced into the one it is in.

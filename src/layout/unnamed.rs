@@ -70,7 +70,7 @@ pub(super) fn list(images: &[Descriptor]) -> String {
 pub(super) fn call(image: &Descriptor) -> String {
     match EntryName::of(image) {
         name if name.is_nameless() => image.digest.to_string(),
-        name => quote_if_needed(&name.to_string()),
+        name => quote_if_needed(name.to_string()),
     }
 }
 

@@ -45,8 +45,7 @@ impl fmt::Debug for Name<'_> {
 
 /// A path below a root: relative, lexically normalised, any bytes but NUL.
 ///
-/// The empty path is the root itself. The order is bytewise on the plain path,
-/// which is the order of members in a layer.
+/// The empty path is the root itself. The order is bytewise on the plain path.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RootPath(Box<[u8]>);
 

@@ -77,7 +77,7 @@ pub struct DiffOptions {
     pub progress: Arc<Progress>,
 }
 
-/// Compares a tree with its snapshot. The differences are sorted by path, bytewise.
+/// Compares a tree with its snapshot. The differences are sorted by path, bytewise, the root as `.`.
 ///
 /// `snapshot` is called at most once, and only when the index does not vouch
 /// for the whole tree. Of an unchanged tree with a good index nothing is read
@@ -101,8 +101,13 @@ pub fn diff<S: Borrow<Snapshot>>(
         let relinked = hardlink::relinked(linked, snapshot.borrow());
         diffs.extend(relinked.into_iter().map(|path| DiffEntry { path, change: Change::Modified }));
     }
-    diffs.sort_unstable();
+    diffs.sort_unstable_by(|one, other| member_path(one).cmp(member_path(other)));
     Ok(diffs)
+}
+
+/// The path as a layer writes it, where the root is `.`, for the order of the members.
+fn member_path(entry: &DiffEntry) -> &[u8] {
+    if entry.path.is_root() { b"." } else { entry.path.as_bytes() }
 }
 
 /// A snapshot that is read when it is first asked for.

@@ -102,7 +102,7 @@ fn what_cannot_be_annotated_changes_nothing() {
             "annotate index: the tag leads to the image itself, not to an index".to_owned(),
         ),
         ("--remove-annotation=index:a", "annotate index: ".to_owned()),
-        ("--annotation=a", "--annotation: must contain '=': \"a\"".to_owned()),
+        ("--annotation=a", "--annotation: must contain '=': a".to_owned()),
         (&*format!("--annotation={name}=x"), format!("annotation {NAME} is the image's tag")),
         (&*format!("--remove-annotation={name}"), format!("annotation {NAME} is the image's tag")),
     ] {

@@ -281,9 +281,13 @@ fn the_go_program_and_this_one_take_each_others_bundles() {
     assert_same(&ours, &theirs);
 
     for rootfs in [&ours, &theirs] {
-        write(rootfs.join("new"), "x");
+        // `#lock` comes before the root itself, which is `.` in a layer.
+        let new = ["new", "#lock"];
+        for name in new {
+            write(rootfs.join(name), "x");
+        }
         std::fs::remove_dir_all(rootfs.join("var/data")).unwrap();
-        for name in ["new", "var", ""] {
+        for name in new.into_iter().chain(["var", ""]) {
             let time = FileTime::from_unix_time(1_500_000_000, 0);
             filetime::set_file_mtime(rootfs.join(name), time).unwrap();
         }

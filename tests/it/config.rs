@@ -146,13 +146,13 @@ fn bad_values_change_nothing() {
     let sandbox = Sandbox::with_image();
     let before = sandbox.tree("");
     for (flag, message) in [
-        ("--config.env=A", "config.env: must contain '=': \"A\""),
-        ("--config.env==A", "config.env: must have non-empty name: \"=A\""),
-        ("--config.label=A", "config.label: must contain '=': \"A\""),
-        ("--manifest.annotation=A", "manifest.annotation: must contain '=': \"A\""),
+        ("--config.env=A", "config.env: must contain '=': A"),
+        ("--config.env==A", "config.env: must have non-empty name: =A"),
+        ("--config.label=A", "config.label: must contain '=': A"),
+        ("--manifest.annotation=A", "manifest.annotation: must contain '=': A"),
         ("--clear=rootfs.diffids", "--clear=rootfs.diffids is not safe"),
-        ("--clear=config.label", "unknown key to --clear: \"config.label\""),
-        ("--clear=", "unknown key to --clear: \"\""),
+        ("--clear=config.label", "unknown key to --clear: config.label"),
+        ("--clear=", "unknown key to --clear: "),
         ("--created=2020-01-01", "parse --created: "),
         ("--history.created=2020-01-01T00:00:00", "parsing --history.created: "),
     ] {

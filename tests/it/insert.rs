@@ -202,7 +202,7 @@ fn the_history_tells_of_it() {
     let words = ["--verbose", "insert", "--image=img", "--tag=new", "tree/a", "/a"];
     let told = sandbox.umoci(&words).stderr();
     let (digest, _) = sandbox.manifest("img", "new");
-    assert!(told.contains(&format!("new image manifest created: {digest}\n")), "{told}");
+    assert!(told.contains(&format!("new image manifest created: {digest}->{digest}\n")), "{told}");
     assert!(told.ends_with("updated tag for image manifest: new\n"), "{told}");
     let run = sandbox.umoci(&["insert", "--no-history", "tree/a", "/a", "--image", "img"]);
     run.succeeds();

@@ -288,6 +288,10 @@ fn a_failed_configuration_leaves_no_file() {
     sandbox.umoci(&["config", "--image=img", "--config.user=1"]).succeeds();
     sandbox.umoci(&["raw", "config", "--image=img", "tree"]).fails_with("is a directory");
     assert!(!sandbox.path("new.json").exists());
+    // Who is a number can be told before there is a root filesystem.
+    let words = ["raw", "config", "--image=img", "--rootfs=to/come", "new.json"];
+    sandbox.umoci(&words).succeeds();
+    assert_eq!(sandbox.json("new.json")["root"]["path"], json!("come"));
     assert_eq!(std::fs::read(sandbox.path("old.json")).unwrap(), b"old");
 }
 

@@ -81,9 +81,9 @@ fn row(summary: &Summary, now: i64) -> [String; 5] {
     let platforms = Some(platforms.join(",")).filter(|list| !list.is_empty());
     let created = summary.created.as_ref().map(|created| age(now - created.epoch_seconds()));
     [
-        quote_if_needed(&name),
-        quote_if_needed(&summary.entry.digest()),
-        quote_if_needed(&platforms.unwrap_or_else(|| NOTHING.to_owned())),
+        quote_if_needed(name),
+        quote_if_needed(summary.entry.digest()),
+        quote_if_needed(platforms.unwrap_or_else(|| NOTHING.to_owned())),
         bytes(summary.size),
         created.unwrap_or_else(|| NOTHING.to_owned()),
     ]

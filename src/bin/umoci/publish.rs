@@ -73,6 +73,7 @@ pub(crate) fn tell(path: &DescriptorPath, name: &EntryName) {
 }
 
 fn tell_manifest(path: &DescriptorPath) {
-    let digests: Vec<String> = path.walk().iter().map(|step| step.digest.to_string()).collect();
-    log::info!("new image manifest created: {}", digests.join("->"));
+    // From the entry of the index to the manifest, which is twice the same without an index between.
+    let (entry, manifest) = (&path.root().digest, &path.target().digest);
+    log::info!("new image manifest created: {entry}->{manifest}");
 }

@@ -44,7 +44,7 @@ pub(crate) fn table<const N: usize>(
 /// Tells what is wrong with an entry of a list.
 pub(crate) fn warn(entry: &Entry, problem: &str) {
     let digest = Some(entry.digest()).filter(|digest| !digest.is_empty());
-    let digest = quote_if_needed(&digest.unwrap_or_else(|| NOTHING.to_owned()));
+    let digest = quote_if_needed(digest.unwrap_or_else(|| NOTHING.to_owned()));
     log::warn!("{digest}: {}", output::one_line(problem));
 }
 

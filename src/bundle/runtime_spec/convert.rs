@@ -121,7 +121,7 @@ fn without_nul(what: &str, text: &str) -> Result<()> {
 
 /// Text of the image for a message: plain text stays plain.
 fn shown(text: &str) -> String {
-    quote_if_needed(&excerpt(text))
+    quote_if_needed(&*excerpt(text))
 }
 
 fn quoted(text: &str) -> String {

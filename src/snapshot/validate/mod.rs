@@ -88,7 +88,9 @@ pub fn validate(
     manifest: impl BufRead,
     options: &ValidateOptions,
 ) -> Result<Vec<Difference>> {
+    log::info!("parsing mtree manifest ...");
     let records = read_records(manifest)?;
+    log::info!("... done");
     let chosen = match &options.keywords {
         Some(keywords) => keywords.iter().copied().collect(),
         None => used(&records)?,
@@ -100,7 +102,9 @@ pub fn validate(
     progress.begin(Stage::Comparing);
     progress.expect_entries(records.len() as u64);
     let mut check = Check { fs, records, keywords, differences: Vec::new(), progress };
+    log::info!("computing filesystem diff against manifest ...");
     walk(fs, &mut check)?;
+    log::info!("... done");
     let Check { records, mut differences, .. } = check;
     let missing = |path| Difference { path, finding: Finding::Missing };
     differences.extend(records.into_keys().map(missing));

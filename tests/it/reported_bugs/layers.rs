@@ -401,7 +401,7 @@ fn case_49_maps_are_not_cut_short() {
         for command in [&["unpack"][..], &["raw", "unpack"], &["insert"]] {
             let words = [command, &["--image=img", "--uid-map", map, "a"]].concat();
             let words = if command == ["insert"] { [&words[..], &["b"]].concat() } else { words };
-            sandbox.umoci(&words).fails_with(&format!("failure parsing --uid-map \"{map}\""));
+            sandbox.umoci(&words).fails_with(&format!("failure parsing --uid-map {map}"));
         }
     }
 }

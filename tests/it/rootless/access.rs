@@ -138,7 +138,7 @@ fn a_closed_tree_is_validated() {
     std::fs::write(&secret, "locked/inner/SECRET\n").unwrap();
     std::fs::File::open(&secret).unwrap().set_modified(age).unwrap();
     let run = sandbox.umoci_as_ordinary_user(&words);
-    assert_eq!(run.fails(), "validation failed: 1 difference found");
+    assert_eq!(run.fails(), "validation failed: 1 differences found");
     let line = "\"locked/inner/secret\": keyword \"sha256digest\": ";
     assert!(run.stdout().starts_with(line) && run.stdout().lines().count() == 1);
     assert!(are_closed());

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use clap::Args;
 use umoci::error::{Context, Error, Result};
 use umoci::image::{Annotated, AnnotationEdit, ImageEditor};
-use umoci::quote::quote;
+use umoci::quote::{quote, quote_if_needed};
 
 use super::text;
 
@@ -88,7 +88,7 @@ fn edits(set: &[String], removed: &[String], usual: Annotated) -> Result<Vec<Ann
 fn setting(text: &str, usual: Annotated) -> Result<AnnotationEdit> {
     let (of, pair) = place(text, usual)?;
     let Some((name, value)) = pair.split_once('=') else {
-        return Err(Error::invalid(format!("must contain '=': {}", quote(text))));
+        return Err(Error::invalid(format!("must contain '=': {}", quote_if_needed(text))));
     };
     Ok(AnnotationEdit { of, name: named(name, text)?, value: Some(value.to_owned()) })
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use umoci::error::{Context, Result};
 use umoci::idmap::{IdMap, IdMaps, IdRange};
 use umoci::layer::Owners;
-use umoci::quote::quote;
+use umoci::quote::quote_if_needed;
 use umoci::rootfs::Strictness;
 
 use crate::host;
@@ -75,7 +75,7 @@ fn map(flag: &str, values: &[String], root: Option<u32>) -> Result<IdMap> {
     for value in values {
         value
             .parse::<IdRange>()
-            .with_context(|| format!("failure parsing {flag} {}", quote(value)))?;
+            .with_context(|| format!("failure parsing {flag} {}", quote_if_needed(value)))?;
     }
     IdMap::parse(values).with_context(|| format!("failure parsing {flag}"))
 }

@@ -2,7 +2,7 @@
 //! Values of the form `NAME=VALUE`.
 
 use umoci::error::{Error, Result};
-use umoci::quote::quote;
+use umoci::quote::quote_if_needed;
 
 /// Whether the name of a pair may be empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +21,15 @@ pub(crate) fn pairs(
 ) -> Result<Vec<(String, String)>> {
     let split = |text: &String| {
         let Some((name, value)) = text.split_once('=') else {
-            return Err(Error::invalid(format!("{flag}: must contain '=': {}", quote(text))));
+            return Err(Error::invalid(format!(
+                "{flag}: must contain '=': {}",
+                quote_if_needed(text)
+            )));
         };
         if name.is_empty() && name_rule == PairName::Required {
             return Err(Error::invalid(format!(
                 "{flag}: must have non-empty name: {}",
-                quote(text)
+                quote_if_needed(text)
             )));
         }
         Ok((name.to_owned(), value.to_owned()))

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use umoci::error::{Context, Error, Result};
 use umoci::oci::{ExecutionConfig, ImageConfig, Timestamp};
-use umoci::quote::quote;
+use umoci::quote::{quote, quote_if_needed};
 
 use crate::args::{PairName, pairs};
 
@@ -155,7 +155,9 @@ impl Clear {
         }
         let named = CLEARABLE.into_iter().find(|(known, _)| *known == key);
         let named = named.map(|(_, clear)| clear);
-        named.ok_or_else(|| Error::invalid(format!("unknown key to --clear: {}", quote(key))))
+        named.ok_or_else(|| {
+            Error::invalid(format!("unknown key to --clear: {}", quote_if_needed(key)))
+        })
     }
 }
 

@@ -69,7 +69,7 @@ fn row(listed: &IndexEntry) -> [String; 4] {
     let indent = "  ".repeat(listed.depth);
     [
         format!("{indent}{platform}"),
-        quote_if_needed(&listed.entry.digest()),
+        quote_if_needed(listed.entry.digest()),
         listed.size.map_or_else(|| NOTHING.to_owned(), bytes),
         output::one_line(&kind(listed)),
     ]

@@ -77,9 +77,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     });
     output::result(&lines)?;
     let count = differences.len();
-    let noun = if count == 1 { "difference" } else { "differences" };
     // NOTE(compat): 1, not the status of a "no": scripts have known this check for long.
-    Err(Error::invalid(format!("validation failed: {count} {noun} found")).into())
+    Err(Error::invalid(format!("validation failed: {count} differences found")).into())
 }
 
 /// Shows how the command is to be used, and fails.
@@ -96,10 +95,7 @@ impl Args {
         let manifest = File::open(manifest).context("open mtree manifest")?;
         let fs = self.open(Path::new(path)).context("open root")?;
         let manifest = BufReader::with_capacity(256 << 10, manifest);
-        log::info!("computing filesystem diff against manifest ...");
-        let differences = progress::shown(&options.progress, || validate(&*fs, manifest, &options));
-        log::info!("... done");
-        differences
+        progress::shown(&options.progress, || validate(&*fs, manifest, &options))
     }
 
     /// Opens the tree; without privileges whatever its owner has forbidden to himself.
