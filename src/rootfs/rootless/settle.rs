@@ -193,8 +193,12 @@ impl<F: FsOps> Settling<'_, F> {
         } else {
             match self.step(|target| target.chown(owner)) {
                 Ok(()) => return Ok(()),
-                Err(error) if self.has_substitute(&error) => reason(error).to_string(),
-                Err(error) => return Err(error),
+                Err(error) if !self.has_substitute(&error) => return Err(error),
+                // EINVAL means an id, and says little.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    "the user namespace does not have it".to_owned()
+                }
+                Err(error) => reason(error).to_string(),
             }
         };
         let Owner { uid, gid } = owner;

@@ -83,7 +83,7 @@ impl Drop for Running {
     }
 }
 
-fn wait_until(come: impl Fn() -> bool) {
+pub(super) fn wait_until(come: impl Fn() -> bool) {
     let start = Instant::now();
     while !come() {
         assert!(start.elapsed() < LIMIT, "what was to come does not come");

@@ -13,3 +13,4 @@ mod peers;
 mod round_trip;
 mod scene;
 mod stopped;
+mod strict;

@@ -171,19 +171,6 @@ fn a_record_is_not_trusted() {
 }
 
 #[test]
-fn strict_refuses_each_substitute() {
-    if !needs_root() {
-        return;
-    }
-    let sandbox = scene::sandbox();
-    let words = ["unpack", "--rootless", "--strict", "--image=img:full", "home/b"];
-    sandbox.umoci_as_ordinary_user(&words).fails_with("unpack entry: ");
-    assert!(!sandbox.path("home/b/rootfs").exists());
-    // Nothing of it is needed for root.
-    sandbox.umoci(&["unpack", "--strict", "--image=img:full", "strict"]).succeeds_silently();
-}
-
-#[test]
 fn what_is_inserted_from_a_bundle_is_what_its_record_says() {
     if !needs_root() {
         return;

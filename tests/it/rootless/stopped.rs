@@ -2,24 +2,49 @@
 //! SIGTERM in the middle of one long step: within a file, and while a lock is waited for.
 
 use std::fs::File;
-use std::process::Stdio;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::interrupt::wait_until;
 use crate::harness::Sandbox;
 
-/// Sends SIGTERM to a command at work, and gives its exit status.
-fn stopped(sandbox: &Sandbox, words: &[&str]) -> Option<i32> {
-    let mut child = sandbox.command(words).stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(500));
-    assert!(child.try_wait().unwrap().is_none(), "{words:?} has not begun to be long");
+/// How long a command may go on that has been told to stop.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Sends SIGTERM to a command when its work has come to a point, and gives its exit status.
+fn stopped(sandbox: &Sandbox, words: &[&str], come: impl FnOnce(&mut Child)) -> Option<i32> {
+    let words = [&["--verbose"], words].concat();
+    let mut child = sandbox.command(&words).stderr(Stdio::piped()).spawn().unwrap();
+    come(&mut child);
+    assert!(child.try_wait().unwrap().is_none(), "{words:?} has ended too soon");
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     let start = Instant::now();
     let status = child.wait().unwrap();
-    assert!(start.elapsed() < Duration::from_secs(10), "{words:?} goes on");
+    assert!(start.elapsed() < LIMIT, "{words:?} goes on");
     status.code()
+}
+
+/// Until it has read so much that it can only have been from a large file.
+fn reads(child: &mut Child) {
+    let counters = format!("/proc/{}/io", child.id());
+    wait_until(|| {
+        let text = std::fs::read_to_string(&counters).unwrap_or_default();
+        let read = text.lines().find_map(|line| line.strip_prefix("rchar: "));
+        read.is_some_and(|bytes| bytes.parse::<u64>().unwrap() > 64 << 20)
+    });
+}
+
+/// Until it says that it waits.
+fn waits(child: &mut Child) {
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut lines = lines.map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("waiting for ")), "it does not wait");
+    // What else it says has somewhere to go.
+    std::thread::spawn(move || lines.count());
 }
 
 /// A file without blocks that takes long to read.
@@ -34,7 +59,7 @@ fn a_long_file_is_left_off() {
     let before = sandbox.tree("img");
     for compress in ["--compress=gzip", "--compress=zstd", "--compress=none"] {
         let words = ["insert", compress, "--image=img", "large", "/large"];
-        assert_eq!(stopped(&sandbox, &words), Some(143), "{compress}");
+        assert_eq!(stopped(&sandbox, &words, reads), Some(143), "{compress}");
         assert_eq!(sandbox.tree("img"), before, "{compress}");
     }
 }
@@ -48,7 +73,7 @@ fn a_lock_is_waited_for_no_longer() {
         let held = File::open(sandbox.path(lock)).unwrap();
         held.lock().unwrap();
         let words = ["insert", "--image=img", "small", "/small"];
-        assert_eq!(stopped(&sandbox, &words), Some(143), "{lock}");
+        assert_eq!(stopped(&sandbox, &words, waits), Some(143), "{lock}");
         drop(held);
         assert_eq!(sandbox.json("img/index.json"), before, "{lock}");
     }
