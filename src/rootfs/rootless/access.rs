@@ -17,7 +17,7 @@ use super::super::sys::{self, Open};
 /// What an owner needs to work in a directory.
 const DIR_BITS: u32 = 0o700;
 /// What an owner needs to read a file and its attributes, and to set them.
-const FILE_BITS: u32 = 0o600;
+pub(super) const FILE_BITS: u32 = 0o600;
 
 /// What becomes of permission bits that were in the way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::super::metadata::{Device, Kind, Metadata, Stat, Xattr};
 use super::super::ops::{Change, Dir, DirEntry, FsOps, Inode};
 use super::super::path::{Name, RootPath};
 use super::super::sys;
-use super::access::Object;
+use super::access::{FILE_BITS, Object};
 use super::census::Substitute;
 use super::record::{Emulated, Node};
 use super::settle::Settled;
@@ -52,6 +52,8 @@ impl<F: FsOps> FsOps for Rootless<F> {
     }
 
     fn create_file(&self, dir: &Dir, name: Name<'_>, mode: u32) -> io::Result<File> {
+        // What its owner is never to be given cannot step aside either.
+        let mode = if self.lacks(|has| has.modes) { mode | FILE_BITS } else { mode };
         self.exactly(dir, name, || self.inner.create_file(dir, name, mode))
     }
 

@@ -6,7 +6,7 @@ use super::scene::{self, last_layer, members, touch};
 use crate::harness::{Sandbox, needs_root, peer, skip};
 
 /// Ways to mount a filesystem at `m`, with the programs that they need.
-const FILESYSTEMS: [(&str, &[&str], &str); 5] = [
+const FILESYSTEMS: [(&str, &[&str], &str); 6] = [
     ("tmpfs", &[], "mount -t tmpfs none m\n"),
     (
         "ext4 with times in whole seconds",
@@ -24,6 +24,12 @@ const FILESYSTEMS: [(&str, &[&str], &str); 5] = [
         &["bindfs"],
         // Without a memory of its own, in which one name of a file may be older than another.
         "bindfs -o attr_timeout=0 --chown-deny --chgrp-deny --xattr-none under m\n\
+         trap 'umount m' EXIT\n",
+    ),
+    (
+        "bindfs without modes",
+        &["bindfs"],
+        "bindfs -o attr_timeout=0 --chown-deny --chgrp-deny --chmod-deny --xattr-none under m\n\
          trap 'umount m' EXIT\n",
     ),
     (
@@ -48,7 +54,7 @@ fn a_bundle_on_another_filesystem_loses_nothing() {
         }
         for (tag, user, flag) in [("plain", "", ""), ("user", "$user", "--rootless")] {
             let script = format!(
-                "mkdir m under; {mount}chmod 777 m\n\
+                "mkdir m under; chmod 777 under; {mount}chmod 777 m 2>/dev/null || :\n\
                  {user} $umoci unpack {flag} --image=img:full m/b\n\
                  {user} $umoci repack --image=img:same m/b\n\
                  find m/b/rootfs -exec touch -h -d @1234567890 {{}} +\n\
