@@ -4,6 +4,7 @@
 
 mod emulation;
 pub mod metadata;
+mod moved;
 mod owners;
 pub mod passwd;
 mod publish;
@@ -16,6 +17,7 @@ pub mod runtime_spec;
 mod source;
 mod space;
 mod staging;
+mod temp_file;
 mod unpack;
 
 pub use crate::rootfs::Strictness;

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::metadata::{self, BundleMetadata, MtreeRecord, Privileges};
 use super::repack::{Bundle, Record, RepackOptions};
-use super::staging::{BundleDir, TempFile, Use};
+use super::staging::{BundleDir, Use};
+use super::temp_file::TempFile;
 use super::unpack::{taken, tick};
 use super::{mtree_name, stat_index_name};
 use crate::error::{Error, ErrorKind, Result};

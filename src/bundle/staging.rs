@@ -5,12 +5,14 @@
 //! next one, which touches nothing that is not provably its kind's own.
 
 use std::fs::{DirBuilder, File, Permissions, TryLockError};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::emulation::remove_below;
+use super::moved::Moved;
+use super::temp_file::{self, TempFile};
 use super::{metadata, record, runtime_spec};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::rootfs::Strictness;
@@ -24,12 +26,6 @@ const EVERYBODYS: u32 = 0o1002;
 const CLOSED: u32 = 0o700;
 /// What the names of private directories start with.
 const PREFIX: &str = ".umoci-unpack-";
-/// What the names of new files start with.
-const FILE_PREFIX: &str = ".umoci-new-";
-/// In a private directory: what has been moved out of it, with device and inode.
-const MOVED: &str = "moved";
-/// The most bytes of [`MOVED`] that are read.
-const MAX_MOVED: u64 = 64 << 10;
 
 /// The directory of a bundle, open and locked from start to end.
 #[derive(Debug)]
@@ -146,7 +142,7 @@ impl BundleDir {
             let bytes = name.as_bytes();
             let cleared = if bytes.starts_with(PREFIX.as_bytes()) {
                 self.clear_unpack(Path::new(&name))
-            } else if bytes.starts_with(FILE_PREFIX.as_bytes()) {
+            } else if bytes.starts_with(temp_file::PREFIX.as_bytes()) {
                 self.clear_file(Path::new(&name))
             } else {
                 Ok(())
@@ -187,11 +183,7 @@ impl BundleDir {
 
     /// Makes a file that has no name of its own yet.
     pub(super) fn temporary(&self) -> Result<TempFile<'_>> {
-        let name = PathBuf::from(format!("{FILE_PREFIX}{:016x}", crate::layout::random()));
-        let file = sys::create_file(&self.dir, &name).at("create", self.path.join(&name))?;
-        let temporary = TempFile { bundle: self, name: Some(name), file };
-        sys::hold(&temporary.file).at("lock new file in", &self.path)?;
-        Ok(temporary)
+        TempFile::create(self)
     }
 
     /// Removes a file, if it is there.
@@ -199,44 +191,6 @@ impl BundleDir {
         match sys::unlink(&self.dir, name) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             removed => removed.at("remove", self.path.join(name)),
-        }
-    }
-}
-
-/// A new file of a bundle; dropped before it is committed, it is gone.
-#[derive(Debug)]
-pub(super) struct TempFile<'a> {
-    bundle: &'a BundleDir,
-    name: Option<PathBuf>,
-    file: File,
-}
-
-impl TempFile<'_> {
-    pub(super) fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// Gives the file its name, in the place of what has it, so that both
-    /// contents and name survive a power cut.
-    pub(super) fn commit(mut self, name: &Path) -> Result<()> {
-        let commit = || -> std::io::Result<()> {
-            self.file.sync_all()?;
-            if let Some(temporary) = &self.name {
-                sys::rename(&self.bundle.dir, temporary, &self.bundle.dir, name)?;
-            }
-            sys::sync_dir(&self.bundle.dir)
-        };
-        commit().at("write", self.bundle.path.join(name))?;
-        self.name = None;
-        Ok(())
-    }
-}
-
-impl Drop for TempFile<'_> {
-    fn drop(&mut self) {
-        if let Some(name) = &self.name {
-            // What stays behind is found by the next one.
-            let _ = sys::unlink(&self.bundle.dir, name);
         }
     }
 }
@@ -351,54 +305,4 @@ impl Drop for Staging<'_> {
             log::warn!("cannot clean up {:?}: {error}", self.bundle.path);
         }
     }
-}
-
-/// What has been moved out of a private directory into the bundle.
-#[derive(Debug, Default)]
-struct Moved(Vec<(PathBuf, u64, u64)>);
-
-impl Moved {
-    /// Notes an object before it is moved, so that a kill in between leaves no doubt.
-    fn add(&mut self, dir: &File, name: &Path, dev: u64, ino: u64) -> Result<()> {
-        let mut note = sys::append_file(dir, Path::new(MOVED)).context("note what is moved")?;
-        let mut line = format!("{dev} {ino} ").into_bytes();
-        line.extend_from_slice(name.as_os_str().as_bytes());
-        line.push(b'\n');
-        note.write_all(&line).context("note what is moved")?;
-        self.0.push((name.to_owned(), dev, ino));
-        Ok(())
-    }
-
-    fn read(dir: &File) -> Result<Self> {
-        let file = match sys::open_regular(dir, Path::new(MOVED)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self::default());
-            }
-            opened => opened?,
-        };
-        let mut bytes = Vec::new();
-        file.take(MAX_MOVED).read_to_end(&mut bytes)?;
-        Ok(Self(bytes.split_inclusive(|byte| *byte == b'\n').filter_map(parse_line).collect()))
-    }
-
-    fn remove(&self, bundle: &File) -> Result<()> {
-        for moved in self.0.iter().rev().filter(|moved| is_there(bundle, moved)) {
-            remove_below(bundle, &moved.0)?;
-        }
-        Ok(())
-    }
-}
-
-/// One whole line of [`MOVED`]; names with a `/` are nobody's.
-fn parse_line(line: &[u8]) -> Option<(PathBuf, u64, u64)> {
-    let line = line.strip_suffix(b"\n")?;
-    let mut fields = line.splitn(3, |byte| *byte == b' ');
-    let number = |field: Option<&[u8]>| std::str::from_utf8(field?).ok()?.parse().ok();
-    let (dev, ino) = (number(fields.next())?, number(fields.next())?);
-    let name = crate::rootfs::Name::new(fields.next()?).ok()?;
-    Some((PathBuf::from(name.as_os_str()), dev, ino))
-}
-
-fn is_there(bundle: &File, (name, dev, ino): &(PathBuf, u64, u64)) -> bool {
-    sys::lstat(bundle, name).is_ok_and(|what| what.dev() == *dev && what.ino() == *ino)
 }

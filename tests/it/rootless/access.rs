@@ -88,17 +88,23 @@ fn a_failed_unpack_leaves_nothing() {
     }
 }
 
-#[test]
-fn a_closed_root_is_no_obstacle() {
-    if !needs_root() {
-        return;
-    }
+/// The bundle `home/b` of an ordinary user, of an image whose root is closed. Needs root.
+fn closed_root() -> Sandbox {
     let sandbox = scene::sandbox();
     set_mode(sandbox.path("root/rootfs"), 0o000);
     sandbox.umoci(&["repack", "--image=img:closed", "root"]).succeeds_silently();
     sandbox.give_to_ordinary_user("img");
     let words = ["unpack", "--rootless", "--image=img:closed", "home/b"];
     sandbox.umoci_as_ordinary_user(&words).emulates();
+    sandbox
+}
+
+#[test]
+fn a_closed_root_is_no_obstacle() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = closed_root();
     assert_eq!(mode(&sandbox, "home/b/rootfs"), 0);
     std::fs::write(sandbox.path("home/b/rootfs/added"), "").unwrap();
     let words = ["repack", "--refresh-bundle", "--image=img:new", "home/b"];
@@ -116,12 +122,7 @@ fn a_closed_tree_is_validated() {
     if !needs_root() {
         return;
     }
-    let sandbox = scene::sandbox();
-    set_mode(sandbox.path("root/rootfs"), 0o000);
-    sandbox.umoci(&["repack", "--image=img:closed", "root"]).succeeds_silently();
-    sandbox.give_to_ordinary_user("img");
-    let words = ["unpack", "--rootless", "--image=img:closed", "home/b"];
-    sandbox.umoci_as_ordinary_user(&words).emulates();
+    let sandbox = closed_root();
     let (digest, _) = sandbox.manifest("img", "closed");
     let manifest = format!("--file=home/b/{}.mtree", digest.replace(':', "_"));
     let words = ["raw", "mtree-validate", &manifest, "--path=home/b/rootfs", "--rootless"];
