@@ -4,6 +4,7 @@
 pub(crate) mod documents;
 pub(crate) mod grammar;
 pub(crate) mod idmaps;
+pub(crate) mod layouts;
 pub(crate) mod members;
 pub(crate) mod metadata;
 pub(crate) mod mtree;

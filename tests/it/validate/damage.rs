@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Every kind of damage, and exactly the code that it has to get.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use umoci::oci::{Algorithm, Digest};
 use super::scene::{
     Blobs, Damage, INDEX, LAYER, MANIFEST, Scene, TAG, archive, codes, ended, gzip, member,
 };
-use crate::harness::{needs_root, set_mode};
+use crate::harness::{Run, needs_root, set_mode};
 
 type Case = (&'static str, &'static [&'static str], Damage);
 
@@ -784,7 +785,7 @@ const LAYERS: &[Case] = &[
     ("a link to nothing", &["tar-link"], Damage::Tar(|| ended(&[member("a", b'1', "/", b"")]))),
 ];
 
-fn flip(path: &std::path::Path) {
+fn flip(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     let at = bytes.len() / 2;
     bytes[at] ^= 4;
@@ -860,4 +861,60 @@ fn all_codes_occur() {
     seen.extend(["tar-unchecked", "blob-unreadable", "layers-limit"]);
     let all: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(seen, all);
+}
+
+/// All files below a directory, and what is in them; of a link or a FIFO that it is there.
+fn files(top: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut directories = vec![top.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() {
+                directories.push(entry.path());
+            } else {
+                let is_file = kind.is_file();
+                let bytes = if is_file { fs::read(entry.path()).unwrap() } else { Vec::new() };
+                files.insert(entry.path(), bytes);
+            }
+        }
+    }
+    files
+}
+
+/// The commands that look at a whole image end with an answer or one line, and change nothing
+/// but the index.
+#[test]
+fn commands_end_in_order_on_every_damage() {
+    let cases = [LAYOUT, INDEXES, MANIFESTS, CONFIGS, LAYERS].into_iter().flatten();
+    for (name, codes, damage) in cases {
+        let scene = Scene::new(damage);
+        let before = files(scene.directory.path());
+        let umoci = |words: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_umoci"));
+            Run::of(command.args(words).current_dir(scene.directory.path()))
+        };
+        let validated = umoci(&["validate", "--layout=."]);
+        let errors = Code::ALL.iter().filter(|code| code.severity() == Severity::Error);
+        let is_invalid = errors.clone().any(|code| codes.contains(&code.as_str()));
+        assert_eq!(validated.status(), Some(if is_invalid { 3 } else { 0 }), "{name}");
+        assert_eq!(files(scene.directory.path()), before, "{name}");
+        for format in ["--format=docker", "--format=oci"] {
+            let run = umoci(&["convert", format, "--lossy", "--image=.:latest"]);
+            assert!(matches!(run.status(), Some(0 | 1)), "{name}: {}", run.stderr());
+            let mut after = files(scene.directory.path());
+            let index = scene.path("index.json");
+            for (path, bytes) in before.iter().filter(|(path, _)| **path != index) {
+                assert_eq!(after.remove(path).as_ref(), Some(bytes), "{name}: {path:?}");
+            }
+            let new_index = after.remove(&index);
+            if run.status() == Some(1) {
+                run.fails();
+                assert_eq!(new_index.as_ref(), before.get(&index), "{name}");
+            }
+            let blobs = scene.path("blobs");
+            assert!(after.keys().all(|path| path.starts_with(&blobs)), "{name}: {after:?}");
+        }
+    }
 }
