@@ -5,7 +5,8 @@
 use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use super::editor::{CompressionChoice, ImageEditor, LayerOptions};
+use super::editor::ImageEditor;
+use super::new_layer::{CompressionChoice, LayerOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Members;
 use crate::layer::compress::Compression;

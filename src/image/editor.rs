@@ -6,80 +6,23 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::str::FromStr;
-use std::sync::Arc;
 
 use super::annotate::{Annotated, AnnotationEdit, apply, layer_place};
+use super::new_layer::{CompressionChoice, LayerOptions};
 use super::stored::{Moved, StoredLayer};
 use super::{Image, put};
 use crate::error::{Context, Error, ErrorKind, Result, counted};
 use crate::interrupt::Interruptible;
-use crate::layer::compress::{Compression, EncoderOptions};
+use crate::layer::compress::Compression;
 use crate::layout::LayoutWriter;
 use crate::oci::media_type::{Family, split_compression, with_compression};
 use crate::oci::{
     Algorithm, Descriptor, DescriptorPath, Digest, History, ImageConfig, Index, Manifest, Platform,
 };
-use crate::progress::{Counted, Progress, Stage};
+use crate::progress::{Counted, Stage};
 
 /// The annotation of a compressed layer that tells its uncompressed size, in decimal.
 pub const UNCOMPRESSED_SIZE: &str = "ci.umo.uncompressed_blob_size";
-
-/// How much is collected before it is written to a blob.
-pub(super) const WRITE_SIZE: usize = 256 << 10;
-
-/// Which compression a new layer gets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum CompressionChoice {
-    /// That of the topmost compressed layer of the image, else gzip.
-    #[default]
-    Auto,
-    /// This one.
-    Fixed(Compression),
-}
-
-impl CompressionChoice {
-    /// The choices by the names that people give them.
-    pub const NAMED: [(&str, Self); 4] = [
-        ("auto", Self::Auto),
-        ("gzip", Self::Fixed(Compression::Gzip)),
-        ("zstd", Self::Fixed(Compression::Zstd)),
-        ("none", Self::Fixed(Compression::None)),
-    ];
-}
-
-impl FromStr for CompressionChoice {
-    type Err = Error;
-
-    /// Reads one of [`CompressionChoice::NAMED`]; nothing at all means `none` too.
-    fn from_str(name: &str) -> Result<Self> {
-        if name.is_empty() {
-            return Ok(Self::Fixed(Compression::None));
-        }
-        let named = Self::NAMED.iter().find(|(known, _)| *known == name);
-        named
-            .map(|(_, choice)| *choice)
-            .ok_or_else(|| Error::invalid(format!("unknown layer compression type {name:?}")))
-    }
-}
-
-/// How a layer is added.
-#[derive(Debug, Clone, Default)]
-pub struct LayerOptions {
-    /// The media type, without the part for the compression. Without one the layer gets that of
-    /// tar archives, in the words of the family that the manifest belongs to.
-    pub media_type: Option<String>,
-    /// The compression.
-    pub compression: CompressionChoice,
-    /// How to compress.
-    pub encoder: EncoderOptions,
-    /// The layer's entry in the history. Many tools are confused if there is none.
-    pub history: Option<History>,
-    /// Annotations of the layer's descriptor.
-    pub annotations: BTreeMap<String, String>,
-    /// Where bytes are counted, before compression.
-    pub progress: Arc<Progress>,
-}
 
 /// An image in the course of being changed.
 #[derive(Debug)]
@@ -617,20 +560,5 @@ mod tests {
         let digest = Digest::of(Algorithm::Sha256, "");
         let rootfs = format!("{{\"type\":\"layers\",\"diff_ids\":[\"{digest}\",\"{digest}\"]}}");
         assert_eq!(load(&rootfs).unwrap().layers().len(), 1);
-    }
-
-    #[test]
-    fn reads_choices() {
-        for (name, choice) in [
-            ("auto", CompressionChoice::Auto),
-            ("gzip", CompressionChoice::Fixed(Compression::Gzip)),
-            ("zstd", CompressionChoice::Fixed(Compression::Zstd)),
-            ("none", CompressionChoice::Fixed(Compression::None)),
-            ("", CompressionChoice::Fixed(Compression::None)),
-        ] {
-            assert_eq!(name.parse::<CompressionChoice>().unwrap(), choice);
-        }
-        let error = "x".parse::<CompressionChoice>().unwrap_err().to_string();
-        assert_eq!(error, "unknown layer compression type \"x\"");
     }
 }

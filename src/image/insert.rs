@@ -6,7 +6,8 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::editor::{ImageEditor, LayerOptions};
+use super::editor::ImageEditor;
+use super::new_layer::LayerOptions;
 use crate::error::{Context, Result};
 use crate::interrupt::Interrupt;
 use crate::layer::{

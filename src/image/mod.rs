@@ -11,6 +11,7 @@ mod editor;
 mod index;
 mod insert;
 mod list;
+mod new_layer;
 mod stat;
 mod stored;
 mod unpack;
@@ -20,10 +21,11 @@ pub use annotate::{Annotated, AnnotationEdit};
 pub use archive::{Contents, add_archive};
 pub use choice::EntryChoice;
 pub use convert::{ConvertOptions, Converted, Loss, convert};
-pub use editor::{CompressionChoice, ImageEditor, LayerOptions, UNCOMPRESSED_SIZE};
+pub use editor::{ImageEditor, UNCOMPRESSED_SIZE};
 pub use index::IndexEditor;
 pub use insert::{InsertOptions, Insertion, Lower, Target, insert};
 pub use list::{IndexEntry, Summary, entries, entries_to_json, summaries, summaries_to_json};
+pub use new_layer::{CompressionChoice, LayerOptions};
 pub use stat::{HistoryStat, Stat};
 pub use unpack::{
     AfterLayer, RootfsOptions, UnpackedLayer, diff_id, open_layer, refuse_unmapped, unpack_rootfs,

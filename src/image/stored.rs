@@ -4,12 +4,16 @@
 use std::io::{BufWriter, Write};
 
 use super::annotate::AnnotationEdit;
-use super::editor::{LayerOptions, UNCOMPRESSED_SIZE, WRITE_SIZE};
+use super::editor::UNCOMPRESSED_SIZE;
+use super::new_layer::LayerOptions;
 use crate::error::{Context, Result};
 use crate::layer::compress::{Compression, Encoder, EncoderOptions};
 use crate::layout::BlobWriter;
 use crate::oci::media_type::Family;
 use crate::oci::{Algorithm, Descriptor, Digest, Hashing};
+
+/// How much is collected before it is written to a blob.
+const WRITE_SIZE: usize = 256 << 10;
 
 /// A descriptor whose blob was replaced.
 pub(super) struct Moved {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::oci::{Descriptor, Entry};
 
 use super::full_name::FULL_NAME;
@@ -25,6 +25,28 @@ pub enum Destination {
     Entry(Box<Descriptor>),
     /// Under this name. Whatever has it is replaced.
     Name(EntryName),
+}
+
+/// How often a change is made anew when others are faster.
+const ATTEMPTS: u32 = 100;
+
+/// Makes a change, and makes it anew from the start when others have changed the entry in between
+/// ([`ErrorKind::Changed`]), so that no change takes another back.
+///
+/// # Errors
+/// Those of `change`, and [`ErrorKind::Changed`] when others were faster 100 times.
+pub fn until_unchanged<T, E: AsRef<Error>>(
+    mut change: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    for _ in 1..ATTEMPTS {
+        match change() {
+            Err(error) if error.as_ref().kind() == ErrorKind::Changed => {
+                log::debug!("the tag was changed meanwhile; starting again");
+            }
+            ended => return ended,
+        }
+    }
+    change()
 }
 
 impl EntryName {

@@ -43,7 +43,7 @@ use crate::quote::quote;
 use crate::sys;
 
 pub use blob::{BlobReader, BlobWriter};
-pub use destination::{Destination, EntryName};
+pub use destination::{Destination, EntryName, until_unchanged};
 pub(crate) use files::LayoutFiles;
 pub(crate) use full_name::full_name_in;
 pub use full_name::{FULL_NAME, full_name};

@@ -7,11 +7,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::oci::{Descriptor, DescriptorPath, Digest, Platform};
 
 use super::search::{Found, Platforms, Source, Suit, search};
-use super::select::{self, DEFAULT_NAME, Selection, locate};
+use super::select::{self, DEFAULT_NAME, LISTED, Selection, locate};
 use super::{EntryName, Layout, RefName, full_name, unnamed};
-
-/// How many platforms an error lists.
-const LISTED: usize = 32;
 
 /// What suits if everything does.
 const ANY: Suit = Suit { rank: 0, source: Source::Unstated };

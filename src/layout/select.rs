@@ -12,6 +12,9 @@ use super::unnamed::unnamed;
 use super::walk::MAX_DEPTH;
 use super::{Layout, REF_NAME, RefName, Selector};
 
+/// How many names, images or platforms an error lists.
+pub(super) const LISTED: usize = 32;
+
 /// The name that is meant where none is given.
 pub(super) const DEFAULT_NAME: &str = "latest";
 
@@ -130,9 +133,6 @@ fn matching(entries: &[Descriptor], name: &str) -> Vec<Descriptor> {
     }
     those(&|entry| full_name(entry).is_some_and(|full| is_short_for(name, full)))
 }
-
-/// How many names an error lists.
-const LISTED: usize = 32;
 
 /// A name that can mean several, with what it can mean.
 pub(super) fn ambiguous(name: &str, meanings: &BTreeSet<&str>) -> Error {

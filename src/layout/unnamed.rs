@@ -9,11 +9,8 @@ use crate::quote::quote_if_needed;
 
 use super::referrers::relation;
 use super::search::is_about_image;
-use super::select::{DEFAULT_NAME, named, one_name};
+use super::select::{DEFAULT_NAME, LISTED, named, one_name};
 use super::{EntryName, Layout};
-
-/// How many images an error lists.
-const LISTED: usize = 32;
 
 /// The entries that are meant: what is called `latest`, or else the only image that there is,
 /// or else all images, if none has a name: they may be for different platforms.

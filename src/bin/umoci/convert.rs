@@ -5,13 +5,12 @@ use std::ffi::OsString;
 
 use umoci::error::{Context, Error, ErrorKind, Result};
 use umoci::image::{ConvertOptions, IndexEntry, Loss, entries};
-use umoci::layout::Layout;
+use umoci::layout::{Layout, until_unchanged};
 use umoci::oci::media_type::{Family, Kind};
 use umoci::oci::{Descriptor, DescriptorPath, Entry};
 
 use crate::args::{self, EntryArg, SizeLimitArg, TagArg};
 use crate::failure::{Failure, Outcome};
-use crate::publish::until_unchanged;
 use crate::referrers::Referrers;
 use crate::{interrupt, progress};
 

@@ -83,6 +83,12 @@ impl Failure {
     }
 }
 
+impl AsRef<Error> for Failure {
+    fn as_ref(&self) -> &Error {
+        &self.error
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { error, hint: None, status: FAILED }

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use umoci::bundle::{Privileges, emulated_at};
 use umoci::error::{Context, Error, ErrorKind, Result};
 use umoci::image::{Image, ImageEditor, InsertOptions, Insertion, LayerOptions, Lower, Target};
+use umoci::layout::until_unchanged;
 use umoci::rootfs::{Emulated, Identity};
 
 use crate::args::{
@@ -17,7 +18,7 @@ use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt;
 use crate::progress;
-use crate::publish::{until_unchanged, update};
+use crate::publish::update;
 
 /// insert content into an image
 ///

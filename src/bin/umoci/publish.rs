@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The last step of every command that changes an image.
 
-use umoci::error::{Context, ErrorKind};
+use umoci::error::Context;
 use umoci::image::ImageEditor;
 use umoci::layout::{EntryName, LayoutWriter};
 use umoci::oci::DescriptorPath;
@@ -9,9 +9,6 @@ use umoci::oci::DescriptorPath;
 use crate::args::ResultPlace;
 use crate::failure::Outcome;
 use crate::referrers::Referrers;
-
-/// How often a change is made anew when others are faster.
-const ATTEMPTS: u32 = 100;
 
 /// Stores a changed image, and puts it where it goes. If that is the place of the image before
 /// the change, that must still be there. Gives where it is and what it is called.
@@ -50,20 +47,6 @@ fn store(
     writer.place(&destination, path.root().clone()).context("add new tag")?;
     referrers.tell(&path.target().digest, &name);
     Ok((path, name))
-}
-
-/// Makes a change, and makes it anew from the start when others have changed
-/// the tag in between, so that no change takes another back.
-pub(crate) fn until_unchanged(change: impl Fn() -> Outcome) -> Outcome {
-    for _ in 1..ATTEMPTS {
-        match change() {
-            Err(failure) if failure.kind() == ErrorKind::Changed => {
-                log::debug!("the tag was changed meanwhile; starting again");
-            }
-            ended => return ended,
-        }
-    }
-    change()
 }
 
 /// Tells what was made, and what it is called.

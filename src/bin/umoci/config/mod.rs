@@ -7,12 +7,13 @@ use std::ffi::OsString;
 
 use umoci::error::Context;
 use umoci::image::{Image, ImageEditor};
+use umoci::layout::until_unchanged;
 use umoci::oci::Platform;
 
 use crate::args::{self, AnnotationArgs, HistoryArgs, HistoryDefaults, ImageArg, TagArg, annotate};
 use crate::clock::Clock;
 use crate::failure::Outcome;
-use crate::publish::{publish, until_unchanged};
+use crate::publish::publish;
 use crate::twins::warn_of_twins;
 
 use settings::Settings;

@@ -12,12 +12,11 @@ use std::ffi::OsString;
 use clap::Subcommand;
 use umoci::error::{Context, Error, ErrorKind, Result};
 use umoci::image::IndexEditor;
-use umoci::layout::{Layout, Selector};
+use umoci::layout::{Layout, Selector, until_unchanged};
 use umoci::oci::{Descriptor, DescriptorPath};
 
 use crate::args::{self, EntryTarget};
 use crate::failure::{Failure, Outcome};
-use crate::publish::until_unchanged;
 use crate::referrers::Referrers;
 
 /// make and change images for several platforms
