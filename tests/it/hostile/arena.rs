@@ -250,6 +250,8 @@ impl Arena {
         assert_eq!(self.surroundings(), before, "{name} changed something outside");
         assert!(!Path::new("/escape").exists(), "{name}");
         let is_unpacked = run.status() == Some(0);
+        self.validated(name, answer, limits);
+        assert_eq!(self.surroundings(), before, "{name} changed something outside");
         if is_unpacked {
             assert!(answer != Answer::Refuse, "{name} was unpacked");
         } else {
@@ -258,6 +260,18 @@ impl Arena {
             self.sandbox.umoci(&["unpack", "--image=img:good", "bundle"]).succeeds_silently();
         }
         is_unpacked
+    }
+
+    /// Asserts that the image `bad` gets an answer, and if it is good after all that nothing is
+    /// wrong with it but what the specification forbids: the same name twice.
+    #[track_caller]
+    fn validated(&self, name: &str, answer: Answer, limits: Limits) {
+        let run = self.run_within(&["validate", "--image=img:bad"], limits);
+        assert!(matches!(run.status(), Some(0 | 3)), "{name}: {}", run.stderr());
+        let text = run.stdout();
+        let mut errors = text.lines().filter(|line| line.starts_with("error: "));
+        let is_right = |line: &str| line.starts_with("error: tar-duplicate: ");
+        assert!(answer != Answer::Succeed || errors.all(is_right), "{name}: {text}");
     }
 }
 
