@@ -14,7 +14,7 @@ use super::census::Substitute;
 use super::record::{Emulated, Node};
 use super::settle::Settled;
 use super::target::Target;
-use super::{Ownership, Rootless, reason};
+use super::{Ownership, Rootless, placeholder_for, reason};
 
 impl<F: FsOps> FsOps for Rootless<F> {
     fn open_dir(&self, path: &RootPath) -> io::Result<Dir> {
@@ -235,8 +235,7 @@ impl<F: FsOps> Rootless<F> {
     /// An empty file in the place of a device, with a note of what it stands for.
     fn create_placeholder(&self, dir: &Dir, name: Name<'_>, node: Node) -> io::Result<()> {
         let file = self.exactly(dir, name, || self.inner.create_file(dir, name, 0o600))?;
-        let Device { major, minor } = node.device;
-        let what = || format!("an empty file stands for the device {major}:{minor}");
+        let what = || placeholder_for(node.device);
         self.substitute(Substitute::Placeholder, Target::Name(dir, name), what)?;
         let identity = sys::stat_fd(&file)?.identity;
         self.remember(identity, Emulated { node: Some(node), ..Emulated::default() });

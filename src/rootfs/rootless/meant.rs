@@ -10,7 +10,7 @@ use super::super::xattr;
 use super::census::Substitute;
 use super::record::Emulated;
 use super::target::Target;
-use super::{OWNER_ATTRIBUTE, Ownership, Rootless, View, owner};
+use super::{OWNER_ATTRIBUTE, Ownership, Rootless, View, owner, placeholder_for};
 use crate::error::{Error, ErrorKind};
 
 /// What an inode is meant to be, and which substitute on disk said so.
@@ -138,7 +138,7 @@ impl<F: FsOps> Rootless<F> {
             self.substitute(substitute, target, what)?;
         }
         if meaning.stat.kind != stat.kind {
-            let what = || "an empty file stands for a device".to_owned();
+            let what = || placeholder_for(meaning.stat.device);
             return self.substitute(Substitute::Placeholder, target, what);
         }
         if meaning.stat.mode != stat.mode {

@@ -29,7 +29,7 @@ use self::access::{Access, Object};
 use self::probe::{Abilities, Ability};
 use self::record::Ledger;
 use self::target::Target;
-use super::metadata::{FileTime, Identity, Stat};
+use super::metadata::{Device, FileTime, Identity, Stat};
 use super::namespace::Namespace;
 use super::native::Native;
 use super::ops::{Dir, FsOps};
@@ -285,6 +285,11 @@ impl<F: FsOps> Rootless<F> {
             | Substitute::AttributeLoss => false,
         }
     }
+}
+
+/// What is said of a file that stands for a device.
+fn placeholder_for(Device { major, minor }: Device) -> String {
+    format!("an empty file stands for the device {major}:{minor}")
 }
 
 /// The system's text as messages have it.

@@ -167,11 +167,10 @@ impl<F: FsOps> Settling<'_, F> {
             self.record_owner(change)?;
         }
         // Access control lists may take away what is needed to set the others.
-        let is_system = |xattr: &&Xattr| xattr.name.starts_with(b"system.");
-        for xattr in metadata.xattrs.iter().filter(|xattr| !is_system(xattr)) {
+        for xattr in metadata.xattrs.iter().filter(|xattr| !is_of_system(xattr)) {
             self.set_xattr(xattr)?;
         }
-        for xattr in metadata.xattrs.iter().filter(is_system) {
+        for xattr in metadata.xattrs.iter().filter(|xattr| is_of_system(xattr)) {
             self.set_xattr(xattr)?;
         }
         self.set_mode(change)?;
@@ -214,17 +213,19 @@ impl<F: FsOps> Settling<'_, F> {
     }
 
     /// Attributes of users need permission to write, which an older inode may not give.
-    fn make_writable(&self, change: &Change<'_>) -> io::Result<()> {
+    fn make_writable(&mut self, change: &Change<'_>) -> io::Result<()> {
         let is_open = matches!(self.stat.kind, Kind::File | Kind::Dir);
         let is_needed = change.clear_xattrs
             || !change.metadata.xattrs.is_empty()
             || self.fs.options.ownership == Ownership::Record
                 && change.metadata.owner != Owner::default();
         if is_open && is_needed && self.stat.mode & 0o600 != 0o600 {
-            // What cannot be set because it is refused has a substitute of its own.
-            match self.step(|target| target.chmod(self.stat.mode | 0o600)) {
-                Err(error) if !self.has_substitute(&error) => return Err(error),
-                _ => {}
+            let mode = self.stat.mode | 0o600;
+            match self.step(|target| target.chmod(mode)) {
+                Ok(()) => self.stat.mode = mode,
+                // What cannot be set because it is refused has a substitute of its own.
+                Err(error) if self.has_substitute(&error) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -293,11 +294,23 @@ impl<F: FsOps> Settling<'_, F> {
             self.note.mode = Some(HeldMode { meant, on_disk });
             return Ok(());
         }
+        if self.has_mode(change) {
+            return Ok(());
+        }
         let Some(Held { on_disk, refusal }) = self.chmod(meant)? else { return Ok(()) };
         let what = || format!("the mode {meant:04o} is recorded: {refusal}");
         self.fs.substitute(Substitute::ModeRecord, self.target, what)?;
         self.note.mode = Some(HeldMode { meant, on_disk });
         Ok(())
+    }
+
+    /// Whether it is sure to have these permission bits, as most new files do: nothing has been
+    /// set that changes them.
+    fn has_mode(&self, change: &Change<'_>) -> bool {
+        self.fs.options.ownership == Ownership::Record
+            && self.stat.mode == change.metadata.mode
+            && !change.clear_xattrs
+            && !change.metadata.xattrs.iter().any(is_of_system)
     }
 
     /// Gives it permission bits, or says which it has instead.
@@ -325,4 +338,9 @@ struct Held {
 
 fn is_of_user(xattr: &Xattr) -> bool {
     xattr.name.starts_with(b"user.")
+}
+
+/// Whether it may be an access control list, which changes permission bits.
+fn is_of_system(xattr: &Xattr) -> bool {
+    xattr.name.starts_with(b"system.")
 }

@@ -27,7 +27,7 @@ const CASES: [(&str, Member, &str, &str); 4] = [
         "null",
         |layer| append(layer, "null", tar::EntryType::Char, 0),
         "an empty file stands for the device 1:3",
-        "an empty file stands for a device",
+        "an empty file stands for the device 1:3",
     ),
     (
         "noted",
