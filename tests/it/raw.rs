@@ -335,3 +335,13 @@ fn a_tree_is_validated_against_its_manifest() {
     let run = sandbox.umoci(&["raw", "mtree-validate", "--path", "x"]);
     assert_eq!(run.fails(), "Required flag \"file\" not set");
 }
+
+#[test]
+fn a_configuration_in_a_directory_that_is_not_there() {
+    let sandbox = Sandbox::with_image();
+    let run = sandbox.umoci(&["raw", "runtime-config", "--image=img", "none/config.json"]);
+    assert_eq!(
+        run.fails(),
+        "create runtime config: write \"none/config.json\": open \"none\": no such file or directory"
+    );
+}

@@ -5,6 +5,9 @@
 use std::fs;
 use std::path::Path;
 
+use serde_json::{Value, json};
+
+use crate::garbage::put;
 use crate::harness::{Sandbox, needs_root, strace};
 
 /// Calls by which memory and threads are managed, as often as chance has it; and the one by
@@ -89,4 +92,36 @@ fn a_whiteout_of_a_file_costs_two_system_calls() {
     }
     let cost = per_one(&["raw", "unpack", "--image=img", "rootfs"], image_without);
     assert_eq!(cost, 2, "to look what it is, and to remove it");
+}
+
+/// A sandbox with a layout `img` that has so many other images, each with a tag.
+fn layout_of(images: usize) -> Sandbox {
+    let sandbox = Sandbox::with_image();
+    let (_, manifest) = sandbox.manifest("img", "latest");
+    let mut index = sandbox.json("img/index.json");
+    let entries = index["manifests"].as_array_mut().unwrap();
+    for number in 0..images {
+        let mut manifest = manifest.clone();
+        manifest["annotations"] = json!({"number": number.to_string()});
+        let media_type = manifest["mediaType"].as_str().unwrap();
+        let mut entry: Value = put(&sandbox, media_type, manifest.to_string().as_bytes());
+        entry["annotations"] = json!({"org.opencontainers.image.ref.name": format!("t{number}")});
+        entries.push(entry);
+    }
+    fs::write(sandbox.path("img/index.json"), index.to_string()).unwrap();
+    sandbox
+}
+
+#[test]
+fn other_images_cost_a_change_a_look_each() {
+    if strace().is_none() {
+        return;
+    }
+    let cost = per_one(&["config", "--image=img", "--author=x"], layout_of);
+    assert_eq!(cost, 4, "to open it, to look what it is, to read and to close it");
+    for words in
+        [&["tag", "--image=img", "new"][..], &["ls", "--layout=img"], &["stat", "--image=img"]]
+    {
+        assert_eq!(per_one(words, layout_of), 0, "{words:?}");
+    }
 }

@@ -16,7 +16,7 @@ use umoci::quote::quote;
 
 use crate::args::{self, LayoutArg, hints};
 use crate::failure::{Failure, Outcome};
-use crate::output;
+use crate::output::{self, counted};
 
 /// delete the blobs of a layout that no image needs
 ///
@@ -125,7 +125,7 @@ fn summary(report: &GcReport, effect: Effect) -> String {
         Effect::Report => ("would free", "drop"),
     };
     let mut text =
-        format!("{freed} {}, {} bytes", count(report.removed.len(), "blob"), report.bytes());
+        format!("{freed} {}, {} bytes", counted(report.removed.len(), "blob"), report.bytes());
     let mut add = |number: usize, what: &str| {
         if number > 0 {
             let _ = write!(text, "; {what}");
@@ -134,13 +134,9 @@ fn summary(report: &GcReport, effect: Effect) -> String {
     let entries = report.dropped.len();
     let noun = if entries == 1 { "entry" } else { "entries" };
     add(entries, &format!("{dropped} {entries} {noun} without a name"));
-    add(report.temporary, &format!("{} of killed commands", count(report.temporary, "leftover")));
-    add(report.spared.len(), &format!("kept {} as young", count(report.spared.len(), "blob")));
+    add(report.temporary, &format!("{} of killed commands", counted(report.temporary, "leftover")));
+    add(report.spared.len(), &format!("kept {} as young", counted(report.spared.len(), "blob")));
     text
-}
-
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// The version of the form of [`Document`]. Members are added without a new one.

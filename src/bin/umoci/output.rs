@@ -150,6 +150,12 @@ impl Write for Messages {
     }
 }
 
+/// A number of things, whose plural has an s.
+pub(crate) fn counted<N: TryInto<u64>>(number: N, noun: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// The text without anything that moves a terminal's cursor, breaks the line or hides text.
 pub(crate) fn one_line(text: &str) -> String {
     escape(text, unicode).replace('\n', "\\n").replace('\t', "\\t")

@@ -11,7 +11,8 @@ use umoci::layout::{ImageRef, PlatformChoice};
 
 use crate::args::{self, EntryArg, LayoutArg, LimitArgs};
 use crate::failure::{Failure, Outcome};
-use crate::{output, progress};
+use crate::output::{self, counted};
+use crate::progress;
 
 /// check a layout, or an image in it, against the specification
 ///
@@ -109,9 +110,4 @@ fn text(path: &Path, report: &Report) -> String {
         counted(report.blobs, "blob"),
     );
     text
-}
-
-fn counted(count: u64, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
 }

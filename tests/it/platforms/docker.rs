@@ -209,3 +209,42 @@ fn the_first_schema_is_not_understood() {
     sandbox.umoci(&["stat", "--image=img:old"]).fails_with(media_type);
     run(&sandbox, &["tag", "--image=img:old", "older"]);
 }
+
+/// What a document says of itself is less than what the one says that leads there, but both of
+/// the same kind are understood.
+#[test]
+fn documents_that_call_themselves_by_the_name_of_the_other_format() {
+    let sandbox = multi();
+    let platforms = "linux/arm/v6";
+    run(&sandbox, &["convert", "--format=docker", "--image=img:multi", "--tag=docker"]);
+    for (tag, other) in [("multi", "docker"), ("docker", "multi")] {
+        let index = sandbox.json("img/index.json");
+        let entries = index["manifests"].as_array().unwrap();
+        let entry = entries
+            .iter()
+            .find(|entry| entry["annotations"][crate::addresses::TAG] == tag)
+            .unwrap();
+        let mut list = index_of(&sandbox, tag);
+        let own = list["manifests"][3].clone();
+        let mut manifest: Value =
+            serde_json::from_slice(&sandbox.blob(own["digest"].as_str().unwrap())).unwrap();
+        manifest["mediaType"] = index_of(&sandbox, other)["manifests"][3]["mediaType"].clone();
+        let stored = put(&sandbox, own["mediaType"].as_str().unwrap(), &manifest);
+        list["manifests"][3]["digest"] = stored["digest"].clone();
+        list["manifests"][3]["size"] = stored["size"].clone();
+        list["mediaType"] = index_of(&sandbox, other)["mediaType"].clone();
+        push(&sandbox, "odd", put(&sandbox, entry["mediaType"].as_str().unwrap(), &list));
+        assert_eq!(platform_in(&sandbox, &["--image=img:odd", "--platform", platforms]), platforms);
+        let checked = sandbox.umoci(&["validate", "--image=img:odd"]);
+        assert_eq!(checked.status(), Some(3));
+        let found = checked.stdout();
+        assert_eq!(found.matches("error: media-type-mismatch: ").count(), 2, "{found}");
+        // Converted to either format they are what they say.
+        for format in ["oci", "docker"] {
+            let to = ["--format", format, "--tag=even"];
+            run(&sandbox, &[&["convert", "--image=img:odd"], &to[..]].concat());
+            sandbox.umoci(&["validate", "--image=img:even"]).succeeds();
+        }
+        run(&sandbox, &["rm", "--image=img:odd"]);
+    }
+}
