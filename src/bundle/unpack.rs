@@ -305,3 +305,66 @@ fn sha256_of_nothing() -> [u8; 32] {
     use sha2::Digest as _;
     sha2::Sha256::new().finalize().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::{LayerSource, unpack_layers};
+    use crate::rootfs::RootlessOptions;
+    use std::cell::Cell;
+
+    /// Files `a`, `b` and `c`, unpacked.
+    fn unpacked(root: &Path) -> Unpacked {
+        let mut tar = tar::Builder::new(Vec::new());
+        for name in ["a", "b", "c"] {
+            let mut header = tar::Header::new_ustar();
+            header.set_mode(0o644);
+            header.set_size(4);
+            tar.append_data(&mut header, name, &b"body"[..]).unwrap();
+        }
+        let stream = Box::new(io::Cursor::new(tar.into_inner().unwrap()));
+        let layer = LayerSource { name: "layer".to_owned(), stream, diff_id: None };
+        let me = root.metadata().unwrap();
+        let map = |id: u32| crate::idmap::IdMap::parse(&[format!("0:{id}")]).unwrap();
+        let maps = IdMaps { uid: map(me.uid()), gid: map(me.gid()) };
+        let options = ApplyOptions { maps, ..ApplyOptions::default() };
+        let fs = Native::open(root).unwrap();
+        unpack_layers(&fs, std::iter::once(Ok(layer)), FileDigests::Sha256, &options).unwrap()
+    }
+
+    /// What is said of each file, and how often the filesystem was asked.
+    fn said(root: &Path, unpacked: Unpacked) -> (Vec<Stat>, usize) {
+        let own = File::open(root).unwrap();
+        let fs = Rootless::native(own, RootlessOptions::default()).unwrap();
+        let dir = fs.open_dir(&RootPath::root()).unwrap();
+        let mut known = Written::new(&fs, unpacked).unwrap();
+        let looks = Cell::new(0);
+        let stats = ["a", "b", "c"].map(|name| {
+            let look = || {
+                looks.set(looks.get() + 1);
+                fs.stat(&dir, crate::rootfs::Name::new(name.as_bytes()).unwrap())
+            };
+            known.entry(&RootPath::clean(name).unwrap(), &look).unwrap().0
+        });
+        (stats.into(), looks.get())
+    }
+
+    #[test]
+    fn states_are_taken_from_the_unpack_where_they_stay() {
+        for (changes, looks) in [(false, 1), (true, 3)] {
+            let root = tempfile::tempdir().unwrap();
+            let unpacked = unpacked(root.path());
+            if changes {
+                // As if closing the files had done it.
+                for name in ["a", "b", "c"] {
+                    let time = filetime::FileTime::from_unix_time(1, 0);
+                    filetime::set_file_mtime(root.path().join(name), time).unwrap();
+                }
+            }
+            let (stats, asked) = said(root.path(), unpacked);
+            assert_eq!(asked, looks);
+            let mtime = i64::from(changes);
+            assert!(stats.iter().all(|stat| stat.mtime.seconds == mtime && stat.size == 4));
+        }
+    }
+}
