@@ -7,6 +7,7 @@ _umoci() {
         cur="${COMP_WORDS[COMP_CWORD]}"
     fi
     prev="$3"
+    [[ ${prev} != "=" ]] || prev="${COMP_WORDS[COMP_CWORD-2]}"
     cmd=""
     opts=""
 
@@ -24,6 +25,9 @@ _umoci() {
                 ;;
             umoci,gc)
                 cmd="umoci__subcmd__gc"
+                ;;
+            umoci,help)
+                cmd="umoci__subcmd__help"
                 ;;
             umoci,index)
                 cmd="umoci__subcmd__index"
@@ -67,6 +71,90 @@ _umoci() {
             umoci,validate)
                 cmd="umoci__subcmd__validate"
                 ;;
+            umoci__subcmd__help,config)
+                cmd="umoci__subcmd__help__subcmd__config"
+                ;;
+            umoci__subcmd__help,convert)
+                cmd="umoci__subcmd__help__subcmd__convert"
+                ;;
+            umoci__subcmd__help,gc)
+                cmd="umoci__subcmd__help__subcmd__gc"
+                ;;
+            umoci__subcmd__help,index)
+                cmd="umoci__subcmd__help__subcmd__index"
+                ;;
+            umoci__subcmd__help,init)
+                cmd="umoci__subcmd__help__subcmd__init"
+                ;;
+            umoci__subcmd__help,insert)
+                cmd="umoci__subcmd__help__subcmd__insert"
+                ;;
+            umoci__subcmd__help,list)
+                cmd="umoci__subcmd__help__subcmd__list"
+                ;;
+            umoci__subcmd__help,ls)
+                cmd="umoci__subcmd__help__subcmd__list"
+                ;;
+            umoci__subcmd__help,new)
+                cmd="umoci__subcmd__help__subcmd__new"
+                ;;
+            umoci__subcmd__help,raw)
+                cmd="umoci__subcmd__help__subcmd__raw"
+                ;;
+            umoci__subcmd__help,remove)
+                cmd="umoci__subcmd__help__subcmd__remove"
+                ;;
+            umoci__subcmd__help,repack)
+                cmd="umoci__subcmd__help__subcmd__repack"
+                ;;
+            umoci__subcmd__help,rm)
+                cmd="umoci__subcmd__help__subcmd__remove"
+                ;;
+            umoci__subcmd__help,stat)
+                cmd="umoci__subcmd__help__subcmd__stat"
+                ;;
+            umoci__subcmd__help,tag)
+                cmd="umoci__subcmd__help__subcmd__tag"
+                ;;
+            umoci__subcmd__help,unpack)
+                cmd="umoci__subcmd__help__subcmd__unpack"
+                ;;
+            umoci__subcmd__help,validate)
+                cmd="umoci__subcmd__help__subcmd__validate"
+                ;;
+            umoci__subcmd__help__subcmd__index,add)
+                cmd="umoci__subcmd__help__subcmd__index__subcmd__add"
+                ;;
+            umoci__subcmd__help__subcmd__index,annotate)
+                cmd="umoci__subcmd__help__subcmd__index__subcmd__annotate"
+                ;;
+            umoci__subcmd__help__subcmd__index,create)
+                cmd="umoci__subcmd__help__subcmd__index__subcmd__create"
+                ;;
+            umoci__subcmd__help__subcmd__index,list)
+                cmd="umoci__subcmd__help__subcmd__index__subcmd__list"
+                ;;
+            umoci__subcmd__help__subcmd__index,ls)
+                cmd="umoci__subcmd__help__subcmd__index__subcmd__list"
+                ;;
+            umoci__subcmd__help__subcmd__index,remove)
+                cmd="umoci__subcmd__help__subcmd__index__subcmd__remove"
+                ;;
+            umoci__subcmd__help__subcmd__index,rm)
+                cmd="umoci__subcmd__help__subcmd__index__subcmd__remove"
+                ;;
+            umoci__subcmd__help__subcmd__raw,add-layer)
+                cmd="umoci__subcmd__help__subcmd__raw__subcmd__add__subcmd__layer"
+                ;;
+            umoci__subcmd__help__subcmd__raw,config)
+                cmd="umoci__subcmd__help__subcmd__raw__subcmd__runtime__subcmd__config"
+                ;;
+            umoci__subcmd__help__subcmd__raw,runtime-config)
+                cmd="umoci__subcmd__help__subcmd__raw__subcmd__runtime__subcmd__config"
+                ;;
+            umoci__subcmd__help__subcmd__raw,unpack)
+                cmd="umoci__subcmd__help__subcmd__raw__subcmd__unpack"
+                ;;
             umoci__subcmd__index,add)
                 cmd="umoci__subcmd__index__subcmd__add"
                 ;;
@@ -75,6 +163,9 @@ _umoci() {
                 ;;
             umoci__subcmd__index,create)
                 cmd="umoci__subcmd__index__subcmd__create"
+                ;;
+            umoci__subcmd__index,help)
+                cmd="umoci__subcmd__index__subcmd__help"
                 ;;
             umoci__subcmd__index,list)
                 cmd="umoci__subcmd__index__subcmd__list"
@@ -88,20 +179,53 @@ _umoci() {
             umoci__subcmd__index,rm)
                 cmd="umoci__subcmd__index__subcmd__remove"
                 ;;
+            umoci__subcmd__index__subcmd__help,add)
+                cmd="umoci__subcmd__index__subcmd__help__subcmd__add"
+                ;;
+            umoci__subcmd__index__subcmd__help,annotate)
+                cmd="umoci__subcmd__index__subcmd__help__subcmd__annotate"
+                ;;
+            umoci__subcmd__index__subcmd__help,create)
+                cmd="umoci__subcmd__index__subcmd__help__subcmd__create"
+                ;;
+            umoci__subcmd__index__subcmd__help,list)
+                cmd="umoci__subcmd__index__subcmd__help__subcmd__list"
+                ;;
+            umoci__subcmd__index__subcmd__help,ls)
+                cmd="umoci__subcmd__index__subcmd__help__subcmd__list"
+                ;;
+            umoci__subcmd__index__subcmd__help,remove)
+                cmd="umoci__subcmd__index__subcmd__help__subcmd__remove"
+                ;;
+            umoci__subcmd__index__subcmd__help,rm)
+                cmd="umoci__subcmd__index__subcmd__help__subcmd__remove"
+                ;;
             umoci__subcmd__raw,add-layer)
                 cmd="umoci__subcmd__raw__subcmd__add__subcmd__layer"
                 ;;
             umoci__subcmd__raw,config)
                 cmd="umoci__subcmd__raw__subcmd__runtime__subcmd__config"
                 ;;
-            umoci__subcmd__raw,mtree-validate)
-                cmd="umoci__subcmd__raw__subcmd__mtree__subcmd__validate"
+            umoci__subcmd__raw,help)
+                cmd="umoci__subcmd__raw__subcmd__help"
                 ;;
             umoci__subcmd__raw,runtime-config)
                 cmd="umoci__subcmd__raw__subcmd__runtime__subcmd__config"
                 ;;
             umoci__subcmd__raw,unpack)
                 cmd="umoci__subcmd__raw__subcmd__unpack"
+                ;;
+            umoci__subcmd__raw__subcmd__help,add-layer)
+                cmd="umoci__subcmd__raw__subcmd__help__subcmd__add__subcmd__layer"
+                ;;
+            umoci__subcmd__raw__subcmd__help,config)
+                cmd="umoci__subcmd__raw__subcmd__help__subcmd__runtime__subcmd__config"
+                ;;
+            umoci__subcmd__raw__subcmd__help,runtime-config)
+                cmd="umoci__subcmd__raw__subcmd__help__subcmd__runtime__subcmd__config"
+                ;;
+            umoci__subcmd__raw__subcmd__help,unpack)
+                cmd="umoci__subcmd__raw__subcmd__help__subcmd__unpack"
                 ;;
             *)
                 ;;
@@ -110,7 +234,7 @@ _umoci() {
 
     case "${cmd}" in
         umoci)
-            opts="-v -h --quiet --verbose --log --version --help raw config unpack repack new tag remove rm stat insert index convert gc init list ls validate"
+            opts="-v -h --quiet --verbose --log --version --help raw config unpack repack new tag remove rm stat insert index convert gc init list ls validate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -334,8 +458,344 @@ _umoci() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        umoci__subcmd__help)
+            opts="raw config unpack repack new tag remove rm stat insert index convert gc init list ls validate"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__config)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__convert)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__gc)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__index)
+            opts="create add remove rm list ls annotate"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__index__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__index__subcmd__annotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__index__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__index__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__index__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__insert)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__new)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__raw)
+            opts="add-layer runtime-config config unpack"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__raw__subcmd__add__subcmd__layer)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__raw__subcmd__runtime__subcmd__config)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__raw__subcmd__unpack)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__repack)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__stat)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__tag)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__unpack)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__help__subcmd__validate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         umoci__subcmd__index)
-            opts="-h --help create add remove rm list ls annotate"
+            opts="-h --help create add remove rm list ls annotate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -424,6 +884,90 @@ _umoci() {
                     fi
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__index__subcmd__help)
+            opts="create add remove rm list ls annotate"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__index__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__index__subcmd__help__subcmd__annotate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__index__subcmd__help__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__index__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__index__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;
@@ -556,7 +1100,6 @@ _umoci() {
                     COMPREPLY=()
                     ;;
             esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
         umoci__subcmd__list)
@@ -610,7 +1153,7 @@ _umoci() {
             return 0
             ;;
         umoci__subcmd__raw)
-            opts="-h --help add-layer runtime-config config unpack mtree-validate"
+            opts="-h --help add-layer runtime-config config unpack help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -685,91 +1228,57 @@ _umoci() {
                     COMPREPLY=()
                     ;;
             esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        umoci__subcmd__raw__subcmd__mtree__subcmd__validate)
-            opts="-f -p -k -K -h --file --manifest --path --use-keywords --add-keywords --umoci-keywords --rootless --help"
+        umoci__subcmd__raw__subcmd__help)
+            opts="add-layer runtime-config config unpack"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
-                --manifest)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --file)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                -f)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
-                --path)
+                *)
                     COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
-                    fi
-                    return 0
                     ;;
-                -p)
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__raw__subcmd__help__subcmd__add__subcmd__layer)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
                     COMPREPLY=()
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o plusdirs
-                    fi
-                    return 0
                     ;;
-                --use-keywords)
-                    COMPREPLY=($(compgen -W "type size mode uid gid link nlink time tar_time sha256digest sha384digest sha512digest xattr" -- "${cur}"))
-                    return 0
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__raw__subcmd__help__subcmd__runtime__subcmd__config)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
                     ;;
-                -k)
-                    COMPREPLY=($(compgen -W "type size mode uid gid link nlink time tar_time sha256digest sha384digest sha512digest xattr" -- "${cur}"))
-                    return 0
-                    ;;
-                --add-keywords)
-                    COMPREPLY=($(compgen -W "type size mode uid gid link nlink time tar_time sha256digest sha384digest sha512digest xattr" -- "${cur}"))
-                    return 0
-                    ;;
-                -K)
-                    COMPREPLY=($(compgen -W "type size mode uid gid link nlink time tar_time sha256digest sha384digest sha512digest xattr" -- "${cur}"))
-                    return 0
-                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        umoci__subcmd__raw__subcmd__help__subcmd__unpack)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;
@@ -814,7 +1323,6 @@ _umoci() {
                     COMPREPLY=()
                     ;;
             esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
         umoci__subcmd__raw__subcmd__unpack)
@@ -859,7 +1367,7 @@ _umoci() {
                     COMPREPLY=()
                     ;;
             esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            [[ "${BASH_VERSINFO[0]}" -lt 4 ]] || compopt -o plusdirs
             return 0
             ;;
         umoci__subcmd__remove)
@@ -937,7 +1445,7 @@ _umoci() {
                     COMPREPLY=()
                     ;;
             esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            [[ "${BASH_VERSINFO[0]}" -lt 4 ]] || compopt -o plusdirs
             return 0
             ;;
         umoci__subcmd__stat)
@@ -1032,7 +1540,7 @@ _umoci() {
                     COMPREPLY=()
                     ;;
             esac
-            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            [[ "${BASH_VERSINFO[0]}" -lt 4 ]] || compopt -o plusdirs
             return 0
             ;;
         umoci__subcmd__validate)

@@ -171,6 +171,37 @@ fn without_a_tag_it_is_latest_or_the_only_one() {
     means(&sandbox, &format!("img@{}", digest(&sandbox, 0)), "b");
 }
 
+/// What changes an image leaves it under its tag; what gives or takes away a tag means `latest`.
+#[test]
+fn without_a_tag_the_only_image_is_changed_in_its_place() {
+    let tags = |words: &str| {
+        let sandbox = layout(&[("a", json!({TAG: "a"}))]);
+        let script = format!(
+            "printf x >f; tar cf f.tar f; umoci unpack --rootless --image img bundle
+             before=$(cat img/index.json); umoci {words}
+             umoci ls --layout img | tr '\\n' ' '; [ \"$before\" = \"$(cat img/index.json)\" ] || echo changed"
+        );
+        sandbox.shell(&script).succeeds().trim_end().to_owned()
+    };
+    for words in [
+        "config --image img --author=x",
+        "insert --rootless --image img f /f",
+        "raw add-layer --image img f.tar",
+        "convert --image img --format docker",
+    ] {
+        assert_eq!(tags(words), "a changed", "{words}");
+        assert_eq!(tags(&format!("{words} --tag=b")), "a b changed", "{words}");
+    }
+    for words in ["new --image img", "repack --image img bundle", "index create --image img a"] {
+        assert_eq!(tags(words), "a latest changed", "{words}");
+    }
+    assert_eq!(tags("tag --image img b"), "a b changed");
+    assert_eq!(tags("rm --image img"), "a");
+    let sandbox = layout(&[("a", json!({TAG: "a"}))]);
+    let run = sandbox.umoci(&["index", "list", "--image=img"]);
+    run.fails_with("\"img\" leads to an image, not to an index of images");
+}
+
 #[test]
 fn what_is_about_the_only_image_does_not_count() {
     let sandbox = layout(&[("a", json!({}))]);

@@ -16,6 +16,7 @@ mod destinations;
 mod digests;
 mod failures;
 mod garbage;
+mod golden;
 mod harness;
 mod help;
 mod hostile;

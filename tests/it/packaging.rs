@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{Run, Sandbox, peer};
+use crate::harness::{Run, Sandbox, peer, set_mode, set_times, write};
 
 fn repository(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -49,7 +49,7 @@ fn mandoc_finds_nothing_worse_than_style() {
 /// What bash offers for the last of these words.
 fn bash_offers(words: &[&str]) -> Vec<String> {
     let last = words.len() - 1;
-    let script = r#"source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+    let script = r#"source "$1"; shift; compopt() { echo "$*"; }; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
         [[ $(complete -p umoci) == *" -F _umoci umoci" ]] || exit 2
         _umoci umoci "${@: -1}" "${@: -2:1}"; printf '%s\n' "${COMPREPLY[@]}""#;
     let mut bash = Command::new("bash");
@@ -69,17 +69,48 @@ fn bash_completes_commands_and_flags() {
     assert_eq!(bash_offers(&["umoci", "rm", "--im"]), ["--image"]);
     let all = bash_offers(&["umoci", "config", "--config."]);
     assert!(all.contains(&"--config.entrypoint".to_owned()), "{all:?}");
+    assert_eq!(bash_offers(&["umoci", "help", "unp"]), ["unpack"]);
+    // Bash takes `=` for a word.
+    assert_eq!(bash_offers(&["umoci", "repack", "--compress", "=", "zs"]), ["zstd"]);
+    let after_flag = ["umoci", "config", "--clear", "=", "config.l"];
+    assert_eq!(bash_offers(&after_flag), ["config.labels"]);
+}
+
+/// Where files are wanted bash offers some by itself, as long as the completion offers nothing.
+#[test]
+fn bash_leaves_positionals_to_files_and_directories() {
+    if peer("bash").is_none() {
+        return;
+    }
+    let directories = ["-o plusdirs", ""];
+    assert_eq!(bash_offers(&["umoci", "unpack", "--image", "img", ""]), directories);
+    assert_eq!(bash_offers(&["umoci", "raw", "unpack", "--image", "img", ""]), directories);
+    assert_eq!(bash_offers(&["umoci", "insert", "--image", "img", ""]), [""]);
+    assert_eq!(bash_offers(&["umoci", "raw", "add-layer", "--image", "img", "lay"]), [""]);
+    assert_eq!(bash_offers(&["umoci", "unpack", "--image", "img", "--root"]), ["--rootless"]);
+    assert!(bash_offers(&["umoci", "gc", "--json", ""]).contains(&"--dry-run".to_owned()));
+}
+
+#[test]
+fn nothing_hidden_is_offered() {
+    for file in files(&repository("completions")) {
+        let text = std::fs::read_to_string(repository("completions").join(&file)).unwrap();
+        for hidden in ["cpu-profile", "mtree"] {
+            assert!(!text.contains(hidden), "{file:?} offers {hidden}");
+        }
+    }
 }
 
 /// Words before a value, and what must be among those that are offered for it.
-const VALUES: [(&[&str], &[&str]); 7] = [
+const VALUES: [(&[&str], &[&str]); 8] = [
     (&["umoci", "--log"], &["debug", "warn", "fatal"]),
     (&["umoci", "config", "--clear"], &["config.labels", "platform.os.features"]),
     (&["umoci", "repack", "--compress"], &["auto", "gzip", "zstd", "none"]),
     (&["umoci", "raw", "add-layer", "--compress"], &["auto", "gzip", "zstd", "none"]),
     (&["umoci", "convert", "--format"], &["oci", "docker"]),
-    (&["umoci", "raw", "mtree-validate", "-k"], &["size", "mode", "sha256digest"]),
     (&["umoci", "new", "--digest-algorithm"], &["sha256", "sha512"]),
+    (&["umoci"], &["unpack", "ls", "raw", "help"]),
+    (&["umoci", "help"], &["unpack", "raw", "index"]),
 ];
 
 fn assert_offered(offers: impl Fn(&[&str]) -> Vec<String>) {
@@ -120,11 +151,24 @@ const ZSH: &str = r#"
     source $file; _umoci; print -rl -- $specs
 "#;
 
+/// The commands that are described below the one that these words lead to.
+fn zsh_commands(zsh: &Path, words: &[&str]) -> Vec<String> {
+    let script = r"compdef() {}; _arguments() { return 1 }
+        _describe() { print -rl -- ${commands%%:*} }; source $1; _umoci; $2";
+    let function = format!("_{}_commands", words.join("__subcmd__"));
+    let mut command = Command::new(zsh);
+    command.args(["-f", "-c", script, "zsh"]).arg(repository("completions/_umoci")).arg(function);
+    Run::of(&mut command).succeeds().lines().map(str::to_owned).collect()
+}
+
 #[test]
 fn zsh_completes_values() {
     let Some(zsh) = peer("zsh") else { return };
     assert_offered(|words| {
         let [commands @ .., flag, _] = words else { panic!("{words:?}") };
+        if !flag.starts_with('-') {
+            return zsh_commands(&zsh, &words[..words.len() - 1]);
+        }
         let mut command = Command::new(&zsh);
         command.args(["-f", "-c", ZSH, "zsh"]).arg(repository("completions/_umoci"));
         let specs = Run::of(command.args(commands)).succeeds();
@@ -154,12 +198,12 @@ fn everything_is_installed_and_removed_again() {
         return;
     }
     let sandbox = Sandbox::new();
-    let place = sandbox.path("place");
+    let place = sandbox.path("a place");
     let make = |target: &str| {
         let mut command = Command::new("make");
         // The program that is being tested stands for the one that would be built.
         command.arg("-C").arg(env!("CARGO_MANIFEST_DIR")).args(["-s", target]);
-        command.arg(format!("STATIC={}", env!("CARGO_BIN_EXE_umoci"))).arg("PREFIX=/usr");
+        command.arg(format!("PROGRAM={}", env!("CARGO_BIN_EXE_umoci"))).arg("PREFIX=/usr");
         command.arg(format!("DESTDIR={}", place.display()));
         // Of the `make` that may be running this test.
         command.env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
@@ -185,28 +229,78 @@ fn everything_is_installed_and_removed_again() {
     assert_eq!(files(&place), Vec::<PathBuf>::new());
 }
 
+/// A sandbox with a tree that is like the sources, and `make` there.
+fn sources() -> (Sandbox, impl Fn(&Sandbox, &[&str]) -> Run) {
+    let sandbox = Sandbox::new();
+    for name in ["Makefile", "man", "completions"] {
+        std::os::unix::fs::symlink(repository(name), sandbox.path(name)).unwrap();
+    }
+    for name in ["Cargo.toml", "Cargo.lock", "src/lib.rs"] {
+        write(sandbox.path(name), "");
+    }
+    let make = |sandbox: &Sandbox, words: &[&str]| {
+        let mut command = sandbox.program("make", &["-s", "DESTDIR=to", "install"]);
+        for name in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "CARGO_TARGET_DIR", "RUSTFLAGS"] {
+            command.env_remove(name);
+        }
+        Run::of(command.args(words))
+    };
+    (sandbox, make)
+}
+
 #[test]
 fn what_was_built_is_installed_without_a_compiler() {
     if peer("make").is_none() {
         return;
     }
-    let sandbox = Sandbox::new();
-    for name in ["Makefile", "man", "completions"] {
-        std::os::unix::fs::symlink(repository(name), sandbox.path(name)).unwrap();
-    }
-    let install = || {
-        let mut command = sandbox.program("make", &["-s", "HOST=", "CARGO=false", "DESTDIR=to"]);
-        command.env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
-        Run::of(command.arg("install"))
-    };
-    let run = install();
+    let (sandbox, make) = sources();
+    let without = ["HOST=", "CARGO=false"];
+    let run = make(&sandbox, &without);
     assert_eq!(run.status(), Some(2));
     assert!(run.stderr().starts_with("needs rustc"), "{}", run.stderr());
 
-    let release = sandbox.path("target/some-machine/release");
-    std::fs::create_dir_all(&release).unwrap();
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_umoci"), release.join("umoci")).unwrap();
-    install().succeeds();
+    let program = sandbox.path("target/some-machine/release/umoci");
+    write(&program, "the program");
+    set_mode(&program, 0o755);
+    make(&sandbox, &without).succeeds();
     assert!(sandbox.path("to/usr/local/bin/umoci").is_file());
     assert_eq!(files(&sandbox.path("target")).len(), 1);
+    // Never an old one without a word.
+    set_times(&program, 0);
+    let run = make(&sandbox, &without);
+    assert_eq!(run.status(), Some(2));
+    assert!(run.stderr().starts_with("needs rustc"), "{}", run.stderr());
+}
+
+#[test]
+fn what_is_older_than_its_sources_is_built_again() {
+    if peer("make").is_none() {
+        return;
+    }
+    let (sandbox, make) = sources();
+    write(sandbox.path("cargo"), "#!/bin/sh\necho built >>log\n");
+    set_mode(sandbox.path("cargo"), 0o755);
+    let program = sandbox.path("else where/m/release/umoci");
+    write(&program, "");
+    set_mode(&program, 0o755);
+    let words = ["HOST=m", "CARGO=./cargo", "CARGO_TARGET_DIR=else where"];
+    let built = || files(&sandbox.path(".")).contains(&PathBuf::from("log"));
+    make(&sandbox, &words).succeeds();
+    assert!(!built());
+    set_times(&program, 0);
+    make(&sandbox, &words).succeeds();
+    assert!(built());
+    // Even if cargo leaves it as it is, it is not made once more.
+    std::fs::remove_file(sandbox.path("log")).unwrap();
+    make(&sandbox, &words).succeeds();
+    assert!(!built());
+    // Who says which program it is has built it.
+    write(sandbox.path("own"), "own");
+    set_mode(sandbox.path("own"), 0o755);
+    set_times(&sandbox.path("own"), 0);
+    make(&sandbox, &[&words[..], &["PROGRAM=own"]].concat()).succeeds();
+    assert!(!built());
+    assert_eq!(std::fs::read(sandbox.path("to/usr/local/bin/umoci")).unwrap(), b"own");
+    let run = make(&sandbox, &["PROGRAM=none"]);
+    assert_eq!(run.stderr().lines().next(), Some("there is no program none"));
 }

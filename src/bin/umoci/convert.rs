@@ -19,10 +19,10 @@ pub(crate) const FORMATS: [(&str, Family); 2] = [("oci", Family::Oci), ("docker"
 
 /// convert an image to the format of OCI or Docker
 ///
-/// "<tag>" (default "latest") names the image, with all its platforms. The result gets that tag
-/// too, or "<new-tag>" if that is given. Only media types change: configurations stay as they
-/// are, and with them the ids that images have in Docker. What is in the wanted format already
-/// keeps its digest.
+/// "<tag>" (default "latest", or the only image) names the image, with all its platforms. The
+/// result gets that tag too, or "<new-tag>" if that is given. Only media types change:
+/// configurations stay as they are, and with them the ids that images have in Docker. What is in
+/// the wanted format already keeps its digest.
 ///
 /// Docker's format has gzip only; other layers are compressed anew. What it cannot express is an
 /// error that says what; with --lossy annotations, subjects and entries that are no images are

@@ -117,6 +117,8 @@ impl Reader<'_> {
     }
 
     /// `help [COMMAND]...`, at the program or at a command with subcommands.
+    ///
+    /// Behind a command, other words do not matter.
     fn help(&self, topics: impl Iterator<Item = OsString>) -> Result<Invocation, String> {
         let mut command = self.command;
         let mut names = self.names.clone();
@@ -126,13 +128,14 @@ impl Reader<'_> {
                 Word::Flag { name: b"h" | b"help", .. } => break,
                 Word::Flag { name, .. } => return Err(not_defined(name)),
                 Word::Bad => return Err(bad_syntax(&topic)),
-                Word::Positional => {
-                    let Some(found) = find_subcommand(command, &topic) else {
-                        return Ok(no_topic(command, topic));
-                    };
-                    command = found;
-                    names.push(found.get_name().to_owned());
-                }
+                Word::Positional => match find_subcommand(command, &topic) {
+                    Some(found) => {
+                        command = found;
+                        names.push(found.get_name().to_owned());
+                    }
+                    None if names.len() > self.names.len() => break,
+                    None => return Ok(no_topic(command, topic)),
+                },
             }
         }
         Ok(Invocation::Help(names))

@@ -169,10 +169,21 @@ fn help_and_version() {
     for words in [&[][..], &[""], &["-h"], &["--help"], &["help"], &["h"], &["--help", "nope"]] {
         assert_eq!(read_words(words), help(&[]), "{words:?}");
     }
-    for words in [&["unpack", "-h"][..], &["unpack", "x", "--help"], &["help", "unpack"]] {
+    for words in [
+        &["unpack", "-h"][..],
+        &["unpack", "x", "--help"],
+        &["help", "unpack"],
+        &["help", "unpack", "x", "y"],
+    ] {
         assert_eq!(read_words(words), help(&["unpack"]), "{words:?}");
     }
-    for words in [&["raw"][..], &["raw", "-help"], &["help", "raw"], &["raw", "h"]] {
+    for words in [
+        &["raw"][..],
+        &["raw", "-help"],
+        &["help", "raw"],
+        &["raw", "h"],
+        &["help", "raw", "x", "in"],
+    ] {
         assert_eq!(read_words(words), help(&["raw"]), "{words:?}");
     }
     for words in [&["raw", "in", "-h"][..], &["raw", "help", "in"], &["help", "raw", "inner"]] {
@@ -185,7 +196,14 @@ fn help_and_version() {
 
 #[test]
 fn unknown_commands_are_no_help_topics() {
-    for words in [&["foo"][..], &["help", "foo"], &["raw", "foo"], &["foo", "--bar"]] {
+    for words in [
+        &["foo"][..],
+        &["help", "foo"],
+        &["help", "foo", "unpack"],
+        &["raw", "foo"],
+        &["raw", "help", "foo"],
+        &["foo", "--bar"],
+    ] {
         assert_eq!(read_words(words), Ok(Invocation::NoTopic("foo".into(), None)), "{words:?}");
     }
 }

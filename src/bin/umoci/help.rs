@@ -13,6 +13,9 @@ const WIDTH: usize = 80;
 /// The program's version, as in its help and in `--version`.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// What `help` does.
+pub(crate) const ABOUT_HELP: &str = "show a list of commands, or the help of one command";
+
 /// What `--version` prints: the program's version and the specifications that it implements.
 pub(crate) fn version() -> String {
     format!("umoci version {VERSION}\nimage spec: 1.1.1\nruntime spec: 1.3.0\n")
@@ -127,8 +130,7 @@ impl Groups {
                 _ => groups.plain.push(row),
             }
         }
-        let help = "show a list of commands, or the help of one command";
-        groups.plain.push(("help, h".to_owned(), help.to_owned()));
+        groups.plain.push(("help, h".to_owned(), ABOUT_HELP.to_owned()));
         groups
     }
 

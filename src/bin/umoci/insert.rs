@@ -23,9 +23,9 @@ use crate::publish::update;
 /// insert content into an image
 ///
 /// "<source>", a file or a directory with all that is in it, becomes "<target>" in the image that
-/// "<tag>" names (default "latest"). A symlink is inserted as the link it is. What the image has
-/// in a directory "<target>" stays where nothing replaces it; with --opaque it is gone. With
-/// --whiteout nothing is inserted, and what the image has at "<target>" is gone.
+/// "<tag>" names (default "latest", or the only image). A symlink is inserted as the link it is.
+/// What the image has in a directory "<target>" stays where nothing replaces it; with --opaque it
+/// is gone. With --whiteout nothing is inserted, and what the image has at "<target>" is gone.
 ///
 /// The result gets the same tag, or "<new-tag>" if that is given. It is the old image with one
 /// more layer: what was replaced can still be found in the layers below.

@@ -11,9 +11,9 @@ use crate::failure::Outcome;
 
 /// create a new tag for an image
 ///
-/// "<tag>" names the image (default "latest"), "<new-tag>" is what it shall be called as well.
-/// A tag of that name is replaced. If "<tag>" has several images, for different platforms, so has
-/// "<new-tag>"; with --platform it is one of them.
+/// "<tag>" names the image (default "latest", or the only image), "<new-tag>" is what it shall be
+/// called as well. A tag of that name is replaced. If "<tag>" has several images, for different
+/// platforms, so has "<new-tag>"; with --platform it is one of them.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "umoci tag [command options] --image <image-path>[:<tag>] <new-tag>")]
 pub(crate) struct Args {

@@ -14,10 +14,10 @@ use crate::{host, interrupt, progress};
 
 /// unpack an image into a runtime bundle
 ///
-/// "<tag>" (default "latest") names the image. "<bundle>" is a directory: it is made, or it
-/// exists without a bundle in it. The image's root filesystem goes to "<bundle>/rootfs", the
-/// configuration for an OCI runtime to "<bundle>/config.json"; what umoci-repack(1) needs later
-/// is stored beside them.
+/// "<tag>" (default "latest", or the only image) names the image. "<bundle>" is a directory: it is
+/// made, or it exists without a bundle in it. The image's root filesystem goes to
+/// "<bundle>/rootfs", the configuration for an OCI runtime to "<bundle>/config.json"; what
+/// umoci-repack(1) needs later is stored beside them.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "umoci unpack [command options] --image <image-path>[:<tag>] <bundle>")]
 pub(crate) struct Args {

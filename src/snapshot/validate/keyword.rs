@@ -97,11 +97,6 @@ impl Keyword {
         Self::Xattr,
     ];
 
-    /// The name of each keyword that can be checked, without synonyms.
-    pub fn all_names() -> impl Iterator<Item = &'static str> {
-        NAMES.iter().filter_map(|(_, names)| names.first().copied())
-    }
-
     /// The keyword of a name, or of one of its synonyms.
     ///
     /// # Errors

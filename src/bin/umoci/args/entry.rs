@@ -45,7 +45,7 @@ impl EntryArg {
 /// The flag of commands that make, replace or remove a tag.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DestinationArg {
-    /// tag that is made, replaced or removed in a layout, as 'path[:tag]'; "latest" if there is none
+    /// tag that is made, replaced or removed in a layout, as 'path[:tag]'; "latest" without ":tag"
     #[arg(long, value_name = "PATH[:TAG]", value_hint = ValueHint::DirPath)]
     image: Option<OsString>,
 }

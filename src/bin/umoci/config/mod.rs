@@ -22,9 +22,9 @@ pub(crate) use settings::clearable;
 
 /// change the configuration of an image
 ///
-/// "<tag>" (default "latest") names the image to start from. The result gets that tag too, or
-/// "<new-tag>" if that is given. First everything that --clear names is cleared, then the other
-/// flags are applied. Flags that add something can be repeated.
+/// "<tag>" (default "latest", or the only image) names the image to start from. The result gets
+/// that tag too, or "<new-tag>" if that is given. First everything that --clear names is cleared,
+/// then the other flags are applied. Flags that add something can be repeated.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "umoci config [command options] --image <image-path>[:<tag>] [--tag <new-tag>]"

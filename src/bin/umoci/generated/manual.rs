@@ -12,7 +12,8 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 use umoci::image::validate::Code;
 
-use super::{check, directory, program};
+use super::{all, check, directory, program, title};
+use crate::grammar::spellings;
 
 /// When the texts were last revised; shown at the foot of each page.
 const REVISED: &str = "2026-11-25";
@@ -48,31 +49,20 @@ fn every_part_has_its_page() {
 #[test]
 fn no_flag_is_missing() {
     for command in all(&program()) {
-        let page = page(command).replace("\\-", "-");
-        let (_, page) = page.split_once(".SH OPTIONS\n").unwrap();
+        let page = std::fs::read_to_string(directory("man").join(file_name(command))).unwrap();
+        let page = page.replace("\\-", "-").replace("\\fB", "").replace("\\fR", "");
+        let (_, options) = page.split_once(".SH OPTIONS\n").unwrap();
+        let (options, _) = options.split_once(".SH ").unwrap();
+        let is_end = |next: char| !next.is_alphanumeric() && !"-._".contains(next);
+        let words: Vec<&str> = options.split(|next: char| is_end(next)).collect();
         for flag in command.get_arguments().filter(|flag| !flag.is_hide_set()) {
-            let aliases = flag.get_visible_aliases().unwrap_or_default();
-            for long in flag.get_long().into_iter().chain(aliases) {
-                let ends = |rest: &str| {
-                    !rest.starts_with(|next: char| next.is_alphanumeric() || "-._".contains(next))
-                };
-                let name = format!("--{long}");
-                let found = page.match_indices(&name).any(|(at, _)| ends(&page[at + name.len()..]));
-                assert!(found, "--{long} is not in {}", file_name(command));
+            for name in spellings(flag) {
+                let dashes = if name.len() == 1 { "-" } else { "--" };
+                let name = format!("{dashes}{name}");
+                assert!(words.contains(&name.as_str()), "{name} is not in {}", file_name(command));
             }
         }
     }
-}
-
-/// A command and all commands below it, hidden ones too.
-fn all(command: &Command) -> Vec<&Command> {
-    let below = command.get_subcommands().flat_map(all);
-    std::iter::once(command).chain(below).collect()
-}
-
-/// The name of a command's page: `umoci-raw-unpack`.
-fn title(command: &Command) -> &str {
-    command.get_display_name().unwrap_or_else(|| command.get_name())
 }
 
 fn file_name(command: &Command) -> String {
@@ -137,6 +127,10 @@ fn exit_status(name: &str) -> String {
     })
 }
 
+fn about(command: &Command) -> String {
+    command.get_about().map(ToString::to_string).unwrap_or_default()
+}
+
 /// The commands below this one, and those below them.
 fn commands(command: &Command) -> String {
     let mut roff = Roff::new();
@@ -144,7 +138,7 @@ fn commands(command: &Command) -> String {
     for one in all(command).into_iter().skip(1).filter(|one| !one.is_hide_set()) {
         roff.control("TP", []);
         roff.text([bold(title(one)), roman("(1)")]);
-        roff.text([roman(one.get_about().map(ToString::to_string).unwrap_or_default())]);
+        roff.text([roman(about(one))]);
     }
     roff.render()
 }
@@ -178,6 +172,10 @@ fn long_about(command: &Command) -> String {
 /// The same definitions, worded for a manual.
 fn for_manual(command: &Command) -> Command {
     let mut command = command.clone().mut_args(option);
+    // The name is in front of it already.
+    if let Some(about) = about(&command).strip_prefix("umoci ") {
+        command = command.about(about.to_owned());
+    }
     if command.has_subcommands() {
         let options = if title(&command) == "umoci" { "global options" } else { "options" };
         let name = title(&command).replace('-', " ");
@@ -187,14 +185,17 @@ fn for_manual(command: &Command) -> Command {
     command
 }
 
-/// Adds to an option's text what the definition says elsewhere.
+/// Adds to an option's text what the definition says elsewhere. Other words are in synopsis and description.
 fn option(flag: Arg) -> Arg {
+    if flag.is_positional() {
+        return flag.hide(true);
+    }
     let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
     match flag.get_action() {
         ArgAction::Help => {
             return flag.help("show the help of the command").long_help(None::<&str>);
         }
-        ArgAction::Append if !flag.is_positional() && !help.contains("repeated") => {
+        ArgAction::Append if !help.contains("repeated") => {
             let help = format!("{help}; may be repeated");
             return with_aliases(flag, help);
         }

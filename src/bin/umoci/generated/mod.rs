@@ -6,6 +6,7 @@
 //! The tests here fail when they are out of date; `make generated` renews them.
 
 mod completions;
+mod help;
 mod manual;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,17 @@ fn program() -> clap::Command {
     let mut program = Program::command();
     program.build();
     program
+}
+
+/// A command and all commands below it, hidden ones too.
+fn all(command: &clap::Command) -> Vec<&clap::Command> {
+    let below = command.get_subcommands().flat_map(all);
+    std::iter::once(command).chain(below).collect()
+}
+
+/// The name of a command with those above it: `umoci-raw-unpack`.
+fn title(command: &clap::Command) -> &str {
+    command.get_display_name().unwrap_or_else(|| command.get_name())
 }
 
 /// The directory at the top of the repository with this name.

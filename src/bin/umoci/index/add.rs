@@ -11,9 +11,9 @@ use crate::failure::Outcome;
 
 /// add images to an image for several platforms
 ///
-/// Each "<source-tag>" names an image in the same layout. It is added at the end of the index
-/// that "<tag>" (default "latest") names, or takes the place of the image that is there for its
-/// platform already, with the attestations about that one.
+/// Each "<source-tag>" names an image in the same layout. It is added at the end of the index that
+/// "<tag>" (default "latest", or the only image) names, or takes the place of the image that is
+/// there for its platform already, with the attestations about that one.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "umoci index add [command options] --image <image-path>[:<tag>] <source-tag>..."

@@ -12,9 +12,9 @@ use crate::failure::Outcome;
 
 /// change annotations of an image for several platforms
 ///
-/// Each "<name>=<value>" becomes an annotation of the index that "<tag>" (default "latest") names,
-/// or with --entry of the descriptor of one of its entries, as with --annotation. Removals come
-/// first, and what they name need not be there.
+/// Each "<name>=<value>" becomes an annotation of the index that "<tag>" (default "latest", or the
+/// only image) names, or with --entry of the descriptor of one of its entries, as with
+/// --annotation. Removals come first, and what they name need not be there.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "umoci index annotate [command options] --image <image-path>[:<tag>] [--entry <entry>] [<name>=<value>...]"

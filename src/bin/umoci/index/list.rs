@@ -17,9 +17,9 @@ use crate::table::{self, NOTHING, bytes};
 
 /// list the images of an image for several platforms
 ///
-/// Prints one line for each entry of the index that "<tag>" (default "latest") names: its
-/// platform, its digest, how many bytes all blobs of the image have together as they are stored,
-/// and what it is. Entries of a nested index follow it, indented.
+/// Prints one line for each entry of the index that "<tag>" (default "latest", or the only image)
+/// names: its platform, its digest, how many bytes all blobs of the image have together as they
+/// are stored, and what it is. Entries of a nested index follow it, indented.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "umoci index list [command options] --image <image-path>[:<tag>] [--json]"

@@ -73,8 +73,11 @@ fn change(target: &EntryTarget, edit: impl Fn(&mut IndexEditor<'_>) -> Outcome) 
 fn no_index(target: &EntryTarget, error: Error) -> Failure {
     match error.kind() {
         ErrorKind::Unsupported => {
-            let name = &target.selector;
-            let text = format!("tag {name} leads to an image, not to an index of images");
+            let name = match &target.selector {
+                Selector::Default => format!("{:?}", target.path),
+                name => format!("tag {name}"),
+            };
+            let text = format!("{name} leads to an image, not to an index of images");
             Failure::from(Error::unsupported(text)).hint("`umoci index create` makes an index.")
         }
         _ => error.context("read index").into(),

@@ -13,8 +13,9 @@ use crate::failure::Outcome;
 /// remove images from an image for several platforms
 ///
 /// Each "<entry>" is a platform ('os/arch[/variant]') or a digest of the index that "<tag>"
-/// (default "latest") names, or of an index within. Attestations about a removed image go with it. Nothing is removed
-/// if there is no such entry, and the last one cannot be; umoci-remove(1) removes the tag.
+/// (default "latest", or the only image) names, or of an index within. Attestations about a
+/// removed image go with it. Nothing is removed if there is no such entry, and the last one cannot
+/// be; umoci-remove(1) removes the tag.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "umoci index remove [command options] --image <image-path>[:<tag>] <entry>..."

@@ -23,8 +23,9 @@ use crate::publish::publish;
 /// add a layer archive verbatim to an image
 ///
 /// "<new-layer.tar>", an uncompressed tar archive, becomes one more layer of the image that
-/// "<tag>" names (default "latest"); "-" stands for standard input. It is looked through, but
-/// nothing in it is changed. The result gets the same tag, or "<new-tag>" if that is given.
+/// "<tag>" names (default "latest", or the only image); "-" stands for standard input. It is
+/// looked through, but nothing in it is changed. The result gets the same tag, or "<new-tag>" if
+/// that is given.
 ///
 /// With --media-type the file is in another format, such as a filesystem image. It is stored as
 /// it is, and only tools that know the media type can unpack the image.

@@ -14,8 +14,8 @@ use crate::failure::Outcome;
 
 /// generate the runtime configuration of an image
 ///
-/// "<tag>" (default "latest") names the image. The configuration for an OCI runtime is written to
-/// "<config.json>", which is replaced if it exists.
+/// "<tag>" (default "latest", or the only image) names the image. The configuration for an OCI
+/// runtime is written to "<config.json>", which is replaced if it exists.
 ///
 /// With --rootfs, users and groups are looked up in that root filesystem, which the configuration
 /// names by its last component. Without it, a user that is no number becomes root, and the

@@ -14,10 +14,10 @@ use crate::{interrupt, progress};
 
 /// unpack an image into a root filesystem
 ///
-/// "<tag>" (default "latest") names the image. Its layers are unpacked to the directory
-/// "<rootfs>", over what may be there already. Without the other files of a bundle it cannot be
-/// repacked. When the unpack fails, a directory that it made is removed; one that was there
-/// before stays, with what has been written by then.
+/// "<tag>" (default "latest", or the only image) names the image. Its layers are unpacked to the
+/// directory "<rootfs>", over what may be there already. Without the other files of a bundle it
+/// cannot be repacked. When the unpack fails, a directory that it made is removed; one that was
+/// there before stays, with what has been written by then.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "umoci raw unpack [command options] --image <image-path>[:<tag>] <rootfs>"
