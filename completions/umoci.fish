@@ -58,7 +58,7 @@ complete -c umoci -n "__fish_umoci_using_subcommand raw; and not __fish_seen_sub
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and not __fish_seen_subcommand_from add-layer runtime-config config unpack help" -f -a "config" -d 'generate the runtime configuration of an image'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and not __fish_seen_subcommand_from add-layer runtime-config config unpack help" -f -a "unpack" -d 'unpack an image into a root filesystem'
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and not __fish_seen_subcommand_from add-layer runtime-config config unpack help" -f -a "help" -d 'show a list of commands, or the help of one command'
-complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l media-type -d 'media type of a layer that is stored as it is' -r
+complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l media-type -d 'media type of the layer; the file is stored as it is unless that is one of tar archives' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l layer.annotation -d 'annotation of the new layer\'s descriptor (NAME=VALUE); may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l annotation -d 'set an annotation ([OF:]NAME=VALUE); OF is manifest (if left out), index, descriptor or layer[N]; may be repeated' -r
 complete -c umoci -n "__fish_umoci_using_subcommand raw; and __fish_seen_subcommand_from add-layer" -l remove-annotation -d 'remove an annotation ([OF:]NAME), if it is there, before any is set; may be repeated' -r

@@ -62,7 +62,7 @@ pub struct State {
     pub layers: u64,
     /// How many bytes are done.
     pub bytes: u64,
-    /// How many there will be; 0 when that is not known.
+    /// How many there will be, as far as that can be told beforehand; 0 when it cannot.
     pub expected_bytes: u64,
     /// How many files, directories and other entries are done.
     pub entries: u64,
@@ -102,6 +102,10 @@ impl Progress {
 
     pub(crate) fn expect_layers(&self, layers: u64, bytes: u64) {
         self.layers.store(layers, Relaxed);
+        self.expect_bytes(bytes);
+    }
+
+    pub(crate) fn expect_bytes(&self, bytes: u64) {
         self.expected_bytes.store(bytes, Relaxed);
     }
 

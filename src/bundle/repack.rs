@@ -18,7 +18,9 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{AnnotationEdit, CompressionChoice, Image, ImageEditor, LayerOptions};
 use crate::interrupt::Interrupt;
 use crate::layer::compress::EncoderOptions;
-use crate::layer::{LayerOptions as TarOptions, LayerWriter, OwnerCheck, Owners, TreePacker};
+use crate::layer::{
+    LayerOptions as TarOptions, LayerWriter, OwnerCheck, Owners, TreePacker, expected_size,
+};
 use crate::layout::{EntryName, Layout, LayoutWriter};
 use crate::oci::{Algorithm, Descriptor, DescriptorPath, Digest, Hashing, History};
 use crate::progress::Progress;
@@ -273,6 +275,7 @@ fn add_layer(
         compression: options.compression,
         encoder: options.encoder.clone(),
         history: options.history.clone(),
+        expected_size: Some(expected_size(changes.iter().map(|entry| entry.size))),
         progress: options.progress.clone(),
         ..LayerOptions::default()
     };
@@ -289,7 +292,7 @@ fn add_layer(
         options.progress.expect_entries(changes.len() as u64);
         let tar = LayerWriter::new(output, tar_options);
         let mut packer = TreePacker::new(&fs, &owners, tar);
-        for DiffEntry { path, change } in changes {
+        for DiffEntry { path, change, .. } in changes {
             match change {
                 Change::Added | Change::Modified => packer.add(path)?,
                 Change::Deleted => packer.whiteout(path)?,

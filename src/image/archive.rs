@@ -7,11 +7,13 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 
 use super::editor::ImageEditor;
 use super::new_layer::{CompressionChoice, LayerOptions};
-use crate::error::{Error, ErrorKind, Result};
-use crate::layer::Members;
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layer::compress::Compression;
-use crate::layer::entry::Ending;
+use crate::layer::entry::{Ending, shown};
+use crate::layer::{Entry, EntryKind, Members, Whiteout, check_lengths, classify};
 use crate::oci::Descriptor;
+use crate::progress::Progress;
+use crate::rootfs::RootPath;
 
 /// How much is read at once.
 const BUFFER: usize = 256 << 10;
@@ -37,11 +39,13 @@ pub enum Contents {
 ///
 /// A tar archive is looked through while it passes. One without a single byte, or of one record of
 /// zeros, is valid and holds nothing. What follows the archive's end belongs to the layer, though
-/// no tool unpacks it.
+/// no tool unpacks it. Members are counted, too.
 ///
 /// # Errors
-/// When what should be a tar archive is damaged, is compressed, or is something else
-/// ([`ErrorKind::Format`]). The editor is then as it was.
+/// When what should be a tar archive is damaged, is compressed or is something else
+/// ([`ErrorKind::Format`]), or has a member that cannot be unpacked whatever the layers below
+/// hold: a name that no file can have, a whiteout of nothing, a hard link to itself. Whether a
+/// hard link's target is there is not looked at. The editor is then as it was.
 pub fn add_archive(
     editor: &mut ImageEditor<'_>,
     stream: &mut dyn Read,
@@ -49,7 +53,10 @@ pub fn add_archive(
     options: &LayerOptions,
 ) -> Result<Descriptor> {
     match contents {
-        Contents::Tar => editor.add_layer(options, |output| pass_archive(stream, output)),
+        Contents::Tar => {
+            let progress = &options.progress;
+            editor.add_layer(options, |output| pass_archive(stream, output, progress))
+        }
         Contents::Opaque => {
             let compression = CompressionChoice::Fixed(Compression::None);
             let options = LayerOptions { compression, ..options.clone() };
@@ -62,16 +69,18 @@ pub fn add_archive(
 }
 
 /// Copies an archive and looks through its members on the way.
-fn pass_archive(stream: &mut dyn Read, output: &mut dyn Write) -> Result<()> {
+fn pass_archive(stream: &mut dyn Read, output: &mut dyn Write, progress: &Progress) -> Result<()> {
     let tee = Tee { input: stream, output, head: Vec::new(), count: 0 };
     let mut members = Members::new(BufReader::with_capacity(BUFFER, tee));
     let mut count: u64 = 0;
     loop {
-        match members.next_member() {
-            Ok(Some(_)) => count = count.saturating_add(1),
-            Ok(None) => break,
-            Err(error) => return Err(reason(error, count, &members.input().get_ref().head)),
-        }
+        let next = members.next_member();
+        let next = next.map_err(|error| reason(error, count, &members.input().get_ref().head))?;
+        // With the next one, or the end, the body of the last one has passed.
+        progress.add_entries(count.min(1));
+        let Some(entry) = next else { break };
+        check_member(&entry).with_context(|| format!("member {}", shown(&entry.path)))?;
+        count = count.saturating_add(1);
     }
     let ending = members.ending();
     let mut rest = members.into_inner();
@@ -86,6 +95,35 @@ fn pass_archive(stream: &mut dyn Read, output: &mut dyn Write) -> Result<()> {
         log::warn!("the archive just ends: part of it may be missing");
     }
     Ok(())
+}
+
+/// Refuses a member that cannot be unpacked, whatever is there already.
+fn check_member(entry: &Entry) -> Result<()> {
+    let path = RootPath::clean(&entry.path)?;
+    let Some((parent, name)) = path.split() else {
+        if entry.kind == EntryKind::Dir {
+            return Ok(());
+        }
+        return Err(Error::invalid("the root is not a directory"));
+    };
+    match (classify(name)?, &entry.kind) {
+        (Whiteout::Removed(_) | Whiteout::Opaque, _) => check_lengths(parent.as_bytes()),
+        (Whiteout::Plain, EntryKind::Hardlink { target }) => {
+            check_lengths(path.as_bytes())?;
+            check_target(&path, &RootPath::clean(target)?)
+        }
+        (Whiteout::Plain, _) => check_lengths(path.as_bytes()),
+    }
+}
+
+fn check_target(path: &RootPath, target: &RootPath) -> Result<()> {
+    if target == path {
+        return Err(Error::invalid("hard link to itself"));
+    }
+    if target.is_root() {
+        return Err(Error::invalid("hard link to a directory"));
+    }
+    check_lengths(target.as_bytes())
 }
 
 /// Judges a stream of `length` bytes without a member: some filesystem images begin as the end
@@ -125,15 +163,22 @@ fn reason(error: Error, members: u64, head: &[u8]) -> Error {
         return error.context(format!("read archive, behind {members} good members"));
     }
     match compression_of(head) {
-        Some(name) => Error::invalid(format!(
-            "the archive is compressed ({name}): only uncompressed tar archives can be added"
-        )),
+        Some(name) => Error::new(
+            ErrorKind::Format,
+            format!(
+                "the archive is compressed ({name}): only uncompressed tar archives can be added"
+            ),
+        ),
         None => not_an_archive(error),
     }
 }
 
-/// The format that is known by its first bytes.
-fn compression_of(head: &[u8]) -> Option<&'static str> {
+/// The name of the compression whose first bytes are these, if any that is common.
+///
+/// ```
+/// assert_eq!(umoci::image::compression_of(b"\x1f\x8b\x08\0"), Some("gzip"));
+/// ```
+pub fn compression_of(head: &[u8]) -> Option<&'static str> {
     const FORMATS: [(&[u8], &str); 9] = [
         (b"\x1f\x8b", "gzip"),
         (b"\x28\xb5\x2f\xfd", "zstd"),
@@ -191,7 +236,9 @@ mod tests {
             }
         }
         let mut output = Vec::new();
-        pass_archive(&mut Slow(bytes, false), &mut output).map_err(|error| error.to_string())?;
+        let progress = Progress::default();
+        pass_archive(&mut Slow(bytes, false), &mut output, &progress)
+            .map_err(|error| error.to_string())?;
         Ok(output)
     }
 
@@ -254,6 +301,33 @@ mod tests {
                 assert!(error.contains(name), "{error}");
             }
         }
+    }
+
+    #[test]
+    fn a_member_counts_when_its_body_has_passed() {
+        /// Notes how many members are done whenever bytes come out.
+        struct Watched<'a>(&'a Progress, Vec<u64>);
+        impl Write for Watched<'_> {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.1.push(self.0.state().entries);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, size) in [("large", 10 * BUFFER), ("small", 1)] {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(size as u64);
+            builder.append_data(&mut header, name, &*vec![7; size]).unwrap();
+        }
+        let archive = builder.into_inner().unwrap();
+        let progress = Progress::default();
+        let mut output = Watched(&progress, Vec::new());
+        pass_archive(&mut &*archive, &mut output, &progress).unwrap();
+        assert!(output.1.len() > 10 && output.1.iter().all(|seen| *seen == 0), "{:?}", output.1);
+        assert_eq!(progress.state().entries, 2);
     }
 
     #[test]

@@ -40,7 +40,8 @@ pub struct ImageEditor<'a> {
 }
 
 impl<'a> ImageEditor<'a> {
-    /// Starts to change an image of the writer's layout.
+    /// Starts to change an image of the writer's layout, or to fill a blank one
+    /// ([`Image::blank`]).
     pub fn new(writer: &'a LayoutWriter, image: Image) -> Self {
         let Image { path, manifest, config } = image;
         let platform = Platform::of(&config);
@@ -141,6 +142,7 @@ impl<'a> ImageEditor<'a> {
         let media_type = options.media_type.as_deref().unwrap_or(self.family().layer());
         let media_type = with_compression(media_type, compression.suffix());
         options.progress.begin(Stage::Packing);
+        options.progress.expect_bytes(options.expected_size.unwrap_or_default());
         let interrupt = self.writer.layout().interrupt().clone();
         let write = |output: &mut dyn Write| {
             let counted = Counted::new(output, options.progress.clone());

@@ -12,6 +12,7 @@ use crate::error::{Context, Result};
 use crate::interrupt::Interrupt;
 use crate::layer::{
     LayerOptions as TarOptions, LayerWriter, OwnerCheck, Owners, RootName, TreePacker,
+    expected_size,
 };
 use crate::oci::Descriptor;
 use crate::rootfs::{
@@ -121,8 +122,10 @@ pub fn insert(
             let source = Source::open(path, options)?;
             let check = OwnerCheck::new(&source.fs, &options.owners).with_place(&source.place);
             check.all_below(&source.path)?;
-            let layer = editor
-                .add_layer(&options.layer, |output| source.pack(output, target, *lower, options))?;
+            let expected_size = file_size(path).map(|size| expected_size([size].into_iter()));
+            let layer = LayerOptions { expected_size, ..options.layer.clone() };
+            let layer =
+                editor.add_layer(&layer, |output| source.pack(output, target, *lower, options))?;
             source.fs.tell_substitutes(Keeping::Record);
             Ok(layer)
         }
@@ -138,6 +141,12 @@ fn writer<'a>(
         output,
         TarOptions { latest: options.latest, progress: options.layer.progress.clone() },
     )
+}
+
+/// How many bytes a source has that is a file, if that can be seen without more ado.
+fn file_size(path: &Path) -> Option<u64> {
+    let metadata = path.components().as_path().symlink_metadata().ok()?;
+    metadata.is_file().then_some(metadata.len())
 }
 
 /// Something on this machine, in a directory that can be opened.

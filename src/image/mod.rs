@@ -18,7 +18,7 @@ mod unpack;
 pub mod validate;
 
 pub use annotate::{Annotated, AnnotationEdit};
-pub use archive::{Contents, add_archive};
+pub use archive::{Contents, add_archive, compression_of};
 pub use choice::EntryChoice;
 pub use convert::{ConvertOptions, Converted, Loss, convert};
 pub use editor::{ImageEditor, UNCOMPRESSED_SIZE};
@@ -65,6 +65,20 @@ impl Image {
         }
         let config: ImageConfig = layout.document(&manifest.config)?;
         check_rootfs(&manifest, &config.rootfs)?;
+        Ok(Self { path, manifest, config })
+    }
+
+    /// An image without layers that is in no layout: something for an [`ImageEditor`] to start
+    /// from, so that only what it becomes is stored. Digests are of `algorithm`.
+    ///
+    /// # Errors
+    /// When the configuration says that there are layers, and when nobody would read it again.
+    pub fn blank(algorithm: Algorithm, config: ImageConfig) -> Result<Self> {
+        if !config.rootfs.diff_ids.is_empty() {
+            return Err(Error::invalid("config: an image without layers has no rootfs.diff_ids"));
+        }
+        let manifest = Manifest::new(describe(algorithm, &config)?);
+        let path = DescriptorPath::new(vec![describe(algorithm, &manifest)?])?;
         Ok(Self { path, manifest, config })
     }
 
@@ -158,6 +172,16 @@ fn put<D: Document>(
     algorithm: Algorithm,
     document: &D,
 ) -> Result<Descriptor> {
+    writer.put_with(algorithm, &encode(document)?, D::MEDIA_TYPE)
+}
+
+/// What [`put`] gives, without storing anything.
+fn describe<D: Document>(algorithm: Algorithm, document: &D) -> Result<Descriptor> {
+    let bytes = encode(document)?;
+    Ok(Descriptor::new(D::MEDIA_TYPE, Digest::of(algorithm, &bytes), bytes.len() as u64))
+}
+
+fn encode<D: Document>(document: &D) -> Result<Vec<u8>> {
     let bytes = document.to_bytes()?;
     if bytes.len() as u64 > D::MAX_SIZE {
         return Err(Error::new(
@@ -165,5 +189,5 @@ fn put<D: Document>(
             format!("document would have {} bytes, more than {}", bytes.len(), D::MAX_SIZE),
         ));
     }
-    writer.put_with(algorithm, &bytes, D::MEDIA_TYPE)
+    Ok(bytes)
 }

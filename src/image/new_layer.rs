@@ -59,6 +59,9 @@ pub struct LayerOptions {
     pub history: Option<History>,
     /// Annotations of the layer's descriptor.
     pub annotations: BTreeMap<String, String>,
+    /// How many bytes there will be before compression, as far as that is known. It is shown, and
+    /// nothing depends on it.
+    pub expected_size: Option<u64>,
     /// Where bytes are counted, before compression.
     pub progress: Arc<Progress>,
 }

@@ -56,3 +56,4 @@ pub(crate) use unpack::unpack_layers_telling;
 pub use unpack::{LayerFailure, LayerSource, Unpacked, Written, unpack_layer, unpack_layers};
 pub use whiteout::{OPAQUE_MARKER, WHITEOUT_PREFIX, Whiteout, classify};
 pub use write::{LayerOptions, LayerWriter};
+pub(crate) use write::{check_lengths, expected_size};

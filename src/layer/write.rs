@@ -84,15 +84,18 @@ impl<W: Write> LayerWriter<W> {
             Entry { mtime, atime: None, ..entry.clone() }.encode()?
         };
         self.output.write_all(&header)?;
-        self.options.progress.add_entries(1);
         match (&entry.kind, body) {
-            (EntryKind::File { size: 0 }, None) => Ok(()),
-            (EntryKind::File { size }, Some(body)) => self.copy(*size, body).with_context(shown),
-            (EntryKind::File { .. }, None) => {
-                Err(Error::invalid(format!("{}: no body for a file with one", shown())))
+            (EntryKind::File { size: 0 }, None) => {}
+            (EntryKind::File { size }, Some(body)) => {
+                self.copy(*size, body).with_context(shown)?;
             }
-            _ => Ok(()),
+            (EntryKind::File { .. }, None) => {
+                return Err(Error::invalid(format!("{}: no body for a file with one", shown())));
+            }
+            _ => {}
         }
+        self.options.progress.add_entries(1);
+        Ok(())
     }
 
     /// Writes that `path` is gone.
@@ -158,6 +161,17 @@ impl<W: Write> LayerWriter<W> {
     }
 }
 
+/// How many bytes a layer has whose members have bodies of these sizes. Those that need more than
+/// a plain header take more.
+pub(crate) fn expected_size(bodies: impl Iterator<Item = u64>) -> u64 {
+    const HEADER: u64 = BLOCK as u64;
+    const END: u64 = 2 * HEADER;
+    let member = |body: u64| {
+        body.checked_next_multiple_of(HEADER).unwrap_or(u64::MAX).saturating_add(HEADER)
+    };
+    bodies.map(member).fold(END, u64::saturating_add)
+}
+
 fn changed(size: u64, how: &str) -> String {
     format!("file has become {how} than its {size} bytes while it was read")
 }
@@ -165,16 +179,20 @@ fn changed(size: u64, how: &str) -> String {
 /// Refuses a member whose name no file can have, or would be read as a whiteout's, its own or
 /// that of a directory it is in.
 fn check_name(path: &[u8]) -> Result<()> {
-    let shown = path.escape_ascii();
-    for component in path.split(|byte| *byte == b'/') {
-        if component.starts_with(WHITEOUT_PREFIX) {
-            let message = format!("invalid path has whiteout prefix \".wh.\": {shown}");
-            return Err(Error::invalid(message));
-        }
-        if component.len() > MAX_NAME {
-            let message = format!("invalid path has a name over {MAX_NAME} bytes: {shown}");
-            return Err(Error::invalid(message));
-        }
+    if path.split(|byte| *byte == b'/').any(|name| name.starts_with(WHITEOUT_PREFIX)) {
+        let shown = path.escape_ascii();
+        let message = format!("invalid path has whiteout prefix \".wh.\": {shown}");
+        return Err(Error::invalid(message));
+    }
+    check_lengths(path)
+}
+
+/// Refuses a path with a name that no file can have, since it is too long.
+pub(crate) fn check_lengths(path: &[u8]) -> Result<()> {
+    if path.split(|byte| *byte == b'/').any(|name| name.len() > MAX_NAME) {
+        let shown = path.escape_ascii();
+        let message = format!("invalid path has a name over {MAX_NAME} bytes: {shown}");
+        return Err(Error::invalid(message));
     }
     Ok(())
 }
@@ -323,6 +341,33 @@ mod tests {
         let stat = stat(Kind::File, 0o644, 3, 0);
         let entry = Entry::from_stat(&path("f"), &stat, Vec::new(), Vec::new()).unwrap();
         assert!(writer.add(&entry, None).is_err());
+    }
+
+    /// Whoever looks while a large file is packed sees that it is not done.
+    #[test]
+    fn a_member_counts_when_its_body_is_written() {
+        /// Notes how many members are done whenever it is read.
+        struct Watched(Arc<Progress>, Vec<u64>, u64);
+        impl Read for Watched {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.1.push(self.0.state().entries);
+                let count = usize::try_from(self.2).unwrap().min(buffer.len());
+                self.2 -= count as u64;
+                buffer[..count].fill(7);
+                Ok(count)
+            }
+        }
+        let progress = Arc::new(Progress::default());
+        let options = LayerOptions { progress: progress.clone(), ..LayerOptions::default() };
+        let mut writer = writer(options);
+        for (done, size) in [(0, 10 * BUFFER as u64), (1, 1)] {
+            let stat = stat(Kind::File, 0o644, size, 0);
+            let entry = Entry::from_stat(&path("f"), &stat, Vec::new(), Vec::new()).unwrap();
+            let mut body = Watched(progress.clone(), Vec::new(), size);
+            writer.add(&entry, Some(&mut body)).unwrap();
+            assert!(body.1.iter().all(|seen| *seen == done), "{:?}", body.1);
+            assert_eq!(progress.state().entries, done + 1);
+        }
     }
 
     #[test]

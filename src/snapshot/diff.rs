@@ -15,6 +15,7 @@
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::contents::FileHasher;
@@ -24,7 +25,7 @@ use super::stat_index::StatIndex;
 use super::walk::{Child, Listing, Visitor, at, walk};
 use crate::error::{Context, Result};
 use crate::progress::{Progress, Stage};
-use crate::rootfs::{FsOps, Kind, RootPath, Stat, Xattr, is_host_label};
+use crate::rootfs::{FsOps, Identity, Kind, RootPath, Stat, Xattr, is_host_label};
 
 /// How a path differs from the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +45,16 @@ pub struct DiffEntry {
     pub path: RootPath,
     /// How.
     pub change: Change,
+    /// How many bytes it adds to a layer, as far as `stat` told: those of a file, with the first
+    /// of its names.
+    pub size: u64,
+}
+
+impl DiffEntry {
+    /// A difference without bytes of its own.
+    fn without_bytes(path: RootPath, change: Change) -> Self {
+        Self { path, change, size: 0 }
+    }
 }
 
 /// What is taken as proof that a file's contents are unchanged.
@@ -91,15 +102,15 @@ pub fn diff<S: Borrow<Snapshot>>(
     let index = index.filter(|_| options.trust == Trust::StatIndex);
     let progress = &options.progress;
     progress.begin(Stage::Comparing);
-    let (owners, diffs, linked) = (options.owners, Vec::new(), Vec::new());
-    let findings = Findings { fs, owners, progress, hasher: None, diffs, linked };
+    let findings = Findings::new(fs, options);
     let mut comparison =
         Comparison { index, snapshot: Lazy { load: Some(snapshot), value: None }, findings };
     walk(fs, &mut comparison)?;
     let Findings { mut diffs, linked, .. } = comparison.findings;
     if let Some(snapshot) = &comparison.snapshot.value {
         let relinked = hardlink::relinked(linked, snapshot.borrow());
-        diffs.extend(relinked.into_iter().map(|path| DiffEntry { path, change: Change::Modified }));
+        let modified = |path| DiffEntry::without_bytes(path, Change::Modified);
+        diffs.extend(relinked.into_iter().map(modified));
     }
     diffs.sort_unstable_by(|one, other| member_path(one).cmp(member_path(other)));
     Ok(diffs)
@@ -176,7 +187,8 @@ impl<L: FnOnce() -> Result<S>, S: Borrow<Snapshot>> Comparison<'_, L, S> {
         });
         let change = if entry.is_some() { Change::Modified } else { Change::Added };
         if !same {
-            self.findings.diffs.push(DiffEntry { path: listing.path.clone(), change });
+            let root = DiffEntry::without_bytes(listing.path.clone(), change);
+            self.findings.diffs.push(root);
         }
         Ok(())
     }
@@ -209,15 +221,23 @@ struct Findings<'a> {
     diffs: Vec<DiffEntry>,
     /// Names that share or have shared an inode.
     linked: Vec<LinkedName>,
+    /// Inodes with several names whose bytes have been counted.
+    counted: HashSet<Identity>,
 }
 
-impl Findings<'_> {
+impl<'a> Findings<'a> {
+    fn new(fs: &'a dyn FsOps, options: &'a DiffOptions) -> Self {
+        let (owners, progress) = (options.owners, &options.progress);
+        let (diffs, linked, counted) = (Vec::new(), Vec::new(), HashSet::new());
+        Self { fs, owners, progress, hasher: None, diffs, linked, counted }
+    }
+
     /// Goes over the names of a directory on disk and in the snapshot together.
     fn compare(&mut self, listing: &Listing, snapshot: &Snapshot, vouched: &[bool]) -> Result<()> {
         let mut recorded = snapshot.children(&listing.path).iter().peekable();
         for (child, vouched) in listing.children.iter().zip(vouched) {
             while let Some(gone) = recorded.next_if(|entry| *name_of(&entry.path) < *child.name) {
-                self.diffs.push(DiffEntry { path: gone.path.clone(), change: Change::Deleted });
+                self.gone(gone);
             }
             let entry = recorded.next_if(|entry| *name_of(&entry.path) == *child.name);
             match entry {
@@ -227,7 +247,7 @@ impl Findings<'_> {
             }
         }
         for gone in recorded {
-            self.diffs.push(DiffEntry { path: gone.path.clone(), change: Change::Deleted });
+            self.gone(gone);
         }
         Ok(())
     }
@@ -235,15 +255,26 @@ impl Findings<'_> {
     fn added(&mut self, listing: &Listing, child: &Child) -> Result<()> {
         let path = listing.path.join(child.name()?);
         self.link(&path, &child.stat, 1, State::Changed);
-        self.diffs.push(DiffEntry { path, change: Change::Added });
+        self.tell(path, Change::Added, &child.stat);
         Ok(())
+    }
+
+    fn gone(&mut self, entry: &SnapshotEntry) {
+        self.diffs.push(DiffEntry::without_bytes(entry.path.clone(), Change::Deleted));
+    }
+
+    /// Tells of what is there now.
+    fn tell(&mut self, path: RootPath, change: Change, stat: &Stat) {
+        let is_first = stat.nlink < 2 || self.counted.insert(stat.identity);
+        let size = if stat.kind == Kind::File && is_first { stat.size } else { 0 };
+        self.diffs.push(DiffEntry { path, change, size });
     }
 
     fn both(&mut self, listing: &Listing, child: &Child, entry: &SnapshotEntry) -> Result<()> {
         let state = if self.is_same(listing, child, entry)? { State::Same } else { State::Changed };
         self.link(&entry.path, &child.stat, entry.nlink, state);
         if state == State::Changed {
-            self.diffs.push(DiffEntry { path: entry.path.clone(), change: Change::Modified });
+            self.tell(entry.path.clone(), Change::Modified, &child.stat);
         }
         Ok(())
     }

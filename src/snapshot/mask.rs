@@ -57,6 +57,7 @@ mod tests {
         let diff = |path: &&str| DiffEntry {
             path: RootPath::clean(path).unwrap(),
             change: Change::Deleted,
+            size: 0,
         };
         let mut diffs = paths.iter().map(diff).collect();
         Masks::new(masks).unwrap().apply(&mut diffs);

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use umoci::image::{Image, ImageEditor, LayerOptions};
 use umoci::layer::compress::{Compression, Decoder};
+use umoci::layout::Layout;
 use umoci::oci::{Algorithm, Digest};
 
 /// An id of nobody in particular, for runs as an ordinary user.
@@ -199,6 +201,18 @@ impl Sandbox {
             entry.unwrap().path_bytes().escape_ascii().to_string()
         };
         archive.entries().unwrap().map(name).collect()
+    }
+
+    /// Puts a layer on `img:latest`, also one that the program refuses to add.
+    pub(crate) fn add_any_layer(&self, archive: &[u8]) {
+        let layout = Layout::open(self.path("img")).unwrap();
+        let (writer, name) = (layout.writer().unwrap(), "latest".parse().unwrap());
+        let image = Image::load(&layout, layout.resolve(&name).unwrap()).unwrap();
+        let mut editor = ImageEditor::new(&writer, image);
+        let write = |output: &mut dyn Write| Ok(output.write_all(archive)?);
+        editor.add_layer(&LayerOptions::default(), write).unwrap();
+        let path = editor.commit().unwrap();
+        writer.tag(&name, path.root().clone()).unwrap();
     }
 
     /// The digest of the configuration of an image of the layout `img`.

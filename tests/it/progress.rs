@@ -5,7 +5,7 @@ use std::fs::File;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Run, Sandbox, needs_root, peer};
+use crate::harness::{Run, Sandbox, needs_root, peer, strace};
 
 /// How long a test waits for what must come.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -72,10 +72,61 @@ fn a_terminal_shows_long_work_and_is_clean_after_it() {
     }
     let Some(record) = repack_behind_a_lock("", "xterm", Some("packing a layer: ")) else { return };
     let output = output(&record);
-    assert!(output.contains(" 2 of 2 entries"), "{output:?}");
+    assert!(output.contains("packing a layer: 100%, 0.0 of 0.0 MB, 2 of 2 entries"), "{output:?}");
     let (_, last) = output.rsplit_once(ERASE).unwrap();
     assert_eq!(last.trim_end(), "", "{output:?}");
     assert!(!output.trim_end().contains('\n'), "it moves the screen: {output:?}");
+}
+
+/// What is known of a file beforehand is shown: of an archive, and of what becomes a layer.
+#[test]
+fn the_size_of_a_file_is_what_is_expected() {
+    let (Some(script), Some(strace)) = (peer("script"), strace()) else { return };
+    for (words, expected) in [
+        ("raw add-layer --image img file.tar", "100%, 3.0 of 3.0 MB, 2 entries"),
+        ("insert --image img large /large", "100%, 3.0 of 3.0 MB, 1 entries"),
+    ] {
+        let sandbox = Sandbox::with_image();
+        let large = "x".repeat(3_000_000);
+        std::fs::write(sandbox.path("large"), &large).unwrap();
+        let archive = crate::raw::archive(&[("large", &large), ("small", "x")]);
+        std::fs::write(sandbox.path("file.tar"), archive).unwrap();
+        // Packing ends with the first sync, which takes two seconds here.
+        let faults = "-e trace=fsync -e inject=fsync:delay_enter=2000000:when=1";
+        let line = format!(
+            "{} -f -qq -o /dev/null {faults} {} {words}",
+            strace.display(),
+            env!("CARGO_BIN_EXE_umoci")
+        );
+        let mut command = sandbox.program(&script, &["-qefc", &line, "shown"]);
+        assert!(command.env("TERM", "xterm").status().unwrap().success());
+        assert!(shown(&sandbox).contains(expected), "{:?}", shown(&sandbox));
+    }
+}
+
+/// What is to come is what came, hard links and all.
+#[test]
+fn a_repacked_layer_has_the_expected_size() {
+    use umoci::bundle::{Bundle, RepackOptions, repack};
+    use umoci::layout::{EntryName, Layout, RefName};
+    if !needs_root() {
+        return;
+    }
+    let sandbox = changed_bundle();
+    let rootfs = sandbox.path("bundle/rootfs");
+    std::fs::write(rootfs.join("large"), vec![7; 3_000_001]).unwrap();
+    std::fs::hard_link(rootfs.join("large"), rootfs.join("another")).unwrap();
+    std::os::unix::fs::symlink("large", rootfs.join("link")).unwrap();
+    std::fs::create_dir(rootfs.join("directory")).unwrap();
+    let (layout, bundle) = (Layout::open(sandbox.path("img")).unwrap(), sandbox.path("bundle"));
+    let (writer, bundle) = (layout.writer().unwrap(), Bundle::open(&bundle).unwrap());
+    let (image, options) = (bundle.image(&layout).unwrap(), RepackOptions::default());
+    let name = EntryName::from(&"new".parse::<RefName>().unwrap());
+    repack(&bundle, &writer, image, &name, &options).unwrap();
+    let state = options.progress.state();
+    assert_eq!((state.entries, state.expected_entries), (6, 6));
+    assert!(state.bytes > 3_000_000, "{state:?}");
+    assert_eq!(state.bytes, state.expected_bytes);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use umoci::oci::{Algorithm, Digest};
 
-use crate::harness::{Run, Sandbox, needs_root, set_mode, set_times, write};
+use crate::harness::{Run, Sandbox, needs_root, peer, set_mode, set_times, write};
 
 /// A tar archive with these files.
 pub(crate) fn archive(files: &[(&str, &str)]) -> Vec<u8> {
@@ -199,6 +199,122 @@ fn layers_of_other_formats_are_stored_as_they_are() {
     }
 }
 
+/// Its type says that it is an archive, and how it is compressed is another matter.
+#[test]
+fn an_archive_can_have_another_media_type() {
+    let media_type = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+    let flag = format!("--media-type={media_type}");
+    let bytes = archive(&[("a", &"contents".repeat(100))]);
+    for (compress, suffix) in [(&[][..], "+gzip"), (&["--compress=none"], "")] {
+        let sandbox = Sandbox::with_image();
+        write(sandbox.path("layer.tar"), &bytes);
+        add_layer(&sandbox, &[&["layer.tar", &flag], compress].concat()).succeeds_silently();
+        let layer = sandbox.manifest("img", "latest").1["layers"][0].clone();
+        assert_eq!(layer["mediaType"], json!(format!("{media_type}{suffix}")));
+        assert_eq!(sandbox.layers("img", "latest"), std::slice::from_ref(&bytes));
+        write(sandbox.path("layer.tar"), "no archive");
+        add_layer(&sandbox, &["layer.tar", &flag]).fails_with("not a tar archive");
+    }
+}
+
+/// The hint is a command that does what was meant.
+#[test]
+fn what_is_compressed_can_be_added_as_the_hint_says() {
+    let bytes = archive(&[("a", "contents")]);
+    for program in ["gzip", "zstd", "xz", "bzip2"] {
+        let Some(path) = peer(program) else { continue };
+        let sandbox = Sandbox::with_image();
+        write(sandbox.path("it's one"), &bytes);
+        sandbox.peer(&path, &["it's one"]).succeeds();
+        std::fs::remove_file(sandbox.path("it's one")).unwrap_or_default();
+        let packed = std::fs::read_dir(sandbox.path("")).unwrap().map(|entry| entry.unwrap());
+        let packed = packed.map(|entry| entry.file_name().into_string().unwrap());
+        let packed = packed.into_iter().find(|name| name.starts_with("it's one.")).unwrap();
+        let run = add_layer(&sandbox, &[&packed, "--history.comment=a 'b'", "--tag=new"]);
+        run.fails_with(&format!("the archive is compressed ({program})"));
+        let hint = run.hint().unwrap();
+        let command = hint.split('`').nth(1).unwrap();
+        sandbox.shell(command).succeeds();
+        assert_eq!(sandbox.layers("img", "new"), std::slice::from_ref(&bytes), "{command}");
+        assert_eq!(sandbox.config("new")["history"][0]["comment"], json!("a 'b'"));
+    }
+}
+
+/// A member with extended headers for its names, which can be anything.
+fn member(kind: tar::EntryType, name: &str, target: &str) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let records = [("path", name.as_bytes()), ("linkpath", target.as_bytes())];
+    let records = records.into_iter().filter(|(_, value)| !value.is_empty());
+    builder.append_pax_extensions(records).unwrap();
+    let mut header = tar::Header::new_ustar();
+    header.set_path("name").unwrap();
+    header.set_entry_type(kind);
+    header.set_mode(0o755);
+    header.set_size(0);
+    header.set_cksum();
+    builder.append(&header, std::io::empty()).unwrap();
+    builder.into_inner().unwrap()
+}
+
+/// An archive is refused for its names if it could not be unpacked over whatever is there, and
+/// only then.
+#[test]
+fn names_are_refused_as_unpack_does() {
+    use tar::EntryType::{Directory, Fifo, Link, Regular, Symlink};
+    if !needs_root() {
+        return;
+    }
+    let long = |length: usize| "n".repeat(length);
+    let bad = [
+        (Regular, ".wh.".into(), ""),
+        (Regular, ".wh..".into(), ""),
+        (Regular, ".wh...".into(), ""),
+        (Regular, "d/.wh...".into(), ""),
+        (Directory, "d/.wh..".into(), ""),
+        (Regular, ".".into(), ""),
+        (Symlink, "d/..".into(), "x"),
+        (Regular, long(256), ""),
+        (Directory, format!("{}/d", long(256)), ""),
+        (Fifo, format!("d/{}", long(256)), ""),
+        (Link, "f".into(), "./f"),
+        (Link, "l".into(), "/"),
+        (Link, "l".into(), "d/.."),
+    ];
+    let good = [
+        (Regular, ".wh....".into(), ""),
+        (Regular, "d/.wh..wh..opq".into(), ""),
+        (Regular, "missing/.wh.x".into(), ""),
+        (Regular, long(255), ""),
+        (Regular, format!(".wh.{}", long(255)), ""),
+        (Directory, ".".into(), ""),
+        (Link, "l".into(), "f"),
+        (Link, "l".into(), "/d/../f"),
+        (Symlink, "s".into(), "s"),
+    ];
+    let sandbox = Sandbox::with_image();
+    write(sandbox.path("below"), archive(&[("f", "x"), ("d/x", "x")]));
+    add_layer(&sandbox, &["below", "--tag=below"]).succeeds_silently();
+    for ((kind, name, target), is_good) in
+        bad.into_iter().map(|it| (it, false)).chain(good.into_iter().map(|it| (it, true)))
+    {
+        let bytes = member(kind, &name, target);
+        write(sandbox.path("layer"), &bytes);
+        sandbox.umoci(&["tag", "--image=img:below", "latest"]).succeeds_silently();
+        let before = sandbox.tree("img");
+        let added = add_layer(&sandbox, &["layer"]);
+        if is_good {
+            added.succeeds_silently();
+        } else {
+            assert!(added.fails().contains(": member "), "{}", added.stderr());
+            assert_eq!(sandbox.tree("img"), before, "{name}");
+            sandbox.add_any_layer(&bytes);
+        }
+        let unpacked = sandbox.umoci(&["raw", "unpack", "--image=img", "tree"]);
+        assert_eq!(unpacked.status(), Some(i32::from(!is_good)), "{name}: {}", unpacked.stderr());
+        std::fs::remove_dir_all(sandbox.path("tree")).unwrap_or_default();
+    }
+}
+
 #[test]
 fn a_root_filesystem_is_unpacked_over_what_is_there() {
     if !needs_root() {
@@ -232,9 +348,7 @@ fn a_failed_unpack_removes_only_what_it_has_made() {
         return;
     }
     let sandbox = Sandbox::with_image();
-    let bytes = archive(&[("one", "1"), ("d/.wh...", "")]);
-    write(sandbox.path("layer.tar"), bytes);
-    add_layer(&sandbox, &["layer.tar"]).succeeds_silently();
+    sandbox.add_any_layer(&archive(&[("one", "1"), ("d/.wh...", "")]));
     write(sandbox.path("old/precious"), "x");
     sandbox.umoci(&["raw", "unpack", "--image=img", "new"]).fails_with("invalid whiteout");
     sandbox.umoci(&["raw", "unpack", "--image=img", "old"]).fails_with("invalid whiteout");

@@ -83,11 +83,11 @@ pub(crate) fn apply_members(
         opaque_links: Vec::new(),
     };
     while let Some(mut entry) = members.next_member()? {
-        options.progress.add_entries(1);
         let path = std::mem::take(&mut entry.path);
         applier
             .entry(&path, entry, members)
             .with_context(|| format!("unpack entry: {}", shown(&path)))?;
+        options.progress.add_entries(1);
     }
     applier.finish()
 }

@@ -11,7 +11,7 @@ use umoci::image::Image;
 use umoci::layout::{Layout, REF_NAME, RefName};
 use umoci::oci::Descriptor;
 
-use super::all_is_there;
+use super::{HalfWritten, all_is_there, whole_archive};
 use crate::harness::{Sandbox, is_slow, needs_root};
 
 const CHANGERS: usize = 8;
@@ -153,4 +153,38 @@ fn nobody_loses_anything() {
     check_contents(sandbox);
     sandbox.umoci(&["gc", "--layout=img"]).succeeds_silently();
     assert_eq!(all_is_there(sandbox), expected());
+}
+
+/// The image changes while a layer for it comes through a pipe, which cannot be read twice. No
+/// collector takes the layer away meanwhile.
+#[test]
+fn a_layer_is_added_to_what_the_image_has_become() {
+    let sandbox = Sandbox::with_image();
+    let writer = HalfWritten::start_with(&sandbox, &["--annotation=layer[-1]:x=y"]);
+    sandbox.umoci(&["config", "--image=img", "--author=x"]).succeeds_silently();
+    sandbox.umoci(&["insert", "--image=img", "--whiteout", "/x"]).succeeds_silently();
+    writer.finish();
+    assert_eq!(sandbox.config("latest")["author"], "x");
+    let history = sandbox.config("latest")["history"].clone();
+    let history: Vec<_> = history.as_array().unwrap().iter().map(|it| &it["created_by"]).collect();
+    assert_eq!(history, ["umoci config", "umoci insert", "umoci raw add-layer"]);
+    let layers = sandbox.layers("img", "latest");
+    assert_eq!((layers.len(), &layers[1]), (2, &whole_archive()));
+    let (_, manifest) = sandbox.manifest("img", "latest");
+    assert_eq!(manifest["layers"][1]["annotations"]["x"], "y");
+    sandbox.umoci(&["validate", "--layout=img"]).succeeds();
+}
+
+/// A layer in one format's words has no place in an image that has become one of the other.
+#[test]
+fn a_layer_is_not_added_to_what_was_converted() {
+    let sandbox = Sandbox::with_image();
+    let writer = HalfWritten::start_with(&sandbox, &[]);
+    sandbox.umoci(&["convert", "--image=img", "--format=docker"]).succeeds_silently();
+    let (digest, _) = sandbox.manifest("img", "latest");
+    let output = writer.end();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(message, "umoci: add layer: the image was converted meanwhile\n");
+    assert_eq!(sandbox.manifest("img", "latest").0, digest);
 }

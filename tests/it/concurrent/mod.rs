@@ -9,7 +9,7 @@ mod places;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Output, Stdio};
 
 use umoci::image::Image;
 use umoci::layout::Layout;
@@ -86,8 +86,15 @@ fn whole_archive() -> Vec<u8> {
 impl HalfWritten {
     /// Starts to add a layer with the tag `slow` to `img:latest`.
     fn start(sandbox: &Sandbox) -> Self {
-        let words = ["raw", "add-layer", "--image=img", "--tag=slow", "--compress=none", "-"];
-        let mut child = sandbox.command(&words).stdin(Stdio::piped()).spawn().unwrap();
+        Self::start_with(sandbox, &["--tag=slow"])
+    }
+
+    /// Starts to add a layer to `img:latest`.
+    fn start_with(sandbox: &Sandbox, flags: &[&str]) -> Self {
+        let words = ["raw", "add-layer", "--image=img", "--compress=none", "-"];
+        let mut command = sandbox.command(&[&words, flags].concat());
+        let command = command.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let mut archive = child.stdin.take().unwrap();
         let whole = whole_archive();
         std::io::Write::write_all(&mut archive, &whole[..whole.len() / 2]).unwrap();
@@ -95,11 +102,17 @@ impl HalfWritten {
     }
 
     #[track_caller]
-    fn finish(mut self) {
+    fn finish(self) {
+        let output = self.end();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    }
+
+    /// Sends the rest.
+    fn end(mut self) -> Output {
         let whole = whole_archive();
         std::io::Write::write_all(&mut self.archive, &whole[whole.len() / 2..]).unwrap();
         drop(self.archive);
-        assert!(self.child.wait().unwrap().success());
+        self.child.wait_with_output().unwrap()
     }
 
     fn kill(mut self) {

@@ -125,7 +125,10 @@ fn unpacked<const N: usize>(layers: [Layer; N]) -> Tree {
 /// Tries to unpack an image with these layers, and asserts that it fails and leaves nothing.
 #[track_caller]
 fn refused<const N: usize>(layers: [Layer; N], message: &str) {
-    let sandbox = image(layers);
+    let sandbox = Sandbox::with_image();
+    for layer in layers {
+        sandbox.add_any_layer(&layer.bytes());
+    }
     sandbox.umoci(&["raw", "unpack", "--image=img", "tree"]).fails_with(message);
     assert!(!sandbox.path("tree").exists());
     sandbox.umoci(&["unpack", "--image=img", "bundle"]).fails_with(message);

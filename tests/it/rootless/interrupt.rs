@@ -263,6 +263,48 @@ fn an_insert_that_is_stopped_puts_permissions_back_and_changes_nothing() {
 }
 
 #[test]
+fn a_layer_that_is_being_added_when_it_is_stopped_is_gone() {
+    let sandbox = scene::sandbox();
+    fill(&sandbox.path("source"));
+    let mut archive = tar::Builder::new(std::fs::File::create(sandbox.path("layer.tar")).unwrap());
+    archive.append_dir_all("source", sandbox.path("source")).unwrap();
+    archive.finish().unwrap();
+    let layout = sandbox.tree("img");
+    for (_, stop, status) in STOPS {
+        for since in [Since::Watched, Since::Packing, Since::Packed] {
+            let words = ["raw", "add-layer", "--image=img:full", "layer.tar"];
+            let running = Running::start(&mut sandbox.command(&words));
+            let begun = || since.has_come(&sandbox, running.id());
+            running.interrupt(stop, begun, || is_late(&sandbox));
+            running.ends_interrupted(status);
+            assert_eq!(sandbox.tree("img"), layout);
+        }
+    }
+}
+
+/// Nothing comes through a pipe whose writer has stopped, or has not begun; that keeps nobody.
+#[test]
+fn who_waits_for_an_archive_can_be_stopped() {
+    let sandbox = scene::sandbox();
+    assert!(sandbox.program("mkfifo", &["fifo"]).status().unwrap().success());
+    let layout = sandbox.tree("img");
+    let half = crate::raw::archive(&[("f", &"x".repeat(1 << 20))]);
+    for (sent, words) in [(&half[..100_000], "-"), (&[], "-"), (&[], "fifo")] {
+        for (_, stop, status) in STOPS {
+            let words = ["raw", "add-layer", "--image=img:full", words];
+            let mut command = sandbox.command(&words);
+            let mut running = Running::start(command.stdin(Stdio::piped()));
+            let mut pipe = running.0.as_mut().unwrap().stdin.take().unwrap();
+            std::io::Write::write_all(&mut pipe, sent).unwrap();
+            let since = if sent.is_empty() { Since::Watched } else { Since::Packing };
+            running.interrupt(stop, || since.has_come(&sandbox, running.id()), || false);
+            running.ends_interrupted(status);
+            assert_eq!(sandbox.tree("img"), layout);
+        }
+    }
+}
+
+#[test]
 fn a_conversion_that_is_stopped_changes_nothing() {
     if !needs_root() {
         return;

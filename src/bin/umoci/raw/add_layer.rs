@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `umoci raw add-layer`: a layer from an archive as it is.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::ffi::OsString;
 
 use umoci::error::{Context, Error, ErrorKind, Result};
 use umoci::image::{CompressionChoice, Contents, Image, ImageEditor, LayerOptions, add_archive};
 use umoci::layer::compress::Compression;
-use umoci::oci::media_type::{Kind, is_layer, split_compression};
+use umoci::layout::until_unchanged;
+use umoci::oci::media_type::{Family, Kind, is_layer, split_compression};
+use umoci::oci::{Descriptor, Digest, History};
 use umoci::quote::quote;
 
+use super::archive::Archive;
 use crate::args::{
     self, AnnotationArgs, CompressArgs, HistoryArgs, HistoryDefaults, ImageArg, PairName, TagArg,
     annotate, pairs,
 };
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
-use crate::progress;
 use crate::publish::publish;
+use crate::{interrupt, progress};
 
 /// add a layer archive verbatim to an image
 ///
@@ -27,14 +28,15 @@ use crate::publish::publish;
 /// looked through, but nothing in it is changed. The result gets the same tag, or "<new-tag>" if
 /// that is given.
 ///
-/// With --media-type the file is in another format, such as a filesystem image. It is stored as
-/// it is, and only tools that know the media type can unpack the image.
+/// With --media-type the layer is of another type. If that is not one of tar archives, the file is
+/// a filesystem image or the like: it is stored as it is, and only tools that know the type can
+/// unpack the image. If it is one, the file is looked through and compressed as without the flag.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "umoci raw add-layer [command options] --image <image-path>[:<tag>] <new-layer.tar>"
 )]
 pub(crate) struct Args {
-    /// media type of a layer that is stored as it is
+    /// media type of the layer; the file is stored as it is unless that is one of tar archives
     #[arg(long, value_name = "TYPE")]
     media_type: Option<String>,
 
@@ -73,46 +75,70 @@ pub(crate) fn run(args: &Args) -> Outcome {
         HistoryDefaults { created_by: "umoci raw add-layer", created: Clock::read()?.now };
     let history = args.history.entry(&defaults)?;
 
-    let layout = target.layout()?;
+    let interrupt = interrupt::watch();
+    let layout = target.layout()?.with_interrupt(interrupt.clone());
+    // Until the layer belongs to an image, however often that is tried, nobody collects garbage.
     let writer = layout.writer().context("write image")?;
-    let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
-    let history = history.map(|entry| entry.by(&image.config().author));
-    let mut archive = open(path)?;
-    let mut editor = ImageEditor::new(&writer, image);
-    let options = LayerOptions { history, ..options };
-    let add = || add_archive(&mut editor, &mut archive, contents, &options);
-    progress::shown(&options.progress, add)
-        .with_context(|| format!("add layer {path:?}"))
-        .map_err(|error| args.suggest_media_type(error))?;
-    annotate(&mut editor, &annotations)?;
-    publish(&writer, editor, &tag)?;
-    Ok(())
+    let mut stored: Option<Stored> = None;
+    until_unchanged(|| {
+        let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;
+        let history = history.clone().map(|entry| entry.by(&image.config().author));
+        let mut editor = ImageEditor::new(&writer, image);
+        if let Some(stored) = &stored {
+            stored.add_to(&mut editor, history)?;
+        } else {
+            let mut archive = Archive::open(path, interrupt.clone())?;
+            let expected_size = archive.size();
+            let options = LayerOptions { history, expected_size, ..options.clone() };
+            let add = || add_archive(&mut editor, archive.stream(), contents, &options);
+            let added = progress::shown(&options.progress, add);
+            let added = added.with_context(|| format!("add layer {path:?}"));
+            let layer = added.map_err(|error| args.suggest(error, &archive))?;
+            stored = Some(Stored::on_top(&editor, layer)?);
+        }
+        annotate(&mut editor, &annotations)?;
+        publish(&writer, editor, &tag)?;
+        Ok(())
+    })
 }
 
-/// Opens the archive; `-` is standard input.
-fn open(path: &OsStr) -> Result<Box<dyn Read>> {
-    if path == "-" {
-        let mut input = BufReader::new(std::io::stdin());
-        // A file may be empty. A pipe that is had its writer fail.
-        if input.fill_buf().context("read standard input")?.is_empty() {
-            return Err(Error::invalid("new layer archive: standard input is empty"));
+/// A layer that is in the layout, to be added to an image anew.
+struct Stored {
+    layer: Descriptor,
+    diff_id: Digest,
+    /// The format of the image that it was added to first.
+    family: Family,
+}
+
+impl Stored {
+    /// The layer that has just been added.
+    fn on_top(editor: &ImageEditor<'_>, layer: Descriptor) -> Result<Self> {
+        let diff_id = editor.config().rootfs.diff_ids.last().cloned();
+        let diff_id = diff_id.ok_or_else(|| Error::invalid("the new layer has no diff id"))?;
+        Ok(Self { layer, diff_id, family: editor.family() })
+    }
+
+    fn add_to(&self, editor: &mut ImageEditor<'_>, history: Option<History>) -> Result<()> {
+        // Each format has its own words for what a layer is.
+        if editor.family() != self.family {
+            return Err(Error::unsupported("add layer: the image was converted meanwhile"));
         }
-        return Ok(Box::new(input));
+        editor.add_existing(self.layer.clone(), self.diff_id.clone(), history)
     }
-    let file = File::open(path).at("open", path).context("open new layer archive")?;
-    if file.metadata().at("stat", path)?.is_dir() {
-        return Err(Error::invalid(format!("new layer archive is a directory: {path:?}")));
-    }
-    Ok(Box::new(file))
 }
 
 impl Args {
-    /// Adds the hint that other formats need their media type.
-    fn suggest_media_type(&self, error: Error) -> Failure {
-        let hint = "A layer of another format is added with --media-type.";
-        let is_other = error.kind() == ErrorKind::Format && self.media_type.is_none();
+    /// Says how what is no archive is added.
+    fn suggest(&self, error: Error, archive: &Archive<'_>) -> Failure {
+        let is_other = error.kind() == ErrorKind::Format;
         let failure = Failure::from(error);
-        if is_other { failure.hint(hint) } else { failure }
+        match archive.decompressed() {
+            Some(command) if is_other => failure.hint(format!("`{command}` adds what is in it.")),
+            _ if is_other && self.media_type.is_none() => {
+                failure.hint("A layer of another format is added with --media-type.")
+            }
+            _ => failure,
+        }
     }
 
     /// What the layer holds, and how it is added but for its history.

@@ -2,6 +2,7 @@
 //! `umoci raw`: the steps of other commands, each for itself.
 
 mod add_layer;
+mod archive;
 mod mtree_validate;
 mod runtime_config;
 mod unpack;
