@@ -12,7 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("idmap", &["error"]),
     ("interrupt", &["error"]),
     ("progress", &[]),
-    ("oci", &["error"]),
+    ("oci", &["error", "quote"]),
     ("rootfs", &["error", "idmap", "interrupt"]),
     ("layout", &["error", "interrupt", "oci", "quote", "sys"]),
     ("layer", &["error", "idmap", "oci", "progress", "rootfs"]),
