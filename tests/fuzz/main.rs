@@ -28,4 +28,4 @@ macro_rules! searches {
     )*};
 }
 
-searches! { tree, members, pax, mtree, documents, layouts, references, idmaps, metadata, grammar, }
+searches! { tree, members, pax, mtree, documents, layouts, references, idmaps, metadata, grammar, compression, }

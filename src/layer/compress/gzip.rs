@@ -13,19 +13,15 @@ use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use flate2::{Compress, Compression, Crc, FlushCompress};
+use flate2::Crc;
+
+use super::deflate::Deflate;
 
 /// The bytes of input that one thread takes at a time.
 const BLOCK: usize = 512 << 10;
 
 /// How far back deflate refers.
 const WINDOW: usize = 32 << 10;
-
-/// As many zeros as the compressor keeps of its input.
-static ZEROS: [u8; 2 * WINDOW] = [0; 2 * WINDOW];
-
-/// The level of zlib-rs: the fastest that gives smaller layers than the usual tools.
-const LEVEL: u32 = 3;
 
 /// The member's header: deflate, no name, no time, unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
@@ -67,44 +63,18 @@ impl Block {
         count
     }
 
-    fn compress(&mut self, deflate: &mut Compress) -> io::Result<()> {
-        scrub(deflate, &mut self.compressed)?;
-        let (dictionary, input) = self.bytes.split_at(self.dictionary);
-        if !dictionary.is_empty() {
-            deflate.set_dictionary(dictionary).map_err(io::Error::other)?;
-        }
-        flush_through(deflate, input, &mut self.compressed)?;
+    fn compress(&mut self, deflate: &mut Deflate) {
+        self.compressed.clear();
+        let output = std::mem::take(&mut self.compressed);
+        self.compressed = deflate.compress(&self.bytes, self.dictionary, output);
         self.crc.reset();
-        self.crc.update(input);
-        Ok(())
+        self.crc.update(&self.bytes[self.dictionary..]);
     }
-}
-
-/// Forgets all earlier input. A plain reset leaves it in the window, where the
-/// compressor hashes a byte or two behind the dictionary's end: what it finds
-/// then depends on which blocks the thread had before.
-fn scrub(deflate: &mut Compress, scratch: &mut Vec<u8>) -> io::Result<()> {
-    deflate.reset();
-    flush_through(deflate, &ZEROS, scratch)?;
-    deflate.reset();
-    Ok(())
-}
-
-/// Replaces `output` by what becomes of all the input.
-fn flush_through(deflate: &mut Compress, input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
-    output.clear();
-    // Room for the worst case: were the output cut, a second flush marker would follow.
-    output.reserve(input.len() + input.len() / 4 + 4096);
-    deflate.compress_vec(input, output, FlushCompress::Sync).map_err(io::Error::other)?;
-    if deflate.total_in() != input.len() as u64 || output.len() == output.capacity() {
-        return Err(io::Error::other("gzip: compressor left input behind"));
-    }
-    Ok(())
 }
 
 struct Job {
     block: Block,
-    reply: SyncSender<io::Result<Block>>,
+    reply: SyncSender<Block>,
 }
 
 /// Threads that compress blocks; each starts when there is work for it.
@@ -123,7 +93,7 @@ impl Pool {
         Self { jobs: Some(jobs), queue, threads: Vec::new(), most: threads.get() }
     }
 
-    fn submit(&mut self, block: Block) -> io::Result<Receiver<io::Result<Block>>> {
+    fn submit(&mut self, block: Block) -> io::Result<Receiver<Block>> {
         if self.threads.len() < self.most {
             let queue = Arc::clone(&self.queue);
             let thread = thread::Builder::new().name("gzip".to_owned());
@@ -147,14 +117,14 @@ impl Drop for Pool {
 }
 
 fn work(queue: &Mutex<Receiver<Job>>) {
-    let mut deflate = Compress::new(Compression::new(LEVEL), false);
+    let mut deflate = Deflate::new();
     loop {
         let Ok(Ok(Job { mut block, reply })) = queue.lock().map(|queue| queue.recv()) else {
             return;
         };
-        let result = block.compress(&mut deflate).map(|()| block);
+        block.compress(&mut deflate);
         // Nobody listens any more once the encoder has met an error.
-        let _ = reply.send(result);
+        let _ = reply.send(block);
     }
 }
 
@@ -167,7 +137,7 @@ pub(super) struct GzipEncoder<W> {
     output: W,
     pool: Pool,
     /// Blocks that threads have, oldest first.
-    pending: VecDeque<Receiver<io::Result<Block>>>,
+    pending: VecDeque<Receiver<Block>>,
     /// How many blocks threads may have.
     most_pending: usize,
     /// The block that is being filled.
@@ -221,7 +191,7 @@ impl<W: Write> GzipEncoder<W> {
     /// Waits for the oldest block and writes it.
     fn collect(&mut self) -> io::Result<()> {
         let Some(oldest) = self.pending.pop_front() else { return Ok(()) };
-        let block = oldest.recv().map_err(|_| stopped())??;
+        let block = oldest.recv().map_err(|_| stopped())?;
         self.start()?;
         self.output.write_all(&block.compressed)?;
         self.crc.combine(&block.crc);
@@ -251,41 +221,5 @@ impl<W: Write> GzipEncoder<W> {
         self.output.write_all(&self.crc.sum().to_le_bytes())?;
         self.output.write_all(&self.size.to_le_bytes())?;
         Ok(self.output)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn compressed(deflate: &mut Compress, dictionary: &[u8], input: &[u8]) -> Vec<u8> {
-        let bytes = [dictionary, input].concat();
-        let mut block = Block { bytes, dictionary: dictionary.len(), ..Block::default() };
-        block.compress(deflate).unwrap();
-        block.compressed
-    }
-
-    /// Few letters make many short matches, some of which cross the dictionary's end.
-    fn letters(seed: u64, len: usize) -> Vec<u8> {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let letter = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            b"abc"[usize::try_from((state >> 40) % 3).unwrap()]
-        };
-        std::iter::repeat_with(letter).take(len).collect()
-    }
-
-    #[test]
-    fn a_block_does_not_depend_on_the_ones_before() {
-        let new = || Compress::new(Compression::new(LEVEL), false);
-        let mut used = new();
-        for seed in 1..30 {
-            let (dictionary, input) = (letters(seed, WINDOW), letters(seed + 100, 3000));
-            let alone = compressed(&mut new(), &dictionary, &input);
-            assert!(compressed(&mut used, &dictionary, &input) == alone, "{seed}");
-            compressed(&mut used, &[], &letters(seed + 200, 3 * WINDOW));
-        }
     }
 }

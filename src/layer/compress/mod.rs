@@ -5,6 +5,7 @@
 //! number of threads, the sizes of the writes, or flushes.
 
 mod decode;
+mod deflate;
 mod gzip;
 mod zstandard;
 

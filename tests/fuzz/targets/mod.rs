@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is fuzzed, and what has to hold of each answer.
 
+pub(crate) mod compression;
 pub(crate) mod documents;
 pub(crate) mod grammar;
 pub(crate) mod idmaps;
