@@ -163,8 +163,9 @@ impl<F: FsOps> Rootless<F> {
         for name in withheld {
             let shown = name.escape_ascii();
             if xattr::is_host_label(name) {
-                let what = || format!("the label {shown} of the host is left out");
-                self.substitute(Substitute::HostLabel, target, what)?;
+                // Nothing is lost: it was never the image's.
+                let path = self.shown(target);
+                log::debug!("{path}: the label {shown} of the host is left out");
             } else {
                 let what = || format!("the attribute {shown} may not be read and is left out");
                 self.substitute(Substitute::AttributeLoss, target, what)?;

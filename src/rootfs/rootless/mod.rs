@@ -278,9 +278,10 @@ impl<F: FsOps> Rootless<F> {
             | Substitute::AttributeRecord => {
                 self.options.ownership == Ownership::Record || is_reading
             }
-            Substitute::ModeRecord | Substitute::HostLabel => is_reading,
+            Substitute::ModeRecord => is_reading,
             Substitute::Copy
             | Substitute::SameName
+            | Substitute::HostLabel
             | Substitute::OwnerClaim
             | Substitute::AttributeLoss => false,
         }
