@@ -72,7 +72,10 @@ pub(crate) fn open_dir(dir: &File, name: &Path) -> io::Result<File> {
 /// Opens a regular file for reading, without ever blocking on what is not one.
 pub(crate) fn open_regular(dir: &File, name: &Path) -> io::Result<File> {
     let flags = READ | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let opened = open(dir, name, flags, Mode::empty());
+    regular(open(dir, name, flags, Mode::empty()))
+}
+
+fn regular(opened: io::Result<File>) -> io::Result<File> {
     let irregular = || io::Error::new(io::ErrorKind::InvalidData, "not a regular file");
     match opened {
         Ok(file) if file.metadata()?.is_file() => Ok(file),
@@ -88,10 +91,11 @@ pub(crate) fn create_file(dir: &File, name: &Path) -> io::Result<File> {
     open(dir, name, flags, Mode::from_bits_truncate(0o644))
 }
 
-/// Opens a file to add to its end, making it where it is missing.
+/// Opens a regular file to add to its end, making it where it is missing.
 pub(crate) fn append_file(dir: &File, name: &Path) -> io::Result<File> {
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_APPEND | OFlag::O_NOFOLLOW;
-    open(dir, name, flags, Mode::from_bits_truncate(0o644))
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_APPEND;
+    let own = flags | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    regular(open(dir, name, own, Mode::from_bits_truncate(0o644)))
 }
 
 /// Makes a new directory of this mode less umask.

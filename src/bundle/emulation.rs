@@ -4,14 +4,16 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::metadata::Privileges;
+use super::staging::{BundleDir, ROOTFS};
 use crate::error::{Context, Result};
 use crate::idmap::IdMaps;
 use crate::interrupt::Interrupt;
 use crate::rootfs::{
-    Afterwards, Native, Ownership, RootPath, Rootless, RootlessOptions, Strictness, View,
-    remove_all,
+    Afterwards, Native, Ownership, Reminder, RootPath, Rootless, RootlessOptions, Strictness, View,
+    open_own_dir, remove_all,
 };
 
 /// How a root filesystem is worked on.
@@ -20,6 +22,9 @@ pub(super) struct Terms {
     pub(super) privileges: Privileges,
     pub(super) strictness: Strictness,
     pub(super) interrupt: Interrupt,
+    /// Who remembers which permission bits have stepped aside. Of a tree that is thrown away
+    /// if it is not completed, nobody does.
+    pub(super) reminder: Option<Arc<dyn Reminder>>,
 }
 
 impl Terms {
@@ -29,9 +34,16 @@ impl Terms {
             Privileges::Full => Ownership::Set,
             Privileges::Rootless => Ownership::Record,
         };
-        let (options, interrupt) =
-            (RootlessOptions::new(ownership, self.strictness), self.interrupt.clone());
-        Ok(Rootless::native(root, RootlessOptions { view, interrupt, ..options })?)
+        let (interrupt, reminder) = (self.interrupt.clone(), self.reminder.clone());
+        let default = RootlessOptions::new(ownership, self.strictness);
+        Ok(Rootless::native(root, RootlessOptions { view, reminder, interrupt, ..default })?)
+    }
+
+    /// Opens the root filesystem of a bundle, whatever its permission bits are.
+    pub(super) fn open_bundle(&self, bundle: &BundleDir, view: View) -> Result<Rootless<Native>> {
+        let root = open_own_dir(&bundle.dir, Path::new(ROOTFS), self.reminder.as_deref())
+            .at("open", bundle.path.join(ROOTFS))?;
+        self.open(root, view)
     }
 
     /// The maps between the ids of the image and those that the filesystem is given:

@@ -2,6 +2,7 @@
 //! Runtime bundles: an unpacked image with what a runtime needs to run it and
 //! what this crate needs to find out later what has changed.
 
+mod aside;
 mod emulation;
 pub mod metadata;
 mod moved;
@@ -27,7 +28,7 @@ pub use repack::{Bundle, Refresh, RepackOptions, Volumes, repack};
 pub use rootfs::unpack_into;
 pub use runtime_config::{RuntimeConfigOptions, write_runtime_config};
 pub use runtime_spec::{RuntimeSpec, RuntimeSpecOptions, runtime_spec};
-pub use source::emulated_at;
+pub use source::tree_notes_at;
 pub use space::SpaceCheck;
 pub use unpack::{UnpackOptions, unpack};
 

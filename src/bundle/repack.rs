@@ -6,13 +6,14 @@ use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::aside::AsideFile;
 use super::emulation::Terms;
 use super::metadata::{BundleMetadata, MtreeRecord, Privileges};
 use super::owners;
 use super::publish::publish;
 use super::record;
 use super::renew::{Renewal, named};
-use super::staging::{BundleDir, ROOTFS, Use};
+use super::staging::{BundleDir, Use};
 use super::{mtree_name, stat_index_name};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::image::{AnnotationEdit, CompressionChoice, Image, ImageEditor, LayerOptions};
@@ -24,7 +25,7 @@ use crate::layer::{
 use crate::layout::{EntryName, Layout, LayoutWriter};
 use crate::oci::{Algorithm, Descriptor, DescriptorPath, Digest, Hashing, History};
 use crate::progress::Progress;
-use crate::rootfs::{FsOps, Keeping, Native, Rootless, Strictness, View, open_own_dir};
+use crate::rootfs::{FsOps, Keeping, Native, Rootless, Strictness, View};
 use crate::snapshot::{
     Change, DiffEntry, DiffOptions, DiskOwners, Masks, MtreeHeader, Snapshot, StatIndex, Trust,
     diff, read_mtree,
@@ -90,17 +91,24 @@ pub struct RepackOptions {
 pub struct Bundle {
     pub(super) dir: BundleDir,
     pub(super) metadata: BundleMetadata,
+    pub(super) aside: Arc<AsideFile>,
 }
 
 impl Bundle {
-    /// Opens the bundle in the directory `path`.
+    /// Opens the bundle in the directory `path`. Permission bits of its tree that somebody who
+    /// was killed had made to step aside are put back.
+    ///
+    /// Root can do so while others do; somebody in whose way permission bits may be is alone.
     ///
     /// # Errors
-    /// When it is no bundle, or was made by a version with another format.
+    /// When it is no bundle, or was made by a version with another format, and
+    /// [`ErrorKind::Busy`] when others use it.
     pub fn open(path: &Path) -> Result<Self> {
-        let dir = BundleDir::open(path, Use::Shared)?;
+        let with = if sys::is_root() { Use::Shared } else { Use::Alone };
+        let dir = BundleDir::open(path, with)?;
         let metadata = BundleMetadata::read(&dir.dir)?;
-        Ok(Self { dir, metadata })
+        let aside = AsideFile::restored(&dir)?;
+        Ok(Self { dir, metadata, aside })
     }
 
     /// What is known of its origin.
@@ -131,14 +139,14 @@ impl Bundle {
 
     /// The tree as it is on disk, which is what was recorded, or as it is meant.
     fn rootfs(&self, view: View, options: &RepackOptions) -> Result<Rootless<Native>> {
-        let root = open_own_dir(&self.dir.dir, Path::new(ROOTFS))
-            .at("open", self.dir.path.join(ROOTFS))?;
-        self.terms(options).open(root, view)
+        self.terms(options).open_bundle(&self.dir, view)
     }
 
     fn terms(&self, options: &RepackOptions) -> Terms {
         let (strictness, interrupt) = (options.strictness, options.interrupt.clone());
-        Terms { privileges: self.metadata.privileges, strictness, interrupt }
+        let reminder = self.aside.clone();
+        let privileges = self.metadata.privileges;
+        Terms { privileges, strictness, interrupt, reminder: Some(reminder) }
     }
 
     /// What was recorded when the bundle was made.

@@ -64,7 +64,7 @@ fn open_root(path: &Path) -> std::io::Result<File> {
             let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
                 return Err(error);
             };
-            open_own_dir(&File::open(parent)?, Path::new(name))
+            open_own_dir(&File::open(parent)?, Path::new(name), None)
         }
         opened => opened,
     }

@@ -1,36 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
-//! [`emulated_at`]: what the record of a bundle says, for those who take files out of its tree.
+//! [`tree_notes_at`]: what a bundle says of its tree to those who take files out of it.
 
 use std::path::{Path, PathBuf};
 
+use super::aside::AsideFile;
 use super::emulation::Terms;
-use super::metadata::{self, Privileges};
+use super::metadata::{self, BundleMetadata, Privileges};
 use super::record;
 use super::repack::Bundle;
-use super::staging::ROOTFS;
+use super::staging::{BundleDir, ROOTFS, Use};
 use crate::error::{Context, Result};
-use crate::rootfs::{Emulated, Identity, View, open_own_dir};
+use crate::rootfs::{TreeNotes, View};
 
-/// What is remembered of the inodes of the bundle that `source` is in the root filesystem of;
-/// nothing if it is in none, or in one that was made with other privileges.
+/// What is known of the tree that `source` is in, if it is the root filesystem of a bundle.
+/// Permission bits of the tree that somebody who was killed had made to step aside are put back.
+/// What is remembered of inodes counts only for those who work with the privileges that the
+/// bundle was made with.
 ///
 /// # Errors
-/// When the record cannot be read, and as [`Bundle::check_ids`].
-pub fn emulated_at(source: &Path, privileges: Privileges) -> Result<Vec<(Identity, Emulated)>> {
-    let Some(path) = bundle_around(source) else { return Ok(Vec::new()) };
-    let bundle = Bundle::open(&path).with_context(|| format!("open bundle {path:?}"))?;
-    if bundle.metadata.privileges != privileges {
-        return Ok(Vec::new());
-    }
-    bundle.check_ids()?;
-    let root = open_own_dir(&bundle.dir.dir, Path::new(ROOTFS)).at("open", path.join(ROOTFS))?;
-    let fs = Terms { privileges, ..Terms::default() }.open(root, View::Disk)?;
-    record::load(&bundle.dir, &fs)?;
-    Ok(fs.all_emulated())
+/// When the record cannot be read, as [`Bundle::check_ids`], and
+/// [`ErrorKind::Busy`](crate::ErrorKind::Busy) when somebody uses the bundle alone.
+pub fn tree_notes_at(source: &Path, privileges: Privileges) -> Result<TreeNotes> {
+    let Some(path) = bundle_around(source) else { return Ok(TreeNotes::default()) };
+    tree_notes_of(&path, privileges).with_context(|| format!("open bundle {path:?}"))
 }
 
-/// The bundle with a record that a path leads into, wherever links on the way lead to; the last
-/// name is no such link.
+fn tree_notes_of(path: &Path, privileges: Privileges) -> Result<TreeNotes> {
+    let dir = BundleDir::open(path, Use::Shared)?;
+    let aside = AsideFile::restored(&dir)?;
+    let mut notes = TreeNotes { reminder: Some(aside.clone()), ..TreeNotes::default() };
+    if dir.has(record::FILE_NAME)? {
+        let bundle = Bundle { metadata: BundleMetadata::read(&dir.dir)?, dir, aside };
+        if bundle.metadata.privileges == privileges {
+            bundle.check_ids()?;
+            let terms = Terms { privileges, reminder: notes.reminder.clone(), ..Terms::default() };
+            let fs = terms.open_bundle(&bundle.dir, View::Disk)?;
+            record::load(&bundle.dir, &fs)?;
+            notes.emulated = fs.all_emulated();
+        }
+    }
+    Ok(notes)
+}
+
+/// The bundle that a path leads into, wherever links on the way lead to; the last name is no
+/// such link.
 fn bundle_around(source: &Path) -> Option<PathBuf> {
     let place = match (source.parent(), source.file_name()) {
         (Some(parent), Some(name)) => {
@@ -39,12 +52,12 @@ fn bundle_around(source: &Path) -> Option<PathBuf> {
         }
         _ => as_far_as_possible(source)?,
     };
-    let has = |dir: &Path, name| dir.join(name).symlink_metadata().is_ok_and(|of| of.is_file());
+    let is_bundle = |dir: &&Path| {
+        dir.join(metadata::FILE_NAME).symlink_metadata().is_ok_and(|found| found.is_file())
+    };
     let roots =
         place.ancestors().filter(|path| path.file_name().is_some_and(|name| name == ROOTFS));
-    let mut bundles = roots.filter_map(Path::parent);
-    let found = bundles.find(|dir| has(dir, metadata::FILE_NAME) && has(dir, record::FILE_NAME));
-    found.map(Path::to_owned)
+    roots.filter_map(Path::parent).find(is_bundle).map(Path::to_owned)
 }
 
 /// A path without links, but for what is behind a directory that is closed to its owner.

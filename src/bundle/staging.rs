@@ -65,6 +65,12 @@ impl BundleDir {
         Ok(bundle)
     }
 
+    /// The same directory, with the same lock, which lasts as long as any of them.
+    pub(super) fn share(&self) -> Result<Self> {
+        let dir = self.dir.try_clone().at("open bundle", &self.path)?;
+        Ok(Self { path: self.path.clone(), dir, made: Vec::new() })
+    }
+
     /// Changes who else may use it.
     pub(super) fn lock(&self, with: Use) -> Result<()> {
         let locked = match with {

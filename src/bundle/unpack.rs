@@ -60,7 +60,7 @@ impl UnpackOptions {
             None => Privileges::Full,
         };
         let (strictness, interrupt) = (self.strictness, self.interrupt.clone());
-        Terms { privileges, strictness, interrupt }
+        Terms { privileges, strictness, interrupt, reminder: None }
     }
 }
 

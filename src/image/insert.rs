@@ -16,8 +16,8 @@ use crate::layer::{
 };
 use crate::oci::Descriptor;
 use crate::rootfs::{
-    Emulated, Identity, Keeping, Native, Ownership, RootPath, Rootless, RootlessOptions,
-    Strictness, View, open_dir,
+    Keeping, Native, Ownership, RootPath, Rootless, RootlessOptions, Strictness, TreeNotes, View,
+    open_dir,
 };
 
 /// What is put at a place in an image.
@@ -78,8 +78,8 @@ pub struct InsertOptions {
     pub owners: Owners,
     /// Whether something else than what is on disk may become part of the layer.
     pub strictness: Strictness,
-    /// What is remembered of inodes of the source that are not what they are meant to be.
-    pub emulated: Vec<(Identity, Emulated)>,
+    /// What is known of the tree that the source is in.
+    pub notes: TreeNotes,
     /// When to stop.
     pub interrupt: Interrupt,
 }
@@ -90,10 +90,11 @@ impl InsertOptions {
             Owners::Mapped(_) => Ownership::Set,
             Owners::OfImage => Ownership::Record,
         };
-        let (view, interrupt) = (View::Image, self.interrupt.clone());
+        let (interrupt, reminder) = (self.interrupt.clone(), self.notes.reminder.clone());
         let default = RootlessOptions::new(ownership, self.strictness);
-        let fs = Rootless::native(root, RootlessOptions { view, place, interrupt, ..default })?;
-        for (identity, emulated) in &self.emulated {
+        let (view, default) = (View::Image, RootlessOptions { place, reminder, ..default });
+        let fs = Rootless::native(root, RootlessOptions { view, interrupt, ..default })?;
+        for (identity, emulated) in &self.notes.emulated {
             fs.remember(*identity, emulated.clone());
         }
         Ok(fs)

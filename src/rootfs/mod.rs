@@ -25,7 +25,8 @@ pub use path::{Name, RootPath};
 pub use remove::{Removed, remove_all, remove_unless};
 pub use resolve::{Steps, resolve, resolve_parent, resolve_within};
 pub use rootless::{
-    Afterwards, Census, Emulated, HeldMode, Keeping, Node, OWNER_ATTRIBUTE, Ownership, Refusals,
-    Rootless, RootlessOptions, Strictness, Substitute, View, open_own_dir,
+    Afterwards, Aside, Census, Emulated, HeldMode, Keeping, Node, OWNER_ATTRIBUTE, Ownership,
+    Refusals, Reminder, Rootless, RootlessOptions, Strictness, Substitute, TreeNotes, View,
+    open_own_dir,
 };
 pub use xattr::is_host_label;

@@ -273,10 +273,15 @@ pub(crate) fn path_of(fd: impl AsFd) -> io::Result<std::path::PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
 }
 
-/// When an inode was made, where the filesystem and the C library tell.
+/// When the inode of a name was made, where the filesystem and the C library tell.
 pub(crate) fn born_at(dir: impl AsFd, name: &OsStr) -> io::Result<Option<FileTime>> {
-    let place = File::from(open_at(dir, name, Open::Place)?);
-    let born = place.metadata()?.created().ok();
+    born(open_at(dir, name, Open::Place)?)
+}
+
+/// When an open inode was made, where the filesystem and the C library tell.
+pub(crate) fn born(fd: impl AsFd) -> io::Result<Option<FileTime>> {
+    let file = File::from(fd.as_fd().try_clone_to_owned()?);
+    let born = file.metadata()?.created().ok();
     let since = born.and_then(|born| born.duration_since(std::time::UNIX_EPOCH).ok());
     Ok(since.and_then(|since| {
         let seconds = i64::try_from(since.as_secs()).ok()?;

@@ -4,11 +4,11 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use umoci::bundle::{Privileges, emulated_at};
+use umoci::bundle::{Privileges, tree_notes_at};
 use umoci::error::{Context, Error, ErrorKind, Result};
 use umoci::image::{Image, ImageEditor, InsertOptions, Insertion, LayerOptions, Lower, Target};
 use umoci::layout::until_unchanged;
-use umoci::rootfs::{Emulated, Identity};
+use umoci::rootfs::TreeNotes;
 
 use crate::args::{
     self, AnnotationArgs, CompressArgs, HistoryArgs, HistoryDefaults, IdMapArgs, ImageArg,
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         latest: clock.source_date_epoch,
         owners,
         strictness: args.strict.strictness(),
-        emulated: args.emulated(&insertion)?,
+        notes: args.tree_notes(&insertion)?,
         interrupt,
     };
     until_unchanged(|| {
@@ -110,11 +110,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
 impl Args {
     /// What the bundle that the source is in, if it is, says of it.
-    fn emulated(&self, insertion: &Insertion) -> Result<Vec<(Identity, Emulated)>> {
-        let Insertion::Source { path, .. } = insertion else { return Ok(Vec::new()) };
+    fn tree_notes(&self, insertion: &Insertion) -> Result<TreeNotes> {
+        let Insertion::Source { path, .. } = insertion else { return Ok(TreeNotes::default()) };
         let rootless = self.ids.rootless;
         let privileges = if rootless { Privileges::Rootless } else { Privileges::Full };
-        emulated_at(path, privileges)
+        tree_notes_at(path, privileges)
     }
 
     /// Says where --rootless may help.

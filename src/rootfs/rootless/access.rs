@@ -7,12 +7,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use super::super::metadata::Kind;
+use super::super::metadata::{FileTime, Kind, Stat};
 use super::super::ops::{Dir, FsOps};
 use super::super::path::{Name, RootPath};
 use super::super::sys::{self, Open};
+use super::aside::{Aside, Reminder};
 
 /// What an owner needs to work in a directory.
 const DIR_BITS: u32 = 0o700;
@@ -42,14 +43,23 @@ pub(super) enum Object<'a> {
 pub(super) struct Access {
     root: File,
     afterwards: Afterwards,
+    reminder: Option<Arc<dyn Reminder>>,
     /// Held alone while permission bits are other than they should be, so that
     /// no other thread takes them for the real ones.
     changing: RwLock<()>,
 }
 
 impl Access {
-    pub(super) fn new(root: File, afterwards: Afterwards) -> Self {
-        Self { root, afterwards, changing: RwLock::new(()) }
+    pub(super) fn new(
+        root: File,
+        afterwards: Afterwards,
+        reminder: Option<Arc<dyn Reminder>>,
+    ) -> Self {
+        Self { root, afterwards, reminder, changing: RwLock::new(()) }
+    }
+
+    fn opened(&self) -> Opened<'_> {
+        Opened::new(self.afterwards, self.reminder.as_deref())
     }
 
     /// Makes a call, again and again with one more object made accessible as
@@ -64,13 +74,14 @@ impl Access {
             return done;
         }
         let _alone = self.changing.write().unwrap_or_else(PoisonError::into_inner);
-        let mut opened = Opened::new(self.afterwards);
+        let mut opened = self.opened();
         for object in objects {
             match opened.add(*object) {
                 Ok(true) => done = call(),
                 Ok(false) => {}
                 // Somebody else's: the refusal stands.
-                Err(_) => break,
+                Err(error) if error.raw_os_error().is_some() => break,
+                Err(error) => done = Err(error),
             }
             if !is_refused(&done) {
                 break;
@@ -86,7 +97,7 @@ impl Access {
             return refused;
         }
         let _alone = self.changing.write().unwrap_or_else(PoisonError::into_inner);
-        let mut opened = Opened::new(self.afterwards);
+        let mut opened = self.opened();
         let done = match opened.walk(&self.root, path) {
             Ok(()) => fs.open_dir(path),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => refused,
@@ -98,7 +109,7 @@ impl Access {
     /// Makes a call for which the root itself has to be accessible.
     pub(super) fn with_root<T>(&self, call: impl FnOnce() -> T) -> io::Result<T> {
         let _alone = self.changing.write().unwrap_or_else(PoisonError::into_inner);
-        let mut opened = Opened::new(self.afterwards);
+        let mut opened = self.opened();
         opened.open(Handle::Open(self.root.try_clone()?))?;
         let done = call();
         opened.put_back().map(|()| done)
@@ -111,13 +122,20 @@ impl Access {
 }
 
 /// Opens a directory for listing that its owner may have no permission for.
-pub fn open_own_dir(parent: &File, name: &Path) -> io::Result<File> {
+///
+/// # Errors
+/// Also when the reminder fails.
+pub fn open_own_dir(
+    parent: &File,
+    name: &Path,
+    reminder: Option<&dyn Reminder>,
+) -> io::Result<File> {
     let open = || sys::open_at(parent, name.as_os_str(), Open::Dir).map(File::from);
     let done = open();
     if !is_refused(&done) {
         return done;
     }
-    let mut opened = Opened::new(Afterwards::PutBack);
+    let mut opened = Opened::new(Afterwards::PutBack, reminder);
     opened.open(Handle::Place(sys::open_at(parent, name.as_os_str(), Open::Place)?))?;
     let done = open();
     opened.put_back().and(done)
@@ -129,13 +147,28 @@ fn is_refused<T>(done: &io::Result<T>) -> bool {
 
 /// An inode, in a way that permission bits can be set by.
 #[derive(Debug)]
-enum Handle {
+pub(super) enum Handle {
     Open(File),
     Place(OwnedFd),
 }
 
 impl Handle {
-    fn set_mode(&self, mode: u32) -> io::Result<()> {
+    pub(super) fn stat(&self) -> io::Result<Stat> {
+        match self {
+            Self::Open(file) => sys::stat_fd(file),
+            Self::Place(place) => sys::stat_fd(place),
+        }
+    }
+
+    /// When the inode was made, where that can be told.
+    pub(super) fn born(&self) -> io::Result<Option<FileTime>> {
+        match self {
+            Self::Open(file) => sys::born(file),
+            Self::Place(place) => sys::born(place),
+        }
+    }
+
+    pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
         match self {
             Self::Open(file) => sys::chmod_fd(file, mode),
             Self::Place(place) => sys::chmod_place(place, mode),
@@ -144,14 +177,17 @@ impl Handle {
 }
 
 /// What has been made accessible, with the permission bits it had.
-struct Opened {
+struct Opened<'a> {
     afterwards: Afterwards,
+    reminder: Option<&'a dyn Reminder>,
+    /// Whether it has to forget again.
+    is_noted: bool,
     changed: Vec<(Handle, u32)>,
 }
 
-impl Opened {
-    fn new(afterwards: Afterwards) -> Self {
-        Self { afterwards, changed: Vec::new() }
+impl<'a> Opened<'a> {
+    fn new(afterwards: Afterwards, reminder: Option<&'a dyn Reminder>) -> Self {
+        Self { afterwards, reminder, is_noted: false, changed: Vec::new() }
     }
 
     /// Makes an object accessible, or says that its permission bits are not what is in the way.
@@ -166,10 +202,7 @@ impl Opened {
     }
 
     fn open(&mut self, handle: Handle) -> io::Result<bool> {
-        let stat = match &handle {
-            Handle::Open(file) => sys::stat_fd(file)?,
-            Handle::Place(place) => sys::stat_fd(place)?,
-        };
+        let stat = handle.stat()?;
         let bits = match stat.kind {
             Kind::Dir => DIR_BITS,
             Kind::File => FILE_BITS,
@@ -178,11 +211,22 @@ impl Opened {
         if stat.mode & bits == bits {
             return Ok(false);
         }
-        handle.set_mode(stat.mode | bits)?;
+        let meanwhile = stat.mode | bits;
+        if self.afterwards == Afterwards::PutBack {
+            self.note(&handle, &stat, meanwhile)?;
+        }
+        handle.set_mode(meanwhile)?;
         if self.afterwards == Afterwards::PutBack {
             self.changed.push((handle, stat.mode));
         }
         Ok(true)
+    }
+
+    fn note(&mut self, handle: &Handle, stat: &Stat, meanwhile: u32) -> io::Result<()> {
+        let Some(reminder) = self.reminder else { return Ok(()) };
+        let (identity, born) = (stat.identity, handle.born()?);
+        self.is_noted = true;
+        reminder.add(&Aside { identity, born, mode: stat.mode, meanwhile })
     }
 
     /// Makes all directories on the way accessible, and the last one.
@@ -209,13 +253,180 @@ impl Opened {
         while let Some((handle, mode)) = self.changed.pop() {
             done = done.and(handle.set_mode(mode));
         }
-        done
+        match self.reminder {
+            Some(reminder) if std::mem::take(&mut self.is_noted) => match &done {
+                Ok(()) => reminder.clear(),
+                Err(_) => done.and(reminder.keep()),
+            },
+            _ => done,
+        }
     }
 }
 
-impl Drop for Opened {
+impl Drop for Opened<'_> {
     fn drop(&mut self) {
         // Only after a panic or an early error is there anything left to do, and nobody to tell.
         let _ = self.restore();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Mutex;
+
+    use proptest::prelude::*;
+
+    use super::super::{Rootless, RootlessOptions};
+    use super::*;
+
+    /// Remembers in memory, which a test does not lose.
+    #[derive(Debug, Default)]
+    struct Memory(Mutex<Vec<Aside>>);
+
+    impl Reminder for Memory {
+        fn add(&self, aside: &Aside) -> io::Result<()> {
+            self.0.lock().unwrap().push(*aside);
+            Ok(())
+        }
+
+        fn clear(&self) -> io::Result<()> {
+            self.0.lock().unwrap().clear();
+            Ok(())
+        }
+
+        fn keep(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    const PATHS: [&str; 6] = ["", "a", "a/b", "a/b/f", "a/g", "c"];
+
+    /// A tree with these permission bits.
+    fn tree(modes: &[u32]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for dir in ["a/b", "c"] {
+            std::fs::create_dir_all(root.path().join(dir)).unwrap();
+        }
+        for file in ["a/b/f", "a/g"] {
+            std::fs::write(root.path().join(file), "").unwrap();
+        }
+        for (path, mode) in PATHS.iter().zip(modes).rev() {
+            set_mode(&root.path().join(path), *mode);
+        }
+        root
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+
+    /// Everything in a tree with its permission bits. Only root can look at all of them.
+    fn modes(root: &Path) -> BTreeMap<&'static str, u32> {
+        let mode = |path: &str| root.join(path).symlink_metadata().unwrap().permissions().mode();
+        PATHS.iter().map(|path| (*path, mode(path) & 0o7777)).collect()
+    }
+
+    fn place(root: &Path, path: &str) -> Handle {
+        Handle::Place(
+            sys::open_at(File::open("/").unwrap(), root.join(path).as_os_str(), Open::Place)
+                .unwrap(),
+        )
+    }
+
+    /// What is left of permission bits when a process is killed that has made `open` of these
+    /// step aside and put `back` of them back, and what is noted then.
+    fn killed(root: &Path, paths: &[&str], back: usize) -> Vec<Aside> {
+        let memory = Memory::default();
+        let mut opened = Opened::new(Afterwards::PutBack, Some(&memory));
+        for path in paths {
+            opened.open(place(root, path)).unwrap();
+        }
+        for _ in 0..back {
+            if let Some((handle, mode)) = opened.changed.pop() {
+                handle.set_mode(mode).unwrap();
+            }
+        }
+        std::mem::forget(opened);
+        memory.0.into_inner().unwrap()
+    }
+
+    fn put_back(root: &Path, asides: &[Aside]) {
+        let options = RootlessOptions::default();
+        let fs = Rootless::native(File::open(root).unwrap(), options).unwrap();
+        fs.put_back(asides).unwrap();
+    }
+
+    fn is_root() -> bool {
+        std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn whoever_is_killed_leaves_notes_to_put_all_back(
+            bits in prop::collection::vec(0..0o10000_u32, PATHS.len()),
+            paths in prop::collection::vec(prop::sample::select(&PATHS[..]), 0..8),
+            back in 0..8_usize,
+        ) {
+            if is_root() {
+                let root = tree(&bits);
+                let before = modes(root.path());
+                let asides = killed(root.path(), &paths, back);
+                put_back(root.path(), &asides);
+                prop_assert_eq!(modes(root.path()), before);
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_changed_since_a_note_stays() {
+        if !is_root() {
+            return;
+        }
+        let root = tree(&[0o755, 0, 0o755, 0, 0, 0]);
+        let paths = ["a", "a/b/f", "a/g", "c"];
+        let mut asides = killed(root.path(), &paths, 0);
+        assert_eq!(asides.len(), paths.len());
+        // Somebody else has given it other bits, or made another one in its place.
+        set_mode(&root.path().join("a"), 0o711);
+        set_mode(&root.path().join("c"), 0o777);
+        std::fs::remove_file(root.path().join("a/g")).unwrap();
+        std::fs::write(root.path().join("a/g"), "").unwrap();
+        set_mode(&root.path().join("a/g"), 0o600);
+        // The filesystem may have used the number again.
+        asides[2].identity =
+            sys::stat_fd(File::open(root.path().join("a/g")).unwrap()).unwrap().identity;
+        put_back(root.path(), &asides);
+        let modes = modes(root.path());
+        let changed = ["a", "a/b/f", "a/g", "c"].map(|path| modes[path]);
+        assert_eq!(changed, [0o711, 0, 0o600, 0o777]);
+    }
+
+    #[test]
+    fn nothing_steps_aside_without_a_note() {
+        #[derive(Debug)]
+        struct Forgetful;
+        impl Reminder for Forgetful {
+            fn add(&self, _: &Aside) -> io::Result<()> {
+                Err(io::Error::other("no"))
+            }
+            fn clear(&self) -> io::Result<()> {
+                Ok(())
+            }
+            fn keep(&self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let root = tree(&[0o755, 0, 0o755, 0o644, 0o644, 0o755]);
+        let mut opened = Opened::new(Afterwards::PutBack, Some(&Forgetful));
+        assert!(opened.open(place(root.path(), "a")).is_err());
+        drop(opened);
+        assert_eq!(
+            root.path().join("a").symlink_metadata().unwrap().permissions().mode() & 0o7777,
+            0
+        );
     }
 }

@@ -7,6 +7,7 @@
 //! empty files stand for devices. Reading gives back what was meant.
 
 mod access;
+mod aside;
 mod calls;
 mod census;
 mod meant;
@@ -19,8 +20,10 @@ mod target;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use self::access::{Afterwards, open_own_dir};
+pub use self::aside::{Aside, Reminder, TreeNotes};
 pub use self::census::{Census, Keeping, Substitute};
 pub use self::owner::OWNER_ATTRIBUTE;
 pub use self::record::{Emulated, HeldMode, Node};
@@ -120,6 +123,8 @@ pub struct RootlessOptions {
     pub view: View,
     /// What becomes of permission bits that were in the way.
     pub afterwards: Afterwards,
+    /// Who remembers them, should this process be killed before it puts them back.
+    pub reminder: Option<Arc<dyn Reminder>>,
     /// What the root is called in messages, as where it is no image's; empty if it has no name.
     pub place: PathBuf,
     /// When to stop.
@@ -157,7 +162,7 @@ impl Rootless<Native> {
 impl<F: FsOps> Rootless<F> {
     /// Decorates `inner`, whose root is the open directory `root`.
     pub fn new(inner: F, root: File, options: RootlessOptions) -> io::Result<Self> {
-        let access = Access::new(root.try_clone()?, options.afterwards);
+        let access = Access::new(root.try_clone()?, options.afterwards, options.reminder.clone());
         // What is on disk is compared with what was on disk, whatever it is shown as.
         let namespace = match options.view {
             View::Image => Namespace::read(),

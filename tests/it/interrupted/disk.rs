@@ -64,7 +64,7 @@ fn needs_room(task: &Task) {
     if !needs_root() {
         return;
     }
-    let scene = scene::scene();
+    let scene = task.scene.make();
     let before = tags(&scene);
     let mount = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::new("16m", mount.path()) else { return };
@@ -73,7 +73,7 @@ fn needs_room(task: &Task) {
         let sandbox = Sandbox::at(tempfile::tempdir_in(&disk.path).unwrap());
         copy_into(&scene, &sandbox);
         disk.leave(room);
-        let run = sandbox.umoci(task.words);
+        let run = task.scene.run(&sandbox, &task.scene.program(&sandbox), task.words);
         disk.make_room();
         eprintln!("{:?} with {room} bytes: {:?} {}", task.words, run.status(), run.stderr());
         if run.status() != Some(0) {
@@ -107,6 +107,56 @@ fn repack() {
 #[test]
 fn repack_and_refresh() {
     needs_room(&scene::REFRESH);
+}
+
+#[test]
+fn new() {
+    needs_room(&scene::NEW);
+}
+
+#[test]
+fn tag() {
+    needs_room(&scene::TAG);
+}
+
+#[test]
+fn insert() {
+    needs_room(&scene::INSERT);
+}
+
+#[test]
+fn add_layer() {
+    needs_room(&scene::ADD_LAYER);
+}
+
+#[test]
+fn index_create() {
+    needs_room(&scene::INDEX_CREATE);
+}
+
+#[test]
+fn index_add() {
+    needs_room(&scene::INDEX_ADD);
+}
+
+#[test]
+fn index_remove() {
+    needs_room(&scene::INDEX_REMOVE);
+}
+
+#[test]
+fn index_annotate() {
+    needs_room(&scene::INDEX_ANNOTATE);
+}
+
+#[test]
+fn convert() {
+    needs_room(&scene::CONVERT);
+}
+
+#[test]
+fn refresh_in_place() {
+    needs_room(&scene::REFRESH_IN_PLACE);
 }
 
 #[test]

@@ -24,15 +24,15 @@ fn fails_anywhere(task: &Task) {
     if !needs_root() {
         return;
     }
-    let scene = scene::scene();
+    let scene = task.scene.make();
     let before = tags(&scene);
     let calls: Vec<&str> = CHANGING.iter().chain(READING).copied().collect();
-    let points = points(&copy(&scene), &strace, task.words, &calls, 4);
+    let points = points(&copy(&scene), &strace, task, &calls, 4);
     let mut count = 0;
     for (at, point) in points.iter().enumerate() {
         for error in errors_at(&point.0, at) {
             let sandbox = copy(&scene);
-            let run = inject(&sandbox, &strace, task.words, point, Fault::Error(error));
+            let run = inject(&sandbox, &strace, task, point, Fault::Error(error));
             let status = run.status();
             eprintln!("{:?} {point:?} gave {error}: {status:?} {}", task.words, run.stderr());
             // It may be the writing of the message itself that failed.
@@ -113,4 +113,54 @@ fn repack_and_refresh() {
 #[test]
 fn unpack() {
     fails_anywhere(&scene::UNPACK);
+}
+
+#[test]
+fn refresh_in_place() {
+    fails_anywhere(&scene::REFRESH_IN_PLACE);
+}
+
+#[test]
+fn index_create() {
+    fails_anywhere(&scene::INDEX_CREATE);
+}
+
+#[test]
+fn index_add() {
+    fails_anywhere(&scene::INDEX_ADD);
+}
+
+#[test]
+fn index_remove() {
+    fails_anywhere(&scene::INDEX_REMOVE);
+}
+
+#[test]
+fn index_annotate() {
+    fails_anywhere(&scene::INDEX_ANNOTATE);
+}
+
+#[test]
+fn convert() {
+    fails_anywhere(&scene::CONVERT);
+}
+
+#[test]
+fn rootless_unpack() {
+    fails_anywhere(&scene::ROOTLESS_UNPACK);
+}
+
+#[test]
+fn rootless_repack() {
+    fails_anywhere(&scene::ROOTLESS_REPACK);
+}
+
+#[test]
+fn rootless_repack_and_refresh() {
+    fails_anywhere(&scene::ROOTLESS_REFRESH);
+}
+
+#[test]
+fn rootless_insert() {
+    fails_anywhere(&scene::ROOTLESS_INSERT);
 }

@@ -12,14 +12,14 @@ fn killed_anywhere(task: &Task) {
     if !needs_root() {
         return;
     }
-    let scene = scene::scene();
+    let scene = task.scene.make();
     let before = tags(&scene);
-    let points = points(&copy(&scene), &strace, task.words, CHANGING, 10);
+    let points = points(&copy(&scene), &strace, task, CHANGING, 10);
     assert!(points.len() > 5, "{points:?}");
     let mut kills: usize = 0;
     for point in &points {
         let sandbox = copy(&scene);
-        let run = inject(&sandbox, &strace, task.words, point, Fault::Kill);
+        let run = inject(&sandbox, &strace, task, point, Fault::Kill);
         let is_killed = run.status().is_none();
         eprintln!("{:?} killed at {point:?}: {is_killed}", task.words);
         task.check(&before, &sandbox, (!is_killed).then_some(&run));
@@ -93,6 +93,51 @@ fn refresh_in_place() {
 #[test]
 fn unpack() {
     killed_anywhere(&scene::UNPACK);
+}
+
+#[test]
+fn index_create() {
+    killed_anywhere(&scene::INDEX_CREATE);
+}
+
+#[test]
+fn index_add() {
+    killed_anywhere(&scene::INDEX_ADD);
+}
+
+#[test]
+fn index_remove() {
+    killed_anywhere(&scene::INDEX_REMOVE);
+}
+
+#[test]
+fn index_annotate() {
+    killed_anywhere(&scene::INDEX_ANNOTATE);
+}
+
+#[test]
+fn convert() {
+    killed_anywhere(&scene::CONVERT);
+}
+
+#[test]
+fn rootless_unpack() {
+    killed_anywhere(&scene::ROOTLESS_UNPACK);
+}
+
+#[test]
+fn rootless_repack() {
+    killed_anywhere(&scene::ROOTLESS_REPACK);
+}
+
+#[test]
+fn rootless_repack_and_refresh() {
+    killed_anywhere(&scene::ROOTLESS_REFRESH);
+}
+
+#[test]
+fn rootless_insert() {
+    killed_anywhere(&scene::ROOTLESS_INSERT);
 }
 
 /// An unpack that was killed at its very end, when the bundle was complete. Later its

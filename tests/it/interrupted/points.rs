@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::scene::Task;
 use crate::harness::{Run, Sandbox, is_slow};
 
 /// System calls that change files.
@@ -63,14 +64,16 @@ pub(super) enum Fault {
 pub(super) fn points(
     sandbox: &Sandbox,
     strace: &Path,
-    words: &[&str],
+    task: &Task,
     calls: &[&str],
     most: usize,
 ) -> Vec<(String, u32)> {
     let log = sandbox.path("trace");
     let filter = format!("trace=poll,{}", calls.join(","));
-    let traced = ["-o", log.to_str().unwrap(), "-e", &filter, env!("CARGO_BIN_EXE_umoci")];
-    sandbox.peer(strace, &[&STRACE[..], &[FAST], &traced, words].concat()).succeeds();
+    let program = task.scene.program(sandbox);
+    let traced = ["-o", log.to_str().unwrap(), "-e", &filter, program.to_str().unwrap()];
+    let words = [&STRACE[..], &[FAST], &traced, task.words].concat();
+    task.scene.run(sandbox, strace, &words).succeeds();
     let text = String::from_utf8_lossy(&std::fs::read(&log).unwrap()).into_owned();
     std::fs::remove_file(&log).unwrap();
     let mut points = own_calls(&text);
@@ -116,7 +119,7 @@ fn own_calls(trace: &str) -> BTreeMap<&str, BTreeSet<u32>> {
 pub(super) fn inject(
     sandbox: &Sandbox,
     strace: &Path,
-    words: &[&str],
+    task: &Task,
     (call, at): &(String, u32),
     fault: Fault,
 ) -> Run {
@@ -126,6 +129,8 @@ pub(super) fn inject(
         Fault::Error(name) => (&[FAST][..], format!("error={name}")),
     };
     let fault = format!("inject={call}:{fault}:when={at}");
-    let traced = ["-o", "/dev/null", "-e", &filter, "-e", &fault, env!("CARGO_BIN_EXE_umoci")];
-    sandbox.peer(strace, &[&STRACE[..], speed, &traced, words].concat())
+    let program = task.scene.program(sandbox);
+    let program = program.to_str().unwrap();
+    let traced = ["-o", "/dev/null", "-e", &filter, "-e", &fault, program];
+    task.scene.run(sandbox, strace, &[&STRACE[..], speed, &traced, task.words].concat())
 }

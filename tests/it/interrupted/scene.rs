@@ -1,93 +1,140 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A layout with images, garbage and a changed bundle; the commands that work
+//! Layouts with images, garbage and a changed bundle; the commands that work
 //! on them; and what has to hold after each, however it ended.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use umoci::bundle::BundleMetadata;
-use umoci::image::Image;
-use umoci::layout::Layout;
+use umoci::layout::{Layout, REF_NAME, walk};
 use umoci::oci::{Algorithm, Digest};
 
-use crate::harness::{Run, Sandbox};
+use crate::harness::{Run, Sandbox, set_mode};
 use crate::raw::archive;
 
 /// A command and what it promises.
 pub(super) struct Task {
+    pub(super) scene: Scene,
     pub(super) words: &'static [&'static str],
     /// The tag that it makes, changes or removes.
     tag: Option<&'static str>,
     pub(super) promise: fn(&Sandbox) -> bool,
-    /// Whether it may find its own work done already, and says so.
-    pub(super) once: bool,
+    /// What it says when it finds its own work done already, if it minds.
+    pub(super) once: Option<&'static str>,
+}
+
+/// Where a command works, and who gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scene {
+    /// A layout and a bundle, for root.
+    Root,
+    /// The same with images for several platforms.
+    Platforms,
+    /// A layout and a bundle of an ordinary user, with directories that are closed to him.
+    OrdinaryUser,
+}
+
+impl Scene {
+    pub(super) fn make(self) -> Sandbox {
+        match self {
+            Self::Root => scene(),
+            Self::Platforms => scene_of_platforms(),
+            Self::OrdinaryUser => scene_of_ordinary_user(),
+        }
+    }
+
+    /// The program for whoever gives the commands here.
+    pub(super) fn program(self, sandbox: &Sandbox) -> PathBuf {
+        match self {
+            Self::Root | Self::Platforms => env!("CARGO_BIN_EXE_umoci").into(),
+            Self::OrdinaryUser => sandbox.copy_for_others(),
+        }
+    }
+
+    /// Runs a program as whoever gives the commands here.
+    pub(super) fn run(self, sandbox: &Sandbox, program: &Path, words: &[&str]) -> Run {
+        Run::of(&mut match self {
+            Self::Root | Self::Platforms => sandbox.peer_as_root(program, words),
+            Self::OrdinaryUser => sandbox.peer_of_ordinary_user(program, words),
+        })
+    }
 }
 
 pub(super) const INIT: Task = Task {
+    scene: Scene::Root,
     words: &["init", "--layout=new"],
     tag: None,
     promise: |sandbox| {
         Layout::open(sandbox.path("new")).is_ok_and(|new| new.index().is_ok())
             && sandbox.path("new/blobs/sha256").exists()
     },
-    once: true,
+    once: Some("already exists"),
 };
 pub(super) const NEW: Task = Task {
+    scene: Scene::Root,
     words: &["new", "--image=img:new"],
     tag: Some("new"),
     promise: |sandbox| tags(sandbox).contains_key("new"),
-    once: false,
+    once: None,
 };
 pub(super) const CONFIG: Task = Task {
+    scene: Scene::Root,
     words: &["config", "--image=img:two", "--author=somebody"],
     tag: Some("two"),
     promise: |sandbox| sandbox.config("two")["author"] == "somebody",
-    once: false,
+    once: None,
 };
 pub(super) const TAG: Task = Task {
+    scene: Scene::Root,
     words: &["tag", "--image=img:two", "one"],
     tag: Some("one"),
     promise: |sandbox| tags(sandbox)["one"] == tags(sandbox)["two"],
-    once: false,
+    once: None,
 };
 pub(super) const REMOVE: Task = Task {
+    scene: Scene::Root,
     words: &["rm", "--image=img:one"],
     tag: Some("one"),
     promise: |sandbox| !tags(sandbox).contains_key("one"),
-    once: false,
+    once: None,
 };
 pub(super) const GC: Task = Task {
+    scene: Scene::Root,
     words: &["gc", "--layout=img"],
     tag: None,
     promise: |sandbox| blobs(sandbox) == reachable(sandbox),
-    once: false,
+    once: None,
 };
 /// The index changes, then blobs go.
 pub(super) const GC_UNTAGGED: Task = Task {
+    scene: Scene::Root,
     words: &["gc", "--layout=img", "--untagged"],
     tag: None,
     promise: |sandbox| unnamed(sandbox) == 0 && blobs(sandbox) == reachable(sandbox),
-    once: false,
+    once: None,
 };
 pub(super) const REPACK: Task = Task {
+    scene: Scene::Root,
     words: &["repack", "--image=img:three", "bundle"],
     tag: Some("three"),
     promise: |sandbox| layers(sandbox, "three") == Some(3),
-    once: false,
+    once: None,
 };
 pub(super) const REFRESH: Task = Task {
+    scene: Scene::Root,
     words: &["repack", "--refresh-bundle", "--image=img:two", "bundle"],
     tag: Some("two"),
     promise: |sandbox| {
         layers(sandbox, "two") == Some(3)
             && record_of_bundle(sandbox).is_some_and(|of| Some(&of) == tags(sandbox).get("two"))
     },
-    once: false,
+    once: None,
 };
 /// Nothing changes but the bundle's own files, all of which keep their names.
 pub(super) const REFRESH_IN_PLACE: Task = Task {
+    scene: Scene::Root,
     words: &[
         "repack",
         "--refresh-bundle",
@@ -102,29 +149,108 @@ pub(super) const REFRESH_IN_PLACE: Task = Task {
         layers(sandbox, "two") == Some(2)
             && record_of_bundle(sandbox).is_some_and(|of| Some(&of) == tags(sandbox).get("two"))
     },
-    once: false,
+    once: None,
 };
 pub(super) const INSERT: Task = Task {
+    scene: Scene::Root,
     words: &["insert", "--image=img:two", "source", "/srv"],
     tag: Some("two"),
     promise: |sandbox| sandbox.top_members("img", "two").contains(&"srv/file".to_owned()),
-    once: false,
+    once: None,
 };
 pub(super) const ADD_LAYER: Task = Task {
+    scene: Scene::Root,
     words: &["raw", "add-layer", "--image=img:two", "--tag=more", "layer.tar"],
     tag: Some("more"),
     promise: |sandbox| layers(sandbox, "more") == Some(3),
-    once: false,
+    once: None,
 };
 pub(super) const UNPACK: Task = Task {
+    scene: Scene::Root,
     // With the check, it would not come to a write that fails for want of space.
     words: &["unpack", "--no-space-check", "--image=img:two", "fresh"],
     tag: None,
     promise: |sandbox| bundle_is_whole(sandbox, "fresh"),
-    once: true,
+    once: Some("already exists"),
 };
 
-/// Makes the scene.
+pub(super) const INDEX_CREATE: Task = Task {
+    scene: Scene::Platforms,
+    words: &["index", "create", "--image=img:all", "two", "arm64"],
+    tag: Some("all"),
+    promise: |sandbox| entries(sandbox, "all") == Some(2),
+    once: None,
+};
+pub(super) const INDEX_ADD: Task = Task {
+    scene: Scene::Platforms,
+    words: &["index", "add", "--image=img:multi", "arm64"],
+    tag: Some("multi"),
+    promise: |sandbox| entries(sandbox, "multi") == Some(3),
+    once: None,
+};
+pub(super) const INDEX_REMOVE: Task = Task {
+    scene: Scene::Platforms,
+    words: &["index", "remove", "--image=img:multi", "linux/riscv64"],
+    tag: Some("multi"),
+    promise: |sandbox| entries(sandbox, "multi") == Some(1),
+    once: Some("the index has no entry for linux/riscv64"),
+};
+pub(super) const INDEX_ANNOTATE: Task = Task {
+    scene: Scene::Platforms,
+    words: &["index", "annotate", "--image=img:multi", "note=x"],
+    tag: Some("multi"),
+    promise: |sandbox| sandbox.manifest("img", "multi").1["annotations"]["note"] == "x",
+    once: None,
+};
+pub(super) const CONVERT: Task = Task {
+    scene: Scene::Platforms,
+    words: &["convert", "--format=docker", "--image=img:multi", "--tag=docker"],
+    tag: Some("docker"),
+    promise: |sandbox| entries(sandbox, "docker") == Some(2),
+    once: None,
+};
+pub(super) const ROOTLESS_UNPACK: Task = Task {
+    scene: Scene::OrdinaryUser,
+    words: &["unpack", "--rootless", "--no-space-check", "--image=img:two", "fresh"],
+    tag: None,
+    promise: |sandbox| bundle_is_whole(sandbox, "fresh") && is_closed(sandbox, "fresh"),
+    once: Some("already exists"),
+};
+pub(super) const ROOTLESS_REPACK: Task = Task {
+    scene: Scene::OrdinaryUser,
+    words: &["repack", "--compress=none", "--image=img:three", "bundle"],
+    tag: Some("three"),
+    promise: |sandbox| has_closed(sandbox, "three", "closed/inner/secret"),
+    once: None,
+};
+pub(super) const ROOTLESS_REFRESH: Task = Task {
+    scene: Scene::OrdinaryUser,
+    words: &["repack", "--compress=none", "--refresh-bundle", "--image=img:two", "bundle"],
+    tag: Some("two"),
+    promise: |sandbox| {
+        is_closed(sandbox, "bundle")
+            && layers(sandbox, "two") == Some(4)
+            && record_of_bundle(sandbox).is_some_and(|of| Some(&of) == tags(sandbox).get("two"))
+    },
+    once: None,
+};
+pub(super) const ROOTLESS_INSERT: Task = Task {
+    scene: Scene::OrdinaryUser,
+    words: &[
+        "insert",
+        "--rootless",
+        "--compress=none",
+        "--image=img:two",
+        "--tag=more",
+        "bundle/rootfs/closed",
+        "/srv",
+    ],
+    tag: Some("more"),
+    promise: |sandbox| has_closed(sandbox, "more", "srv/inner/secret"),
+    once: None,
+};
+
+/// Makes a layout with images and garbage, and a bundle that has changed.
 pub(super) fn scene() -> Sandbox {
     let sandbox = Sandbox::with_image();
     sandbox.umoci(&["tag", "--image=img", "one"]).succeeds();
@@ -147,6 +273,68 @@ pub(super) fn scene() -> Sandbox {
     crate::harness::write(sandbox.path("source/file"), "inserted");
     crate::harness::write(sandbox.path("layer.tar"), archive(&[("opt/file", "added")]));
     sandbox
+}
+
+fn scene_of_platforms() -> Sandbox {
+    let sandbox = scene();
+    for platform in ["arm64", "riscv64"] {
+        let (image, platform) = (format!("--image=img:{platform}"), format!("linux/{platform}"));
+        sandbox.umoci(&["new", &image, "--platform", &platform]).succeeds();
+        sandbox.umoci(&["insert", &image, "source", "/srv"]).succeeds();
+    }
+    sandbox.umoci(&["index", "create", "--image=img:multi", "two", "riscv64"]).succeeds();
+    sandbox
+}
+
+fn scene_of_ordinary_user() -> Sandbox {
+    let sandbox = scene();
+    let secret = "bundle/rootfs/closed/inner/secret";
+    crate::harness::write(sandbox.path(secret), "x");
+    close(&sandbox, "bundle");
+    sandbox.umoci(&["repack", "--refresh-bundle", "--image=img:two", "bundle"]).succeeds();
+    std::fs::remove_dir_all(sandbox.path("bundle")).unwrap();
+    sandbox.give_to_ordinary_user("");
+    let words = ["unpack", "--rootless", "--image=img:two", "bundle"];
+    sandbox.umoci_as_ordinary_user(&words).succeeds();
+    std::fs::remove_file(sandbox.copy_for_others()).unwrap();
+    std::fs::write(sandbox.path("bundle/rootfs/etc/hosts"), "127.0.0.1 localhost\n").unwrap();
+    std::fs::write(sandbox.path(secret), "changed").unwrap();
+    sandbox
+}
+
+/// What is closed to its owner in a tree.
+const CLOSED: [&str; 3] = ["closed/inner/secret", "closed/inner", "closed"];
+
+fn close(sandbox: &Sandbox, bundle: &str) {
+    for path in CLOSED {
+        set_mode(sandbox.path(bundle).join("rootfs").join(path), 0);
+    }
+}
+
+fn is_closed(sandbox: &Sandbox, bundle: &str) -> bool {
+    let rootfs = sandbox.path(bundle).join("rootfs");
+    let mode = |path| rootfs.join(path).symlink_metadata().unwrap().permissions().mode();
+    CLOSED.iter().all(|path| mode(path) & 0o7777 == 0)
+}
+
+/// Whether a file is in an image's topmost layer as it is in the tree, closed, and still so there.
+fn has_closed(sandbox: &Sandbox, tag: &str, path: &str) -> bool {
+    let Some(top) = layers(sandbox, tag).and_then(|_| sandbox.layers("img", tag).pop()) else {
+        return false;
+    };
+    let mut archive = tar::Archive::new(&top[..]);
+    let mode = archive.entries().unwrap().map(Result::unwrap).find_map(|entry| {
+        (entry.path_bytes() == path.as_bytes()).then(|| entry.header().mode().unwrap())
+    });
+    mode == Some(0) && is_closed(sandbox, "bundle")
+}
+
+/// How many entries the index has that a tag leads to.
+fn entries(sandbox: &Sandbox, tag: &str) -> Option<usize> {
+    if !tags(sandbox).contains_key(tag) {
+        return None;
+    }
+    sandbox.manifest("img", tag).1["manifests"].as_array().map(Vec::len)
 }
 
 /// How many entries of the index have no name.
@@ -206,16 +394,13 @@ pub(super) fn tags(sandbox: &Sandbox) -> BTreeMap<String, String> {
 
 fn verified_tags(sandbox: &Sandbox) -> umoci::Result<BTreeMap<String, String>> {
     let layout = Layout::open(sandbox.path("img"))?;
-    let verified = |name: String| {
-        let path = layout.resolve(&name.parse()?)?;
-        let digest = path.root().digest.to_string();
-        let image = Image::load(&layout, path)?;
-        for (layer, _) in image.layers() {
-            layout.blob(layer)?.verify()?;
-        }
-        Ok((name, digest))
-    };
-    layout.references()?.into_iter().map(verified).collect()
+    let mut tags = BTreeMap::new();
+    for entry in layout.index()?.manifests {
+        let Some(name) = entry.annotations.get(REF_NAME) else { continue };
+        tags.insert(name.clone(), entry.digest.to_string());
+        walk(&layout, vec![entry], |descriptor| layout.blob(descriptor)?.verify().map(drop))?;
+    }
+    Ok(tags)
 }
 
 fn layers(sandbox: &Sandbox, tag: &str) -> Option<usize> {
@@ -243,7 +428,7 @@ fn blobs(sandbox: &Sandbox) -> BTreeSet<String> {
 fn reachable(sandbox: &Sandbox) -> BTreeSet<String> {
     let layout = Layout::open(sandbox.path("img")).unwrap();
     let mut found = BTreeSet::new();
-    umoci::layout::walk(&layout, layout.index().unwrap().manifests, |descriptor| {
+    walk(&layout, layout.index().unwrap().manifests, |descriptor| {
         found.insert(descriptor.digest.hex().to_owned());
         Ok(())
     })
@@ -286,11 +471,10 @@ impl Task {
                 }
             }
         }
-        let again = sandbox.umoci(self.words);
-        if self.once && again.status() != Some(0) {
-            again.fails_with("already exists");
-        } else {
-            again.succeeds();
+        let again = self.scene.run(sandbox, &self.scene.program(sandbox), words);
+        match self.once {
+            Some(message) if again.status() != Some(0) => again.fails_with(message),
+            _ => drop(again.succeeds()),
         }
         assert!((self.promise)(sandbox), "{words:?} run again");
         self.check_tags(before, sandbox);
@@ -334,12 +518,16 @@ impl Task {
     #[track_caller]
     fn nothing_half_there(&self, sandbox: &Sandbox) {
         assert_eq!(names(sandbox, "fresh"), BTreeSet::new(), "{:?}", self.words);
-        self.nothing_temporary(sandbox);
+        // Permission bits that could not be put back stay noted.
+        self.nothing_temporary(sandbox, &[".umoci-aside"]);
     }
 
     #[track_caller]
-    fn nothing_temporary(&self, sandbox: &Sandbox) {
-        let is_temporary = |name: &&String| name.starts_with(".umoci-") || name.contains(".tmp-");
+    fn nothing_temporary(&self, sandbox: &Sandbox, except: &[&str]) {
+        let is_temporary = |name: &&String| {
+            let looks_so = name.starts_with(".umoci-") || name.contains(".tmp-");
+            looks_so && !except.contains(&name.as_str())
+        };
         for directory in ["", "img", "bundle", "fresh"] {
             let names = names(sandbox, directory);
             let left = names.iter().find(is_temporary);
@@ -351,7 +539,7 @@ impl Task {
     fn check_garbage(&self, sandbox: &Sandbox) {
         sandbox.umoci(GC.words).succeeds_silently();
         assert_eq!(blobs(sandbox), reachable(sandbox), "{:?}", self.words);
-        self.nothing_temporary(sandbox);
+        self.nothing_temporary(sandbox, &[]);
     }
 }
 

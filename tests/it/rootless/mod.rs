@@ -6,6 +6,7 @@ mod access;
 mod elsewhere;
 mod filesystem;
 mod interrupt;
+mod killed;
 mod left_out;
 mod mounts;
 mod namespace;

@@ -8,6 +8,7 @@ use std::io::{self, BufReader};
 use std::path::Path;
 
 use clap::CommandFactory;
+use umoci::bundle::{Privileges, tree_notes_at};
 use umoci::error::{Context, Error, Result};
 use umoci::rootfs::{FsOps, Native, Rootless, RootlessOptions, open_own_dir};
 use umoci::snapshot::{Keyword, ValidateOptions, validate};
@@ -103,9 +104,11 @@ impl Args {
         if !self.rootless {
             return Ok(Box::new(File::open(path).and_then(Native::from_dir)?));
         }
-        let root = open_own_dir(&File::open("/")?, &path.canonicalize()?)?;
-        let options =
-            RootlessOptions { interrupt: interrupt::watch(), ..RootlessOptions::default() };
+        let path = path.canonicalize()?;
+        let reminder = tree_notes_at(&path, Privileges::Rootless)?.reminder;
+        let root = open_own_dir(&File::open("/")?, &path, reminder.as_deref())?;
+        let interrupt = interrupt::watch();
+        let options = RootlessOptions { reminder, interrupt, ..RootlessOptions::default() };
         Ok(Box::new(Rootless::native(root, options)?))
     }
 

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An ordinary user's command that is killed while permission bits of a bundle
+//! have stepped aside for it: the next one finds the tree as it was.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::scene::{self, last_layer, touch};
+use crate::harness::{Run, Sandbox, needs_root, set_mode, strace};
+
+/// How long anything may take before a test gives up.
+const LIMIT: Duration = Duration::from_secs(60);
+/// The calls that set permission bits.
+const CHMOD: [&str; 3] = ["chmod", "fchmod", "fchmodat"];
+const NOTE: &str = "home/b/.umoci-aside";
+const REPACK: [&str; 4] = ["repack", "--compress=none", "--image=img:new", "home/b"];
+
+/// A sandbox with a bundle `home/b` of an ordinary user, all of which has changed.
+fn sandbox() -> Sandbox {
+    let sandbox = scene::sandbox();
+    let words = ["unpack", "--rootless", "--image=img:full", "home/b"];
+    sandbox.umoci_as_ordinary_user(&words).emulates();
+    touch(&sandbox.path("home/b/rootfs"));
+    sandbox
+}
+
+fn modes(sandbox: &Sandbox) -> BTreeMap<PathBuf, u32> {
+    let top = sandbox.path("home/b/rootfs");
+    let paths = scene::paths(&top).into_iter().chain([top]);
+    let mode = |path: &Path| path.symlink_metadata().unwrap().permissions().mode();
+    paths.map(|path| (path.clone(), mode(&path))).collect()
+}
+
+/// Runs a command of an ordinary user that is killed at a call. Gives whether it came to that.
+fn is_killed(sandbox: &Sandbox, strace: &Path, words: &[&str], call: &str, at: u32) -> bool {
+    let program = sandbox.copy_for_others();
+    let fault = format!("inject={call}:signal=KILL:when={at}");
+    let filter = format!("trace={call}");
+    let traced = ["-f", "-qq", "-o", "/dev/null", "-e", &filter, "-e", &fault];
+    let words = [&traced[..], &[program.to_str().unwrap()], words].concat();
+    let run = Run::of(&mut sandbox.peer_of_ordinary_user(strace, &words));
+    assert!(matches!(run.status(), None | Some(0)), "{}", run.stderr());
+    run.status().is_none()
+}
+
+/// Kills a command at every call that sets permission bits, and asserts that after `next` all
+/// is as it was before. Gives how often that was not so in between.
+fn killed_everywhere(sandbox: &Sandbox, words: &[&str], next: impl Fn()) -> usize {
+    let Some(strace) = strace() else { return usize::MAX };
+    let before = modes(sandbox);
+    let (mut kills, mut widened) = (0, 0);
+    for call in CHMOD {
+        for at in 1.. {
+            if !is_killed(sandbox, &strace, words, call, at) {
+                break;
+            }
+            kills += 1;
+            if modes(sandbox) != before {
+                widened += 1;
+                assert!(sandbox.path(NOTE).exists(), "{call} {at}");
+            }
+            next();
+            assert_eq!(modes(sandbox), before, "{call} {at}");
+            assert!(!sandbox.path(NOTE).exists(), "{call} {at}");
+        }
+    }
+    println!("{words:?}: {kills} kills, {widened} of them with a tree that is not as it was");
+    widened
+}
+
+#[test]
+fn a_repack() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = sandbox();
+    let repack = || {
+        sandbox.umoci_as_ordinary_user(&REPACK).succeeds_silently();
+        last_layer(&sandbox, "new")
+    };
+    let expected = repack();
+    let next = || assert_eq!(repack(), expected);
+    assert!(killed_everywhere(&sandbox, &REPACK, next) > 10);
+    let members = scene::members(&sandbox, "new");
+    assert!(
+        members.lines().any(|line| line.starts_with("d---------") && line.ends_with(" locked/"))
+    );
+}
+
+#[test]
+fn a_repack_that_root_follows() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = sandbox();
+    sandbox.umoci_as_ordinary_user(&REPACK).succeeds_silently();
+    let expected = last_layer(&sandbox, "new");
+    let next = || {
+        sandbox.umoci(&REPACK).succeeds_silently();
+        assert_eq!(last_layer(&sandbox, "new"), expected);
+        sandbox.give_to_ordinary_user("img");
+    };
+    assert!(killed_everywhere(&sandbox, &REPACK, next) > 10);
+}
+
+/// Also where the root of the tree is closed itself.
+#[test]
+fn an_insert_of_a_part_of_the_tree() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = sandbox();
+    set_mode(sandbox.path("home/b/rootfs"), 0o000);
+    let words = |source| {
+        ["insert", "--rootless", "--compress=none", "--image=img:full", "--tag=new", source, "/x"]
+    };
+    let (whole, part) = (words("home/b/rootfs"), words("home/b/rootfs/"));
+    let insert = |words: &[&str]| {
+        sandbox.umoci_as_ordinary_user(words).succeeds_silently();
+        last_layer(&sandbox, "new")
+    };
+    let expected = insert(&whole);
+    let next = || assert_eq!(insert(&whole), expected);
+    assert!(killed_everywhere(&sandbox, &part, next) > 10);
+}
+
+#[test]
+fn a_check_against_a_manifest() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = sandbox();
+    let mut names = std::fs::read_dir(sandbox.path("home/b")).unwrap().map(Result::unwrap);
+    let mtree = names.find(|name| name.path().extension().is_some_and(|end| end == "mtree"));
+    let manifest = mtree.unwrap().path();
+    let manifest = manifest.to_str().unwrap();
+    // The times are those of `touch`.
+    let keywords = "type,mode,sha256digest";
+    let words = ["raw", "mtree-validate", "--rootless", "-k", keywords, "-f", manifest, "-p"];
+    let words = [&words[..], &["home/b/rootfs"]].concat();
+    let next = || sandbox.umoci_as_ordinary_user(&words).succeeds_silently();
+    next();
+    assert!(killed_everywhere(&sandbox, &words, next) > 10);
+}
+
+/// A tree in which nothing is closed needs no note, nor the calls for it.
+#[test]
+fn nothing_is_noted_without_need() {
+    let (Some(strace), true) = (strace(), needs_root()) else { return };
+    let sandbox = Sandbox::with_image();
+    std::fs::create_dir(sandbox.path("home")).unwrap();
+    sandbox.umoci(&["unpack", "--rootless", "--image=img", "home/b"]).succeeds_silently();
+    std::fs::write(sandbox.path("home/b/rootfs/file"), "x").unwrap();
+    sandbox.give_to_ordinary_user("home");
+    sandbox.give_to_ordinary_user("img");
+    let program = sandbox.copy_for_others();
+    let traced = ["-f", "-qq", "-o", "home/trace", program.to_str().unwrap()];
+    let words = [&traced[..], &REPACK].concat();
+    Run::of(&mut sandbox.peer_of_ordinary_user(&strace, &words)).succeeds();
+    let trace = std::fs::read_to_string(sandbox.path("home/trace")).unwrap();
+    let lines: Vec<&str> = trace.lines().filter(|line| line.contains(".umoci-aside")).collect();
+    // It is looked for once, and not there.
+    assert!(matches!(lines[..], [line] if line.contains("ENOENT")), "{lines:?}");
+    assert!(!trace.contains("chmod("), "{trace}");
+}
+
+/// The notes of a stranger's bundle change nothing but permission bits inside of its tree.
+#[test]
+fn notes_are_not_trusted() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = sandbox();
+    std::fs::write(sandbox.path("home/outside"), "x").unwrap();
+    sandbox.give_to_ordinary_user("home/outside");
+    set_mode(sandbox.path("home/outside"), 0o640);
+    std::os::unix::fs::symlink("../../../outside", sandbox.path("home/b/rootfs/link")).unwrap();
+    let outside = sandbox.path("home/outside").metadata().unwrap();
+    let before = modes(&sandbox);
+    let note = format!("{} {} - 6777 640\n", outside.dev(), outside.ino());
+    let long = "1 1 - 0 0\n".repeat(200_000);
+    for (text, message) in [
+        (note.as_str(), None),
+        ("", None),
+        ("no note\n\n1\n1 2 3 4 5 6\n1 1 x.y 0 0\n1 1 - 10000 0\n-1 1 - 0 0\n\u{e9} \n", None),
+        ("1 1 - 0 0", None),
+        (&long, Some("larger than")),
+    ] {
+        std::fs::write(sandbox.path(NOTE), text).unwrap();
+        sandbox.give_to_ordinary_user("home/b/.umoci-aside");
+        let run = sandbox.umoci_as_ordinary_user(&REPACK);
+        match message {
+            None => run.succeeds_silently(),
+            Some(message) => run.fails_with(message),
+        }
+        assert_eq!(modes(&sandbox), before);
+        let mode = sandbox.path("home/outside").metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o640);
+    }
+    std::fs::remove_file(sandbox.path(NOTE)).unwrap();
+    std::os::unix::fs::symlink("../outside", sandbox.path(NOTE)).unwrap();
+    sandbox.umoci_as_ordinary_user(&REPACK).fails_with(".umoci-aside");
+    std::fs::remove_file(sandbox.path(NOTE)).unwrap();
+    let fifo = crate::harness::peer("mkfifo").unwrap();
+    Run::of(&mut sandbox.peer_of_ordinary_user(&fifo, &[NOTE])).succeeds();
+    sandbox.umoci_as_ordinary_user(&REPACK).fails_with("not a regular file");
+}
+
+/// A command that stands still while permission bits have stepped aside for it.
+struct Standing(std::process::Child);
+
+impl Standing {
+    /// Comes back when it has been so for a while.
+    fn start(sandbox: &Sandbox, strace: &Path, words: &[&str]) -> Self {
+        let fault = "inject=chmod,fchmod:signal=STOP:when=1";
+        let program = sandbox.copy_for_others();
+        let traced = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=chmod,fchmod", "-e", fault];
+        let words = [&traced[..], &[program.to_str().unwrap()], words].concat();
+        let before = modes(sandbox);
+        let standing = Self(sandbox.peer_of_ordinary_user(strace, &words).spawn().unwrap());
+        let start = Instant::now();
+        let mut so = 0;
+        while so < 20 {
+            assert!(start.elapsed() < LIMIT, "nothing steps aside");
+            so = if modes(sandbox) == before { 0 } else { so + 1 };
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        standing
+    }
+
+    fn processes(&self) -> Vec<String> {
+        let path = format!("/proc/{0}/task/{0}/children", self.0.id());
+        let children = std::fs::read_to_string(path).unwrap_or_default();
+        children.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn signal(&self, signal: &str) {
+        for process in self.processes() {
+            let _ = Command::new("kill").args([signal, &process]).status();
+        }
+    }
+
+    /// Lets it go on to its end. Each of its threads stops once.
+    fn ends(mut self) -> Option<i32> {
+        let start = Instant::now();
+        while start.elapsed() < LIMIT {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status.code();
+            }
+            self.signal("-CONT");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("it does not end")
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        self.signal("-KILL");
+        let _ = self.0.wait();
+    }
+}
+
+/// While permission bits have stepped aside for one, nobody else takes them for the real ones.
+#[test]
+fn only_one_at_a_time() {
+    let (Some(strace), true) = (strace(), needs_root()) else { return };
+    let sandbox = sandbox();
+    sandbox.umoci_as_ordinary_user(&REPACK).succeeds_silently();
+    let expected = last_layer(&sandbox, "new");
+    let before = modes(&sandbox);
+    let first = Standing::start(&sandbox, &strace, &REPACK);
+    let busy = "is in use by another process";
+    sandbox.umoci_as_ordinary_user(&REPACK).fails_with(busy);
+    sandbox.umoci(&REPACK).fails_with(busy);
+    let insert = ["insert", "--rootless", "--image=img:full", "home/b/rootfs/etc", "/x"];
+    sandbox.umoci_as_ordinary_user(&insert).fails_with(busy);
+    assert_eq!(first.ends(), Some(0));
+    assert_eq!(last_layer(&sandbox, "new"), expected);
+    sandbox.umoci_as_ordinary_user(&REPACK).succeeds_silently();
+    assert_eq!(last_layer(&sandbox, "new"), expected);
+    assert_eq!(modes(&sandbox), before);
+}
