@@ -32,6 +32,8 @@ use crate::snapshot::{
 };
 use crate::sys;
 
+/// The most bytes that a manifest may have: more than the one of as many files as it may name.
+const MAX_MTREE: u64 = 4 << 30;
 /// How many bytes a stat index may have more than its manifest.
 const MAX_INDEX_HEAD: u64 = 256 << 10;
 
@@ -155,6 +157,10 @@ impl Bundle {
         let path = self.dir.path.join(mtree_name(digest));
         let mut mtree = sys::open_regular(&self.dir.dir, Path::new(&mtree_name(digest)))
             .at("open mtree", &path)?;
+        if mtree.metadata().at("open mtree", &path)?.len() > MAX_MTREE {
+            let message = format!("mtree {path:?} is larger than {MAX_MTREE} bytes");
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
         let sum = hash(&mut mtree).at("read mtree", &path)?;
         if self.metadata.mtree.as_ref().is_some_and(|expected| *expected != sum) {
             let message = format!("mtree {path:?} is not the one that belongs to the bundle");

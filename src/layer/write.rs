@@ -20,6 +20,8 @@ const BUFFER: usize = 128 << 10;
 /// The size of a tar block.
 const BLOCK: usize = 512;
 
+/// How many bytes of a path that is refused are shown.
+const MAX_SHOWN: usize = 1024;
 /// The most bytes of a file's name (`NAME_MAX`).
 const MAX_NAME: usize = 255;
 
@@ -180,17 +182,22 @@ fn changed(size: u64, how: &str) -> String {
 /// that of a directory it is in.
 fn check_name(path: &[u8]) -> Result<()> {
     if path.split(|byte| *byte == b'/').any(|name| name.starts_with(WHITEOUT_PREFIX)) {
-        let shown = path.escape_ascii();
+        let shown = shown(path);
         let message = format!("invalid path has whiteout prefix \".wh.\": {shown}");
         return Err(Error::invalid(message));
     }
     check_lengths(path)
 }
 
+/// The beginning of a path, which may be of any length.
+fn shown(path: &[u8]) -> std::slice::EscapeAscii<'_> {
+    path.get(..MAX_SHOWN).unwrap_or(path).escape_ascii()
+}
+
 /// Refuses a path with a name that no file can have, since it is too long.
 pub(crate) fn check_lengths(path: &[u8]) -> Result<()> {
     if path.split(|byte| *byte == b'/').any(|name| name.len() > MAX_NAME) {
-        let shown = path.escape_ascii();
+        let shown = shown(path);
         let message = format!("invalid path has a name over {MAX_NAME} bytes: {shown}");
         return Err(Error::invalid(message));
     }

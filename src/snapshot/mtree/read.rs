@@ -26,6 +26,13 @@ const PATH_BYTES_PER_BYTE: usize = 16;
 /// How many bytes of paths any manifest may ask for.
 const FREE_PATH_BYTES: usize = 16 << 20;
 
+/// How many bytes of text a name takes at least, on average, beyond [`FREE_ENTRIES`]: it cannot be
+/// said in fewer what it is, how large, and since when.
+const BYTES_PER_ENTRY: usize = 16;
+
+/// How many names any manifest may have.
+const FREE_ENTRIES: usize = 64 << 10;
+
 /// Reads a manifest that this tool, go-mtree or a BSD mtree wrote.
 ///
 /// A line that says too little to compare a file with (no owner, mode or time)
@@ -65,12 +72,15 @@ struct Reading {
     path_budget: usize,
     /// As `path_budget`, for as much of the text as was read.
     earned: usize,
+    /// How many bytes of text were read.
+    length: usize,
     incomplete: u64,
 }
 
 impl Reading {
     fn line(&mut self, line: &[u8]) -> Result<()> {
         self.earned = self.earned.saturating_add(line.len().saturating_mul(PATH_BYTES_PER_BYTE));
+        self.length = self.length.saturating_add(line.len());
         let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
         let Some(first) = words.next() else { return Ok(()) };
         match first {
@@ -84,6 +94,10 @@ impl Reading {
         }
     }
 
+    fn most_entries(&self) -> usize {
+        MAX_ENTRIES.min(FREE_ENTRIES + self.length / BYTES_PER_ENTRY)
+    }
+
     fn entry(&mut self, word: &[u8], keywords: Keywords) -> Result<()> {
         let Some(kind) = keywords.kind() else {
             return Err(Error::invalid(format!("\"{}\" has no type", word.escape_ascii())));
@@ -91,7 +105,7 @@ impl Reading {
         let path = self.place.path(word, kind)?;
         let left = [self.path_budget, self.earned].map(|budget| budget.checked_sub(path.len()));
         match left {
-            [Some(left), Some(earned)] if self.entries.len() < MAX_ENTRIES => {
+            [Some(left), Some(earned)] if self.entries.len() < self.most_entries() => {
                 (self.path_budget, self.earned) = (left, earned);
             }
             _ => return Err(Error::new(ErrorKind::Limit, "the tree has too many names")),
@@ -194,6 +208,14 @@ mod tests {
         let error = read(&text).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Limit);
         assert!(read(&format!("{long}{nested}{}", "a\n".repeat(200))).is_ok());
+    }
+
+    #[test]
+    fn names_are_in_proportion_to_the_text() {
+        let text = |line: &str| format!("{SET}{}", line.repeat(FREE_ENTRIES * 3));
+        let error = read(&text("a\n")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit);
+        assert!(read(&text("a time=1234567890.5\n")).is_ok());
     }
 
     fn name() -> impl Strategy<Value = Vec<u8>> {

@@ -2,6 +2,7 @@
 //! Directories that are no bundle, or one that somebody has prepared.
 
 use std::fs;
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -192,6 +193,74 @@ fn hostile_mtree() {
     ] {
         not_repacked(text, |arena| write_mtree(arena, text));
     }
+}
+
+/// As [`write_mtree`], a manifest of many pieces.
+fn write_long_mtree(arena: &Arena, head: &str, pieces: impl Iterator<Item = String>) {
+    write_mtree(arena, "");
+    let mut file = BufWriter::new(fs::File::create(mtree(arena)).unwrap());
+    file.write_all(head.as_bytes()).unwrap();
+    for piece in pieces {
+        file.write_all(piece.as_bytes()).unwrap();
+    }
+    file.flush().unwrap();
+}
+
+const SET: &str = "#mtree\n/set type=file uid=0 gid=0 mode=0644 size=0 time=1.5\n";
+const MIB: usize = 1 << 20;
+
+/// A manifest that would take all memory, or all day.
+#[test]
+fn mtree_without_end() {
+    type Pieces = Box<dyn Iterator<Item = String>>;
+    let repeated =
+        |piece: String, times: usize| -> Pieces { Box::new(std::iter::repeat_n(piece, times)) };
+    let long = |unit: &str| unit.repeat(4 * MIB / unit.len());
+    let cases: Vec<(&str, Pieces)> = vec![
+        ("deep", repeated("d type=dir\n".repeat(MIB / 8), 8)),
+        ("deep in one name", repeated("d/".repeat(MIB), 4)),
+        ("many lines", repeated("a\n".repeat(MIB), 20)),
+        ("many lines of one name", repeated("a size=123456 time=1.5\n".repeat(MIB / 16), 20)),
+        ("many names", Box::new((0..300_000).map(|number| format!("n{number} nlink=1 a=b\n")))),
+        ("a long name", repeated(long("x"), 8)),
+        ("a long name in code", repeated(long("\\141"), 8)),
+        ("long names", repeated(format!("{}\n", long("\\141")), 6)),
+        ("a long attribute", repeated(format!("xattr.user.x={}", long("AAAA")), 8)),
+        ("attributes", repeated(format!("a {}\n", "xattr.a= ".repeat(MIB / 8)), 20)),
+        ("borders of attributes", repeated(format!("a xattr.a{}\n", long("=")), 3)),
+        ("a line that is folded", repeated("\\\n".repeat(2 * MIB), 8)),
+        ("lines that leave", repeated("..\n".repeat(MIB), 20)),
+        ("settings", repeated("/set uid=0 gid=0\n/unset all\n".repeat(MIB / 16), 8)),
+        ("comments", repeated(format!("#{}\n", long("x")), 10)),
+    ];
+    for (name, pieces) in cases {
+        bounded(name, |arena| write_long_mtree(arena, SET, pieces));
+    }
+    bounded("no end at all", |arena| {
+        write_mtree(arena, SET);
+        fs::File::options().write(true).open(mtree(arena)).unwrap().set_len(1 << 40).unwrap();
+    });
+}
+
+/// Repacks a bundle that `spoil` has changed, within limits of time and memory, whatever comes
+/// of it; what it was made of stays.
+#[track_caller]
+fn bounded(name: &str, spoil: impl FnOnce(&Arena)) {
+    if !needs_root() {
+        return;
+    }
+    let arena = Arena::new();
+    arena.sandbox.umoci(&UNPACK).succeeds();
+    spoil(&arena);
+    let before = arena.sandbox.manifest("img", "good").0;
+    let run = arena.run_within(&REPACK, Limits { seconds: 10, memory: 300 << 20 });
+    println!("{name}: {:?} {:.200}", run.status(), run.stderr());
+    if run.status() != Some(0) {
+        let line = run.fails();
+        assert!(!line.contains("panic") && line.len() < 5000, "{name}: {line:.100}");
+    }
+    assert_eq!(arena.sandbox.manifest("img", "good").0, before, "{name}");
+    arena.sandbox.umoci(&["stat", "--image=img:good"]).succeeds();
 }
 
 #[test]
