@@ -7,15 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{ScopedJoinHandle, scope};
 
 use umoci::ErrorKind;
-use umoci::image::Image;
-use umoci::layout::{Layout, REF_NAME, RefName};
-use umoci::oci::Descriptor;
+use umoci::layout::Layout;
 
-use super::{HalfWritten, all_is_there, whole_archive};
+use super::{HalfWritten, all_is_there, verify_all, whole_archive};
 use crate::harness::{Sandbox, is_slow, needs_root};
 
 const CHANGERS: usize = 8;
 const REPACKERS: usize = 3;
+/// Each joins images of its own for several platforms, and converts them.
+const JOINERS: usize = 2;
+const PLATFORMS: [&str; 2] = ["linux/amd64", "linux/arm64"];
 /// One tag in so many stays; the others are removed in the next round.
 const KEPT: usize = 3;
 
@@ -51,6 +52,29 @@ fn repack(sandbox: &Sandbox, writer: usize) {
     }
 }
 
+/// Makes images for several platforms of its own ones again and again, in either format.
+fn join(sandbox: &Sandbox, writer: usize) {
+    let platforms = PLATFORMS.map(|platform| (platform, format!("j{writer}-{}", &platform[6..])));
+    for (platform, tag) in &platforms {
+        let image = format!("--image=img:{tag}");
+        sandbox.umoci(&["new", &image, "--platform", platform]).succeeds_silently();
+    }
+    for round in 0..rounds() {
+        let umoci = |words: &[&str]| sandbox.umoci(words).succeeds_silently();
+        let [(_, first), (platform, second)] = &platforms;
+        umoci(&["config", &format!("--image=img:{first}"), &format!("--author={writer} {round}")]);
+        let image = format!("--image=img:j{writer}-{round}");
+        umoci(&["index", "create", &image, first]);
+        umoci(&["index", "add", &image, second]);
+        umoci(&["index", "remove", &image, platform]);
+        umoci(&["index", "add", &image, second]);
+        umoci(&["convert", "--format=docker", &image]);
+        umoci(&["convert", "--format=oci", &image]);
+        umoci(&["index", "annotate", &image, &format!("round={round}")]);
+        remove_last(sandbox, 'j', writer, round);
+    }
+}
+
 fn remove_last(sandbox: &Sandbox, kind: char, writer: usize, round: usize) {
     let Some(last) = round.checked_sub(1) else { return };
     if !last.is_multiple_of(KEPT) {
@@ -63,21 +87,12 @@ fn read(sandbox: &Sandbox, turn: usize) {
     let layout = Layout::open(sandbox.path("img")).unwrap();
     let entries = layout.index().unwrap().manifests;
     let entry = &entries[turn % entries.len()];
-    if let Err(error) = verify(&layout, entry) {
+    if let Err(error) = verify_all(&layout, entry.clone()) {
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
         let now = layout.index().unwrap().manifests;
         let is_named = now.iter().any(|now| now.digest == entry.digest);
         assert!(!is_named, "{error}, and {} is named", entry.digest);
     }
-}
-
-fn verify(layout: &Layout, entry: &Descriptor) -> umoci::Result<()> {
-    let name: RefName = entry.annotations[REF_NAME].parse()?;
-    let image = Image::load(layout, layout.resolve(&name)?)?;
-    for (layer, _) in image.layers() {
-        layout.blob(layer)?.verify()?;
-    }
-    Ok(())
 }
 
 fn expected() -> BTreeSet<String> {
@@ -88,6 +103,10 @@ fn expected() -> BTreeSet<String> {
     }
     for writer in 0..REPACKERS {
         names.extend(kept().map(|round| format!("r{writer}-{round}")));
+    }
+    for writer in 0..JOINERS {
+        names.extend(PLATFORMS.map(|platform| format!("j{writer}-{}", &platform[6..])));
+        names.extend(kept().map(|round| format!("j{writer}-{round}")));
     }
     names
 }
@@ -105,6 +124,19 @@ fn check_contents(sandbox: &Sandbox) {
         for round in kept() {
             let (_, manifest) = sandbox.manifest("img", &format!("r{writer}-{round}"));
             assert_eq!(manifest["layers"].as_array().unwrap().len(), round + 1);
+        }
+    }
+    for writer in 0..JOINERS {
+        for round in kept() {
+            let (_, index) = sandbox.manifest("img", &format!("j{writer}-{round}"));
+            assert_eq!(index["annotations"]["round"], round.to_string());
+            let entries = index["manifests"].as_array().unwrap();
+            assert_eq!(entries.len(), PLATFORMS.len());
+            let manifest = sandbox.blob(entries[0]["digest"].as_str().unwrap());
+            let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+            let config = sandbox.blob(manifest["config"]["digest"].as_str().unwrap());
+            let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+            assert_eq!(config["author"], format!("{writer} {round}"));
         }
     }
 }
@@ -140,7 +172,10 @@ fn nobody_loses_anything() {
             let changers: Vec<_> = changers.collect();
             let repackers =
                 (0..REPACKERS).map(|writer| inner.spawn(move || repack(sandbox, writer)));
-            let writers: Vec<_> = changers.into_iter().chain(repackers).collect();
+            let repackers: Vec<_> = repackers.collect();
+            let joiners = (0..JOINERS).map(|writer| inner.spawn(move || join(sandbox, writer)));
+            let joiners: Vec<_> = joiners.collect();
+            let writers: Vec<_> = changers.into_iter().chain(repackers).chain(joiners).collect();
             writers.into_iter().map(ScopedJoinHandle::join).collect::<Vec<_>>()
         });
         done.store(true, Ordering::Release);

@@ -11,27 +11,24 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdin, Output, Stdio};
 
-use umoci::image::Image;
-use umoci::layout::Layout;
+use umoci::layout::{Layout, walk};
+use umoci::oci::Descriptor;
 
 use crate::harness::Sandbox;
 
-/// Every name leads to an image, and all of that image is there.
+/// Every name leads to an image, for one platform or several, and all of that image is there.
 #[track_caller]
 fn all_is_there(sandbox: &Sandbox) -> BTreeSet<String> {
     let layout = Layout::open(sandbox.path("img")).unwrap();
-    let names: BTreeSet<String> = layout.references().unwrap().into_iter().collect();
-    let mut verified = BTreeSet::new();
-    for name in &names {
-        let path = layout.resolve(&name.parse().unwrap()).unwrap();
-        let image = Image::load(&layout, path).unwrap();
-        for (layer, _) in image.layers() {
-            if verified.insert(layer.digest.clone()) {
-                layout.blob(layer).unwrap().verify().unwrap();
-            }
-        }
+    for entry in layout.index().unwrap().manifests {
+        verify_all(&layout, entry).unwrap();
     }
-    names
+    layout.references().unwrap().into_iter().collect()
+}
+
+/// Reads all that an entry of the index leads to.
+fn verify_all(layout: &Layout, entry: Descriptor) -> umoci::Result<()> {
+    walk(layout, vec![entry], |descriptor| layout.blob(descriptor)?.verify().map(drop))
 }
 
 /// A command under way, of which is known why it waits.

@@ -103,7 +103,7 @@ fn unpack() {
     let arena = arena();
     let roots = ["bundle/*/rootfs", "bundle/*", "bundle"];
     let order = order(&arena, &roots, &["d", "d/e", "rootfs"]);
-    for command in [&["unpack"][..], &["raw", "unpack"]] {
+    for command in [&["unpack"][..], &["unpack", "--keep-dirlinks"], &["raw", "unpack"]] {
         under_attack(&arena, &order, |_| {
             let run = arena.sandbox.umoci(&[command, &["--image=img:bad", "bundle"]].concat());
             // The attacker may be at work in it.
@@ -131,6 +131,105 @@ fn repack() {
         let words = ["repack", "--compress=none", "--image=img:raced", "bundle"];
         let refresh = if round % 4 == 3 { &["--refresh-bundle"][..] } else { &[] };
         let run = arena.sandbox.umoci(&[&words[..], refresh].concat());
+        if run.status() == Some(0) {
+            no_secret(&arena, "raced");
+        }
+        run
+    });
+}
+
+/// Makes all of an arena an ordinary user's. What is outside is closed to him as well, so that
+/// it shows when permission bits there step aside.
+fn give_away(arena: &Arena) {
+    arena.sandbox.give_to_ordinary_user(".");
+    for path in ["outside/e/dir1", "outside/d/e", "outside/canary", "outside/file1"] {
+        fs::set_permissions(arena.path(path), PermissionsExt::from_mode(0)).unwrap();
+    }
+}
+
+/// A layer in which directories and files are closed to their owner.
+fn closed() -> Layer {
+    let tar = Archive::new().dir_with_mode("d/e", 0).dir_with_mode("d/e/dir1", 0);
+    Layer::plain(tar.dir_with_mode("d", 0).end())
+}
+
+#[test]
+fn unpack_of_an_ordinary_user() {
+    if !needs_root() {
+        return;
+    }
+    let arena = arena();
+    let [lower, upper] = layers();
+    let again = Layer::plain(Archive::new().file("d/e/late", "x").file("d/late", "x").end());
+    arena.tag("closed", arena.image(&[lower, closed(), upper, closed(), again]));
+    give_away(&arena);
+    let roots = ["bundle/*/rootfs", "bundle/*", "bundle"];
+    let order = order(&arena, &roots, &["d", "d/e", "rootfs"]);
+    for command in [&["unpack", "--rootless"][..], &["unpack", "--rootless", "--keep-dirlinks"]] {
+        under_attack(&arena, &order, |_| {
+            let words = [command, &["--image=img:closed", "bundle"]].concat();
+            let run = arena.sandbox.umoci_as_ordinary_user(&words);
+            while fs::remove_dir_all(arena.path("bundle"))
+                .is_err_and(|error| error.kind() != std::io::ErrorKind::NotFound)
+            {}
+            run
+        });
+    }
+}
+
+#[test]
+fn repack_of_an_ordinary_user() {
+    if !needs_root() {
+        return;
+    }
+    let arena = arena();
+    arena.tag("closed", arena.image(&[layers()[0].clone(), closed()]));
+    give_away(&arena);
+    let unpack = ["unpack", "--rootless", "--image=img:closed", "bundle"];
+    arena.sandbox.umoci_as_ordinary_user(&unpack).succeeds();
+    let rootfs = File::open(arena.path("bundle/rootfs")).unwrap();
+    let inside = PathBuf::from(format!("/proc/self/fd/{}", rootfs.as_raw_fd()));
+    let order = order(&arena, &["bundle/rootfs", "bundle"], &["d", "d/e", "rootfs"]);
+    under_attack(&arena, &order, |round| {
+        let _ = fs::write(inside.join("round"), format!("{round}"));
+        let words = ["repack", "--compress=none", "--image=img:raced", "bundle"];
+        let refresh = if round % 2 == 1 { &["--refresh-bundle"][..] } else { &[] };
+        let run = arena.sandbox.umoci_as_ordinary_user(&[&words[..], refresh].concat());
+        if run.status() == Some(0) {
+            no_secret(&arena, "raced");
+        }
+        run
+    });
+    // Whatever went wrong in between, nothing has been left open.
+    let last = arena.sandbox.umoci_as_ordinary_user(&["repack", "--image=img:raced", "bundle"]);
+    last.succeeds();
+    for closed in ["d", "d/e", "d/e/dir1"] {
+        let mode = inside.join(closed).symlink_metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0, "{closed}");
+    }
+}
+
+#[test]
+fn insert_of_an_ordinary_user() {
+    if !needs_root() {
+        return;
+    }
+    let arena = arena();
+    for directory in ["source/d/e/dir1", "source/d/dir1"] {
+        fs::create_dir_all(arena.path(directory)).unwrap();
+    }
+    for name in ["d/canary", "d/new1", "d/e/canary", "d/e/file1"] {
+        fs::write(arena.path("source").join(name), "inside").unwrap();
+    }
+    give_away(&arena);
+    for closed in ["d/e/canary", "d/e/dir1", "d/e", "d"] {
+        let path = arena.path("source").join(closed);
+        fs::set_permissions(path, PermissionsExt::from_mode(0)).unwrap();
+    }
+    under_attack(&arena, &order(&arena, &["source"], &["d", "d/e"]), |_| {
+        let words = ["insert", "--rootless", "--compress=none", "--image=img:bad", "--tag=raced"];
+        let words = [&words[..], &["source", "/s"]].concat();
+        let run = arena.sandbox.umoci_as_ordinary_user(&words);
         if run.status() == Some(0) {
             no_secret(&arena, "raced");
         }
