@@ -28,4 +28,7 @@ macro_rules! searches {
     )*};
 }
 
-searches! { tree, members, pax, mtree, documents, layouts, references, idmaps, metadata, grammar, compression, }
+searches! {
+    tree, members, pax, mtree, documents, layouts, references, idmaps, metadata, grammar, accounts,
+    record, aside, stat_index, compression,
+}

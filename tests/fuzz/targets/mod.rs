@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is fuzzed, and what has to hold of each answer.
 
+pub(crate) mod accounts;
+pub(crate) mod aside;
+mod bundle;
 pub(crate) mod compression;
 pub(crate) mod documents;
 pub(crate) mod grammar;
@@ -10,7 +13,9 @@ pub(crate) mod members;
 pub(crate) mod metadata;
 pub(crate) mod mtree;
 pub(crate) mod pax;
+pub(crate) mod record;
 pub(crate) mod references;
+pub(crate) mod stat_index;
 pub(crate) mod tree;
 
 /// Nothing has to be mended.

@@ -132,7 +132,11 @@ fn compare(member: &Entry, records: &BTreeMap<Vec<u8>, Vec<u8>>) {
     }
     assert_eq!(member.path, *text("path").unwrap_or(&b"plain".to_vec()));
     let number = |key: &str, plain: u64| match text(key) {
-        Some(value) => std::str::from_utf8(value).unwrap().trim().parse().unwrap(),
+        Some(value) => {
+            // Signed, since -0 is 0 to every reader.
+            let number: i128 = std::str::from_utf8(value).unwrap().trim().parse().unwrap();
+            u64::try_from(number).unwrap()
+        }
         None => plain,
     };
     if let EntryKind::File { size } = member.kind {
