@@ -14,6 +14,7 @@ use super::super::ops::{Dir, FsOps};
 use super::super::path::{Name, RootPath};
 use super::super::sys::{self, Open};
 use super::aside::{Aside, Reminder};
+use crate::error::Error;
 
 /// What an owner needs to work in a directory.
 const DIR_BITS: u32 = 0o700;
@@ -251,7 +252,7 @@ impl<'a> Opened<'a> {
     fn restore(&mut self) -> io::Result<()> {
         let mut done = Ok(());
         while let Some((handle, mode)) = self.changed.pop() {
-            done = done.and(handle.set_mode(mode));
+            done = done.and(handle.set_mode(mode).map_err(no_refusal));
         }
         match self.reminder {
             Some(reminder) if std::mem::take(&mut self.is_noted) => match &done {
@@ -261,6 +262,11 @@ impl<'a> Opened<'a> {
             _ => done,
         }
     }
+}
+
+/// An error that nobody takes for one that a substitute can be found for.
+fn no_refusal(error: io::Error) -> io::Error {
+    Error::from(error).context("put permission bits back").into()
 }
 
 impl Drop for Opened<'_> {

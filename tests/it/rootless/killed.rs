@@ -78,7 +78,7 @@ fn a_repack() {
     }
     let sandbox = sandbox();
     let repack = || {
-        sandbox.umoci_as_ordinary_user(&REPACK).succeeds_silently();
+        sandbox.umoci_as_ordinary_user(&REPACK).succeeds();
         last_layer(&sandbox, "new")
     };
     let expected = repack();
@@ -96,10 +96,10 @@ fn a_repack_that_root_follows() {
         return;
     }
     let sandbox = sandbox();
-    sandbox.umoci_as_ordinary_user(&REPACK).succeeds_silently();
+    sandbox.umoci_as_ordinary_user(&REPACK).succeeds();
     let expected = last_layer(&sandbox, "new");
     let next = || {
-        sandbox.umoci(&REPACK).succeeds_silently();
+        sandbox.umoci(&REPACK).succeeds();
         assert_eq!(last_layer(&sandbox, "new"), expected);
         sandbox.give_to_ordinary_user("img");
     };
@@ -119,7 +119,7 @@ fn an_insert_of_a_part_of_the_tree() {
     };
     let (whole, part) = (words("home/b/rootfs"), words("home/b/rootfs/"));
     let insert = |words: &[&str]| {
-        sandbox.umoci_as_ordinary_user(words).succeeds_silently();
+        sandbox.umoci_as_ordinary_user(words).succeeds();
         last_layer(&sandbox, "new")
     };
     let expected = insert(&whole);
@@ -141,7 +141,7 @@ fn a_check_against_a_manifest() {
     let keywords = "type,mode,sha256digest";
     let words = ["raw", "mtree-validate", "--rootless", "-k", keywords, "-f", manifest, "-p"];
     let words = [&words[..], &["home/b/rootfs"]].concat();
-    let next = || sandbox.umoci_as_ordinary_user(&words).succeeds_silently();
+    let next = || drop(sandbox.umoci_as_ordinary_user(&words).succeeds());
     next();
     assert!(killed_everywhere(&sandbox, &words, next) > 10);
 }
@@ -152,7 +152,7 @@ fn nothing_is_noted_without_need() {
     let (Some(strace), true) = (strace(), needs_root()) else { return };
     let sandbox = Sandbox::with_image();
     std::fs::create_dir(sandbox.path("home")).unwrap();
-    sandbox.umoci(&["unpack", "--rootless", "--image=img", "home/b"]).succeeds_silently();
+    sandbox.umoci(&["unpack", "--rootless", "--image=img", "home/b"]).succeeds();
     std::fs::write(sandbox.path("home/b/rootfs/file"), "x").unwrap();
     sandbox.give_to_ordinary_user("home");
     sandbox.give_to_ordinary_user("img");
@@ -193,7 +193,7 @@ fn notes_are_not_trusted() {
         sandbox.give_to_ordinary_user("home/b/.umoci-aside");
         let run = sandbox.umoci_as_ordinary_user(&REPACK);
         match message {
-            None => run.succeeds_silently(),
+            None => drop(run.succeeds()),
             Some(message) => run.fails_with(message),
         }
         assert_eq!(modes(&sandbox), before);
@@ -269,7 +269,7 @@ impl Drop for Standing {
 fn only_one_at_a_time() {
     let (Some(strace), true) = (strace(), needs_root()) else { return };
     let sandbox = sandbox();
-    sandbox.umoci_as_ordinary_user(&REPACK).succeeds_silently();
+    sandbox.umoci_as_ordinary_user(&REPACK).succeeds();
     let expected = last_layer(&sandbox, "new");
     let before = modes(&sandbox);
     let first = Standing::start(&sandbox, &strace, &REPACK);
@@ -280,7 +280,7 @@ fn only_one_at_a_time() {
     sandbox.umoci_as_ordinary_user(&insert).fails_with(busy);
     assert_eq!(first.ends(), Some(0));
     assert_eq!(last_layer(&sandbox, "new"), expected);
-    sandbox.umoci_as_ordinary_user(&REPACK).succeeds_silently();
+    sandbox.umoci_as_ordinary_user(&REPACK).succeeds();
     assert_eq!(last_layer(&sandbox, "new"), expected);
     assert_eq!(modes(&sandbox), before);
 }
