@@ -106,6 +106,39 @@ fn only_the_program_prints_exits_and_reads_environment_and_clock() {
     }
 }
 
+/// SECURITY.md says which tests hold the program to what it promises: they are there.
+#[test]
+fn promises_name_tests_that_exist() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(top.join("SECURITY.md")).unwrap();
+    let is_name = |word: &&str| {
+        word.contains("::")
+            && word.bytes().all(|byte| byte.is_ascii_lowercase() || b"_:".contains(&byte))
+    };
+    let names: Vec<&str> = text.split('`').skip(1).step_by(2).filter(is_name).collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        let parts: Vec<&str> = name.split("::").collect();
+        let is_test = |base: &Path, parts: &[&str], function: &str| {
+            let file = base.join(parts.join("/"));
+            [file.with_extension("rs"), file.join("mod.rs")].iter().any(|file| {
+                let text = std::fs::read_to_string(file).unwrap_or_default();
+                text.contains(&format!("fn {function}("))
+                    || (function.is_empty() && !text.is_empty())
+            })
+        };
+        let (function, module) = parts.split_last().unwrap();
+        let found = ["tests/it", "src"].iter().any(|base| {
+            let base = top.join(base);
+            is_test(&base, &parts, "")
+                || is_test(&base, module, function)
+                // The module of unit tests in the same file.
+                || module.split_last().is_some_and(|(last, module)| *last == "tests" && is_test(&base, module, function))
+        });
+        assert!(found, "SECURITY.md names {name}");
+    }
+}
+
 #[test]
 fn system_calls_have_two_doors() {
     for (path, text) in &sources() {
