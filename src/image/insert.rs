@@ -92,7 +92,7 @@ impl InsertOptions {
         };
         let (interrupt, reminder) = (self.interrupt.clone(), self.notes.reminder.clone());
         let default = RootlessOptions::new(ownership, self.strictness);
-        let (view, default) = (View::Image, RootlessOptions { place, reminder, ..default });
+        let (view, default) = (View::Image, RootlessOptions { reminder, place, ..default });
         let fs = Rootless::native(root, RootlessOptions { view, interrupt, ..default })?;
         for (identity, emulated) in &self.notes.emulated {
             fs.remember(*identity, emulated.clone());
