@@ -254,7 +254,6 @@ fn bounded(name: &str, spoil: impl FnOnce(&Arena)) {
     spoil(&arena);
     let before = arena.sandbox.manifest("img", "good").0;
     let run = arena.run_within(&REPACK, Limits { seconds: 10, memory: 300 << 20 });
-    println!("{name}: {:?} {:.200}", run.status(), run.stderr());
     if run.status() != Some(0) {
         let line = run.fails();
         assert!(!line.contains("panic") && line.len() < 5000, "{name}: {line:.100}");

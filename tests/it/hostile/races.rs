@@ -143,7 +143,7 @@ fn repack() {
 fn give_away(arena: &Arena) {
     arena.sandbox.give_to_ordinary_user(".");
     for path in ["outside/e/dir1", "outside/d/e", "outside/canary", "outside/file1"] {
-        fs::set_permissions(arena.path(path), PermissionsExt::from_mode(0)).unwrap();
+        fs::set_permissions(arena.path(path), PermissionsExt::from_mode(0o0)).unwrap();
     }
 }
 
@@ -224,7 +224,7 @@ fn insert_of_an_ordinary_user() {
     give_away(&arena);
     for closed in ["d/e/canary", "d/e/dir1", "d/e", "d"] {
         let path = arena.path("source").join(closed);
-        fs::set_permissions(path, PermissionsExt::from_mode(0)).unwrap();
+        fs::set_permissions(path, PermissionsExt::from_mode(0o0)).unwrap();
     }
     under_attack(&arena, &order(&arena, &["source"], &["d", "d/e"]), |_| {
         let words = ["insert", "--rootless", "--compress=none", "--image=img:bad", "--tag=raced"];

@@ -318,8 +318,8 @@ fn close(sandbox: &Sandbox, bundle: &str) {
 
 fn is_closed(sandbox: &Sandbox, bundle: &str) -> bool {
     let rootfs = sandbox.path(bundle).join("rootfs");
-    let mode = |path| rootfs.join(path).symlink_metadata().unwrap().permissions().mode();
-    CLOSED.iter().all(|path| mode(path) & 0o7777 == 0)
+    let mode = |path| rootfs.join(path).symlink_metadata().unwrap().permissions().mode() & 0o7777;
+    CLOSED.iter().all(|path| mode(path) == 0)
 }
 
 /// Whether a file is in an image's topmost layer as it is in the tree, closed, and still so there.
