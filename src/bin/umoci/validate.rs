@@ -12,7 +12,7 @@ use umoci::layout::{ImageRef, PlatformChoice};
 use crate::args::{self, EntryArg, LayoutArg, LimitArgs};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, counted};
-use crate::progress;
+use crate::{interrupt, progress};
 
 /// check a layout, or an image in it, against the specification
 ///
@@ -47,7 +47,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let (path, scope) = args.what()?;
     args::none(&args.words)?;
     let limits = args.limits.limits()?;
-    let options = ValidateOptions { scope, limits, ..Default::default() };
+    let options =
+        ValidateOptions { scope, limits, interrupt: interrupt::watch(), ..Default::default() };
     let report = progress::shown(&options.progress, || validate(&path, &options))?;
     if args.json {
         output::json_result(&report.to_json().context("encode the report")?)?;

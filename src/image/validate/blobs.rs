@@ -4,10 +4,10 @@
 use std::cmp::Reverse;
 use std::fs::File;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, Builder};
 
+use super::ValidateOptions;
 use super::blob::{self, Reading, Task, panicked};
 use super::code::Code;
 use super::finding::{Findings, Place};
@@ -17,9 +17,9 @@ use super::links::Search;
 use super::names::{Outline, Shared};
 use super::stack::{Meter, Stack, Volume};
 use crate::error::{Error, Result};
+use crate::interrupt::Interruptible;
 use crate::layer::Limits;
 use crate::layout::LayoutFiles;
-use crate::progress::Progress;
 
 /// What is known of one blob.
 #[derive(Default)]
@@ -36,21 +36,19 @@ pub(super) struct Blobs<'a> {
     tasks: &'a [Task],
     stacks: &'a [Stack],
     meters: Vec<Meter>,
-    limits: &'a Limits,
     names: Shared,
-    progress: &'a Arc<Progress>,
+    options: &'a ValidateOptions,
 }
 
 impl<'a> Blobs<'a> {
     pub(super) fn new(
         files: &'a LayoutFiles,
         (tasks, stacks): (&'a [Task], &'a [Stack]),
-        limits: &'a Limits,
-        progress: &'a Arc<Progress>,
+        options: &'a ValidateOptions,
     ) -> Self {
-        let meters = stacks.iter().map(|stack| Meter::new(stack, tasks, limits)).collect();
-        let names = Shared::default();
-        Self { files, tasks, stacks, meters, limits, names, progress }
+        let meter = |stack| Meter::new(stack, tasks, &options.limits);
+        let meters = stacks.iter().map(meter).collect();
+        Self { files, tasks, stacks, meters, names: Shared::default(), options }
     }
 
     /// Reads all of them with some threads. What is found is in the order of the tasks.
@@ -62,8 +60,10 @@ impl<'a> Blobs<'a> {
         let work = || {
             let mut done = Vec::new();
             while let Some((at, task)) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.progress.next_layer();
+                self.options.progress.next_layer();
                 done.push((*at, self.one(task)?));
+                // What was read until then is no finding.
+                self.options.interrupt.check()?;
             }
             Ok::<_, Error>(done)
         };
@@ -112,7 +112,7 @@ impl<'a> Blobs<'a> {
         let mut done = Done::default();
         let findings = &mut done.reading.findings;
         let file = match blob::open(self.files, &task.digest) {
-            Ok(file) => file,
+            Ok(file) => Interruptible::new(file, self.options.interrupt.clone()),
             Err(error) => {
                 task.not_open(&error, findings);
                 return Ok(done);
@@ -125,7 +125,7 @@ impl<'a> Blobs<'a> {
             done.outline = layer.outline;
             layer.blob
         } else {
-            Blob::new(file, task.digest.algorithm(), self.progress.clone()).finish()
+            Blob::new(file, task.digest.algorithm(), self.options.progress.clone()).finish()
         };
         match blob {
             Ok((digest, size)) => {
@@ -142,15 +142,15 @@ impl<'a> Blobs<'a> {
         Ok(Done { reading: done.reading, ..Done::default() })
     }
 
-    fn layer(&self, task: &Task, file: File) -> Result<Layer> {
+    fn layer(&self, task: &Task, file: Interruptible<File>) -> Result<Layer> {
         let left = task.stacks().map(|stack| self.meters[stack].left());
         let left = left.fold(Volume::default(), Volume::larger);
         let limits = Limits {
             unpacked_size: Some(left.bytes),
             entries: left.entries,
-            ..self.limits.clone()
+            ..self.options.limits.clone()
         };
-        let (shared, progress) = (&self.names, self.progress.clone());
+        let (shared, progress) = (&self.names, self.options.progress.clone());
         let algorithms = task.algorithms();
         let reader = Reader { digest: &task.digest, algorithms, limits, shared, progress };
         let layer = reader.read(file)?;

@@ -17,6 +17,7 @@ use super::fields::{self, Fields};
 use super::finding::{Findings, Place};
 use super::input::Blob;
 use super::stack::Stack;
+use crate::interrupt::{Interrupt, Interruptible};
 use crate::layout::{LayoutFiles, MAX_DEPTH, too_deep};
 use crate::oci::json::{MAX_CONFIG_SIZE, MAX_DOCUMENT_SIZE, Members};
 use crate::oci::media_type::Kind;
@@ -295,6 +296,8 @@ impl<'a> Graph<'a> {
                 return None;
             }
         };
+        // A document is small.
+        let file = Interruptible::new(file, Interrupt::default());
         let mut blob = Blob::new(file, digest.algorithm(), Arc::new(Progress::default()));
         let mut bytes = Vec::new();
         let read = (&mut blob).take(limit + 1).read_to_end(&mut bytes);

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
+use crate::interrupt::Interruptible;
 use crate::oci::{Algorithm, Digest, Hasher};
 use crate::progress::Progress;
 
@@ -13,14 +14,18 @@ const BUFFER: usize = 256 << 10;
 
 /// A blob that is read through its digest.
 pub(super) struct Blob {
-    file: File,
+    file: Interruptible<File>,
     hasher: Hasher,
     count: u64,
     progress: Arc<Progress>,
 }
 
 impl Blob {
-    pub(super) fn new(file: File, algorithm: Algorithm, progress: Arc<Progress>) -> Self {
+    pub(super) fn new(
+        file: Interruptible<File>,
+        algorithm: Algorithm,
+        progress: Arc<Progress>,
+    ) -> Self {
         Self { file, hasher: Hasher::new(algorithm), count: 0, progress }
     }
 

@@ -17,6 +17,7 @@ use super::input::{Blob, Digesting};
 use super::names::{Outline, Shared};
 use super::stack::Volume;
 use crate::error::{Error, Result};
+use crate::interrupt::Interruptible;
 use crate::layer::compress::{Compression, Decoder};
 use crate::layer::{BufferPool, BufferReader, Limits, SharedBuffer, start_thread};
 use crate::oci::{Algorithm, Digest};
@@ -55,7 +56,7 @@ impl Reader<'_> {
     ///
     /// # Errors
     /// When no thread can be started. All else is a finding.
-    pub(super) fn read(self, file: File) -> Result<Layer> {
+    pub(super) fn read(self, file: Interruptible<File>) -> Result<Layer> {
         let Self { digest, algorithms, limits, shared, progress } = self;
         let place = Place::blob(digest);
         let blob = Blob::new(file, digest.algorithm(), progress);

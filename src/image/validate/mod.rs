@@ -46,6 +46,7 @@ use finding::Findings;
 use graph::Graph;
 
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::interrupt::Interrupt;
 use crate::layer::Limits;
 use crate::layout::{ImageRef, Layout, LayoutFiles, PlatformChoice, REF_NAME, reachable};
 use crate::oci::Descriptor;
@@ -67,6 +68,8 @@ pub struct ValidateOptions {
     pub limits: Limits,
     /// Counts what has been read.
     pub progress: Arc<Progress>,
+    /// A request to stop.
+    pub interrupt: Interrupt,
 }
 
 /// How much of a layout is looked at.
@@ -83,8 +86,8 @@ pub enum Scope {
 /// Looks at the layout in the directory `path` and tells what is wrong with it.
 ///
 /// # Errors
-/// When `path` is not a directory that can be looked into, or a tag is not there. Everything
-/// else is a finding.
+/// When `path` is not a directory that can be looked into, a tag is not there, or somebody has
+/// asked to stop. Everything else is a finding.
 pub fn validate(path: impl AsRef<Path>, options: &ValidateOptions) -> Result<Report> {
     let path = path.as_ref();
     Validation { path, files: LayoutFiles::open(path)?, options }
@@ -166,7 +169,7 @@ impl Validation<'_> {
         progress.begin(Stage::Validating);
         let bytes = tasks.iter().map(|task| task.size).fold(0, u64::saturating_add);
         progress.expect_layers(tasks.len() as u64, bytes);
-        let blobs = Blobs::new(&self.files, (&tasks, &stacks), &self.options.limits, progress);
+        let blobs = Blobs::new(&self.files, (&tasks, &stacks), self.options);
         done.append(blobs.read(self.threads())?);
         Ok(Report::new(std::mem::take(&mut done.findings), images, &done, orphaned))
     }

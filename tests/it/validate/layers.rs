@@ -5,6 +5,7 @@ use std::fs;
 use std::num::NonZeroUsize;
 
 use serde_json::{Value, json};
+use umoci::error::ErrorKind;
 use umoci::image::validate::{Report, ValidateOptions, validate};
 use umoci::layer::Limits;
 use umoci::oci::{Algorithm, Digest};
@@ -178,4 +179,14 @@ fn limits_are_those_of_an_image() {
             .count(),
         6
     );
+}
+
+/// What could not be read because somebody has asked to stop is no finding.
+#[test]
+fn who_asks_to_stop_gets_no_report() {
+    let sandbox = layout(&[vec![layer("d/ d/f")]]);
+    let options = ValidateOptions::default();
+    options.interrupt.raise();
+    let error = validate(sandbox.path("img"), &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
 }
