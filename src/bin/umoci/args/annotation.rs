@@ -177,7 +177,7 @@ mod tests {
             AnnotationArgs { set: words(set), remove: words(remove) }.edits()
         };
         for (set, remove, message) in [
-            ("a", "", "--annotation: must contain '=': \"a\""),
+            ("a", "", "--annotation: must contain '=': a"),
             ("index:=a", "", "--annotation: must have non-empty name: \"index:=a\""),
             (
                 "layer:a=b",

@@ -108,9 +108,9 @@ mod tests {
     #[test]
     fn errors_name_the_flag() {
         for (values, text) in [
-            (&["0"][..], "failure parsing --uid-map \"0\": invalid number of fields"),
-            (&["0:0", ""], "failure parsing --uid-map \"\": invalid number of fields"),
-            (&["0:x"], "failure parsing --uid-map \"0:x\": invalid hostID in mapping"),
+            (&["0"][..], "failure parsing --uid-map 0: invalid number of fields"),
+            (&["0:0", ""], "failure parsing --uid-map : invalid number of fields"),
+            (&["0:x"], "failure parsing --uid-map 0:x: invalid hostID in mapping"),
             (&["0:0:9", "5:50"], "failure parsing --uid-map: ranges"),
             (&["1:1"], "ensure rootuid has mapping: container id 0 cannot be mapped"),
         ] {
