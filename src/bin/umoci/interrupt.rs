@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Signals that ask to stop: the first lets the command clean up after itself,
-//! the second ends the program at once.
+//! one that comes a while later ends the program at once.
 
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal, raise};
 use umoci::interrupt::Interrupt;
@@ -10,7 +11,11 @@ use umoci::interrupt::Interrupt;
 /// The signals that people and systems stop programs with.
 const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
-/// The signal that has come, 0 for none.
+/// For how long signals after the first say nothing new: `timeout` sends one to its command and
+/// another to all of its group, and when a terminal is closed several parties send theirs.
+const SAME_WISH: Duration = Duration::from_secs(1);
+
+/// The signal that has come first, 0 for none.
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
 
 /// Starts to watch for signals; to be called before other threads are started.
@@ -37,11 +42,19 @@ pub(crate) fn watch() -> Interrupt {
 }
 
 fn wait(signals: &SigSet, interrupt: &Interrupt) {
+    let mut first: Option<Instant> = None;
     while let Ok(signal) = signals.wait() {
-        if RECEIVED.swap(signal as i32, Ordering::AcqRel) != 0 {
-            let _ = signals.thread_unblock().and_then(|()| raise(signal));
+        match first {
+            None => {
+                first = Some(Instant::now());
+                RECEIVED.store(signal as i32, Ordering::Release);
+                interrupt.raise();
+            }
+            Some(first) if first.elapsed() < SAME_WISH => {}
+            Some(_) => {
+                let _ = signals.thread_unblock().and_then(|()| raise(signal));
+            }
         }
-        interrupt.raise();
     }
 }
 
