@@ -215,13 +215,14 @@ fn hash(file: &mut File) -> Result<MtreeRecord> {
 /// Without changes the image gets a history entry, but no layer.
 ///
 /// If the recorded image was one of several, and the name leads to several now, the new image
-/// takes the place of the recorded one, or else of that for the same platform; what has become
-/// of the others meanwhile stays.
+/// takes the place of the recorded one, or else of that for the same platform, or is added to the
+/// index if there is none; what has become of the others meanwhile stays.
 ///
 /// # Errors
 /// When something that has changed cannot be in a layer (a socket, a name with
-/// the prefix of whiteouts, an owner outside the id maps), and as [`Bundle::check_ids`]. No name
-/// is changed then.
+/// the prefix of whiteouts, an owner outside the id maps), and as [`Bundle::check_ids`].
+/// [`ErrorKind::Ambiguous`] when the place of one of several images cannot be told. No name is
+/// changed then.
 pub fn repack(
     bundle: &Bundle,
     writer: &LayoutWriter,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::annotate::{Annotated, AnnotationEdit, apply, layer_place};
+use super::index::IndexEditor;
 use super::new_layer::{CompressionChoice, LayerOptions};
 use super::stored::{Moved, StoredLayer};
 use super::{Image, put};
@@ -217,17 +218,15 @@ impl<'a> ImageEditor<'a> {
     /// # Errors
     /// [`ErrorKind::Unsupported`] when annotations were added to an image in Docker's format.
     pub fn commit_at(&mut self, place: &DescriptorPath) -> Result<DescriptorPath> {
-        self.check_annotations()?;
         if place.walk().len() < 2 && self.edits_of(Annotated::Index).next().is_some() {
             return Err(Error::invalid(
                 "annotate index: the tag leads to the image itself, not to an index",
             ));
         }
-        let config = put(self.writer, self.algorithm(), &self.config).context("put config blob")?;
-        self.manifest.config.redirect(config.digest, config.size);
-        let manifest =
-            put(self.writer, self.algorithm(), &self.manifest).context("put manifest blob")?;
+        let manifest = self.store()?;
         let mut child = Moved::new(place.target(), &manifest);
+        // What is in that place now can have another format.
+        child.new.media_type = manifest.media_type;
         self.restate_platform(&mut child.new);
         child.edits = self.edits_of(Annotated::Descriptor).cloned().collect();
         apply(&child.edits, &mut child.new.annotations);
@@ -239,6 +238,46 @@ impl<'a> ImageEditor<'a> {
         }
         walk.reverse();
         DescriptorPath::new(walk)
+    }
+
+    /// As [`ImageEditor::commit`], with the image as a new entry at the end of an index, for the
+    /// platform that its configuration names.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Ambiguous`] when the index has another image for that platform,
+    /// [`ErrorKind::Unsupported`] when the format of the index has no place for the image.
+    pub fn commit_into(&mut self, index: &Descriptor) -> Result<DescriptorPath> {
+        let manifest = self.store()?;
+        let mut entry = Moved::new(self.path.target(), &manifest).new;
+        entry.media_type = manifest.media_type;
+        for edit in self.edits_of(Annotated::Descriptor) {
+            edit.apply(&mut entry.annotations);
+        }
+        let mut editor = IndexEditor::open(self.writer, index)?;
+        if let Some(other) = editor.add(&entry)? {
+            let platform = Platform::of(&self.config);
+            let message = format!(
+                "index {} has another image for {platform}: {}",
+                index.digest, other.digest
+            );
+            return Err(Error::new(ErrorKind::Ambiguous, message));
+        }
+        for edit in self.edits_of(Annotated::Index) {
+            editor.annotate(None, |annotations| edit.apply(annotations))?;
+        }
+        let added = editor.index().manifests.last().cloned();
+        let root = Moved::new(index, &editor.commit()?).new;
+        DescriptorPath::new([Some(root), added].into_iter().flatten().collect())
+    }
+
+    /// Stores configuration and manifest, and describes the manifest.
+    fn store(&mut self) -> Result<Descriptor> {
+        self.check_annotations()?;
+        let config = put(self.writer, self.algorithm(), &self.config).context("put config blob")?;
+        self.manifest.config.redirect(config.digest, config.size);
+        let stored =
+            put(self.writer, self.algorithm(), &self.manifest).context("put manifest blob")?;
+        Ok(Descriptor { media_type: self.media_type().to_owned(), ..stored })
     }
 
     /// An image in Docker's format has no annotations, unless it came with some.
@@ -289,6 +328,7 @@ impl<'a> ImageEditor<'a> {
         // One image can have several entries, for platforms that are changed one by one.
         for entry in index.manifests.iter_mut().filter(|entry| child.is_from(entry)) {
             entry.redirect(child.new.digest.clone(), child.new.size);
+            entry.media_type.clone_from(&child.new.media_type);
             entry.platform.clone_from(&child.new.platform);
             apply(&child.edits, &mut entry.annotations);
             found = true;

@@ -91,9 +91,8 @@ impl<'a> IndexEditor<'a> {
         let ours = self.images(&others)?;
         let alone = Index { manifests: vec![new.clone()], ..Index::default() };
         for (platform, image) in self.images(&alone)? {
-            let is_rival = |(other, digest): &&(Platform, Digest)| {
-                is_twin(&platform, other) && *digest != image
-            };
+            let is_rival =
+                |(other, digest): &&(Platform, Digest)| platform.is_twin(other) && *digest != image;
             if let Some((_, other)) = ours.iter().find(is_rival) {
                 return Err(Error::invalid(format!(
                     "{image} and {other}, of an index within, would both be for {platform}"
@@ -344,15 +343,10 @@ fn no_entry(choice: &EntryChoice) -> Error {
     Error::new(ErrorKind::NotFound, format!("the index has no entry for {choice}"))
 }
 
-/// Whether both are the same platform, of the same version.
-pub(super) fn is_twin(one: &Platform, other: &Platform) -> bool {
-    one.is_same(other) && one.os_version == other.os_version
-}
-
 /// Whether an entry takes the place of another.
 fn is_successor(new: &Descriptor, old: &Descriptor) -> bool {
     match (&old.platform, &new.platform) {
-        (Some(old), Some(new)) => is_twin(old, new),
+        (Some(old), Some(new)) => old.is_twin(new),
         (_, _) => old.digest == new.digest,
     }
 }

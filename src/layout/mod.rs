@@ -6,6 +6,7 @@
 //! a [`LayoutWriter`]. All files are reached from one handle of the layout's
 //! directory, and none is read that is not a regular file.
 
+mod again;
 mod blob;
 mod create;
 mod destination;
@@ -14,6 +15,7 @@ mod full_name;
 mod gc;
 mod lock;
 mod nested;
+mod overwritten;
 mod reference;
 mod referrers;
 mod resolve;

@@ -126,33 +126,6 @@ impl Layout {
         }
     }
 
-    /// Finds where an image is, among what is called `name`, that once was at `image`: that image,
-    /// or else the one for the same stated platform. `None` if there is no such image, or no single one.
-    pub fn find_again(
-        &self,
-        name: &EntryName,
-        image: &Descriptor,
-    ) -> Result<Option<DescriptorPath>> {
-        let platform = image.platform.as_ref().filter(|platform| platform.is_stated());
-        let is_same = |found: &Descriptor| match (&found.platform, platform) {
-            (Some(found), Some(platform)) => found.is_same(platform),
-            _ => false,
-        };
-        let rank = |found: &Descriptor| {
-            if found.digest == image.digest && found.platform == image.platform {
-                Some(0)
-            } else {
-                is_same(found).then_some(1)
-            }
-        };
-        let source = Source::Stated;
-        let mut weigh = |found: &Descriptor| Ok(rank(found).map(|rank| Suit { rank, source }));
-        match search(self, self.entries_named(name)?, &mut weigh)? {
-            Found::One(path) => DescriptorPath::new(path).map(Some),
-            Found::None | Found::Several => Ok(None),
-        }
-    }
-
     /// Finds the one entry of `index.json` that is meant, whatever it leads to.
     ///
     /// # Errors

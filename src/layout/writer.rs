@@ -20,7 +20,8 @@ use crate::sys;
 use super::lock::{Held, Mode};
 use super::store::{Owner, TempDir, TempFile, ensure_dir};
 use super::{
-    BLOBS, BlobWriter, Destination, EntryName, INDEX_FILE, Layout, REF_NAME, RefName, select,
+    BLOBS, BlobWriter, Destination, EntryName, INDEX_FILE, Layout, REF_NAME, RefName, overwritten,
+    select,
 };
 
 /// Where Docker's archives list their images for older readers.
@@ -260,8 +261,10 @@ impl LayoutWriter {
             Destination::Entry(expected) => return self.replace(expected, descriptor),
             Destination::Name(name) => name,
         };
+        let new = descriptor.clone();
         let replaced = self.update_index(|index| Ok(put(index, name, descriptor)))?;
         warn_of_several(name, replaced.len(), "replaced");
+        overwritten::warn(self.layout(), name, &replaced, &new);
         Ok(())
     }
 

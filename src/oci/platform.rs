@@ -93,6 +93,11 @@ impl Platform {
     pub fn is_same(&self, other: &Self) -> bool {
         Canonical::of(self) == Canonical::of(other)
     }
+
+    /// Whether both are the same platform, of the same version of the operating system.
+    pub fn is_twin(&self, other: &Self) -> bool {
+        self.is_same(other) && self.os_version == other.os_version
+    }
 }
 
 impl FromStr for Platform {

@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let repack = || bundle::repack(&bundle, &writer, image, &name, &options);
     let made =
         progress::shown(&options.progress, repack).with_context(|| format!("repack {path:?}"));
-    let made = made.map_err(elsewhere)?;
+    let made = made.map_err(no_place)?;
     publish::tell(&made, &name);
     referrers.tell(&made.target().digest, &name);
     Ok(())
@@ -123,6 +123,16 @@ fn elsewhere(error: Error) -> Failure {
     failure.hint(
         "Repack it as the user who unpacked it, and in the same user namespace (`unshare -r`, or \
          none); for what is unpacked with --rootless that is no matter.",
+    )
+}
+
+/// Says where else an image can go that has no place under its tag.
+fn no_place(error: Error) -> Failure {
+    if error.kind() != ErrorKind::Ambiguous {
+        return elsewhere(error);
+    }
+    Failure::from(error).hint(
+        "Give the result a tag of its own; `umoci index` shows and changes what the other one has.",
     )
 }
 

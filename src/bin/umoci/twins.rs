@@ -15,8 +15,8 @@ pub(crate) fn warn_of_twins(layout: &Layout, path: &DescriptorPath, name: &Entry
     let images = images(layout, name).unwrap_or_default();
     let Some((_, platform)) = images.iter().find(|(digest, _)| digest == target) else { return };
     let is_twin =
-        |other: &Platform| other.is_same(platform) && other.os_version == platform.os_version;
-    for (digest, _) in images.iter().filter(|(digest, other)| digest != target && is_twin(other)) {
+        |(digest, other): &&(String, Platform)| digest != target && other.is_twin(platform);
+    for (digest, _) in images.iter().filter(is_twin) {
         log::warn!("{name} has another image for {platform}: {digest}, besides {target}");
     }
 }

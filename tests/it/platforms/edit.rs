@@ -164,6 +164,168 @@ fn a_bundle_goes_back_to_its_place() {
     sandbox.umoci(&words).fails_with("the bundle is for linux/arm64/v8, not for linux/arm/v6");
 }
 
+/// Unpacks the image of a tag for a platform, and changes it.
+fn changed_bundle(sandbox: &Sandbox, tag: &str, platform: &str) {
+    let image = format!("--image=img:{tag}");
+    run(sandbox, &["unpack", "--rootless", &image, "--platform", platform, "bundle"]);
+    write(sandbox.path("bundle/rootfs/new"), platform);
+}
+
+#[track_caller]
+fn assert_valid(sandbox: &Sandbox, tag: &str) {
+    run(sandbox, &["validate", "--image", &format!("img:{tag}")]);
+}
+
+#[test]
+fn a_bundle_whose_entry_is_gone_undoes_nothing() {
+    let sandbox = multi();
+    changed_bundle(&sandbox, "multi", "linux/arm64");
+    run(&sandbox, &["config", "--image=img:multi", "--platform=linux/amd64", "--author=x"]);
+    run(&sandbox, &["index", "annotate", "--image=img:multi", "k=v"]);
+    run(&sandbox, &["index", "remove", "--image=img:multi", "linux/arm64"]);
+    let before = index_of(&sandbox, "multi");
+    let words = ["repack", "--image=img:multi", "--annotation=descriptor:d=e", "bundle"];
+    run(&sandbox, &words);
+    let mut after = index_of(&sandbox, "multi");
+    let added = after["manifests"].as_array_mut().unwrap().pop().unwrap();
+    assert_eq!(after, before);
+    let platform = json!({"architecture": "arm64", "os": "linux", "variant": "v8"});
+    assert_eq!((&added["platform"], &added["annotations"]), (&platform, &json!({"d": "e"})));
+    assert_eq!(
+        platform_in(&sandbox, &["--image=img:multi", "--platform=linux/arm64"]),
+        "linux/arm64/v8"
+    );
+    assert!(sandbox.path("tree/new").exists());
+    // It is found there from now on.
+    write(sandbox.path("bundle/rootfs/again"), "x");
+    run(&sandbox, &["repack", "--image=img:multi", "bundle"]);
+    let again = index_of(&sandbox, "multi");
+    assert_eq!(again["manifests"].as_array().unwrap().len(), 4);
+    assert_eq!(again["manifests"][0], before["manifests"][0]);
+    assert_ne!(again["manifests"][3], added);
+    assert_valid(&sandbox, "multi");
+}
+
+#[test]
+fn a_bundle_whose_entry_is_for_another_platform_now_gets_a_new_one() {
+    let sandbox = multi();
+    changed_bundle(&sandbox, "multi", "linux/arm/v6");
+    let words = ["config", "--image=img:multi", "--platform=linux/arm/v6"];
+    run(&sandbox, &[&words[..], &["--platform.variant=v5"]].concat());
+    let before = entries(&sandbox, "multi");
+    run(&sandbox, &["repack", "--image=img:multi", "bundle"]);
+    let after = entries(&sandbox, "multi");
+    assert_eq!(after[..4], before);
+    assert_eq!((after.len(), &after[4]["platform"]["variant"]), (5, &json!("v6")));
+}
+
+/// A tag `silent` for an index that states no platforms, with the first two images of `multi`.
+fn silent(sandbox: &Sandbox) {
+    let mut index = index_of(sandbox, "multi");
+    index["manifests"].as_array_mut().unwrap().truncate(2);
+    for entry in index["manifests"].as_array_mut().unwrap() {
+        entry.as_object_mut().unwrap().remove("platform");
+    }
+    push(sandbox, "silent", put(sandbox, INDEX, &index));
+}
+
+#[test]
+fn a_bundle_of_an_index_without_platforms_finds_its_place_again() {
+    let sandbox = multi();
+    silent(&sandbox);
+    changed_bundle(&sandbox, "silent", "linux/arm64");
+    for name in ["first", "second"] {
+        write(sandbox.path("bundle/rootfs").join(name), name);
+        let author = format!("--author={name}");
+        run(&sandbox, &["config", "--image=img:silent", "--platform=linux/amd64", &author]);
+        let before = entries(&sandbox, "silent");
+        run(&sandbox, &["repack", "--image=img:silent", "bundle"]);
+        assert_only_changed(&before, &entries(&sandbox, "silent"), 1);
+    }
+}
+
+#[test]
+fn a_bundle_with_several_possible_places_has_none() {
+    let sandbox = multi();
+    silent(&sandbox);
+    changed_bundle(&sandbox, "silent", "linux/arm64");
+    for author in ["x", "y"] {
+        let image = format!("--image=img:{author}");
+        run(&sandbox, &["tag", "--image=img:arm64-v8", author]);
+        run(&sandbox, &["config", &image, "--author", author]);
+    }
+    let mut both = Vec::new();
+    for tag in ["x", "y"] {
+        let (digest, _) = sandbox.manifest("img", tag);
+        let size = sandbox.blob(&digest).len();
+        both.push(json!({"mediaType": MANIFEST, "digest": digest, "size": size}));
+    }
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": both});
+    push(&sandbox, "arms", put(&sandbox, INDEX, &index));
+    let before = sandbox.json("img/index.json");
+    let refused = sandbox.umoci(&["repack", "--image=img:arms", "bundle"]);
+    refused.fails_with(
+        "repack \"bundle\": find its place: tag is ambiguous: arms has several images for \
+         linux/arm64/v8",
+    );
+    assert!(refused.stderr().contains("Give the result a tag of its own"));
+    assert_eq!(sandbox.json("img/index.json"), before);
+    // Entries of the same name are not replaced by what is for none of their platforms.
+    for entry in entries(&sandbox, "multi").into_iter().skip(2) {
+        push(&sandbox, "several", entry);
+    }
+    let before = sandbox.json("img/index.json");
+    let refused = sandbox.umoci(&["repack", "--image=img:several", "bundle"]);
+    refused.fails_with("tag is ambiguous: several has no entry for the same platform");
+    assert_eq!(sandbox.json("img/index.json"), before);
+}
+
+#[test]
+fn an_image_keeps_its_format_in_an_index_of_the_other() {
+    for (from, to) in [("oci", "docker"), ("docker", "oci")] {
+        let sandbox = multi();
+        run(&sandbox, &["convert", "--image=img:multi", "--format", from]);
+        changed_bundle(&sandbox, "multi", "linux/arm64");
+        run(&sandbox, &["convert", "--image=img:multi", "--format", to]);
+        let before = entries(&sandbox, "multi");
+        run(&sandbox, &["repack", "--image=img:multi", "bundle"]);
+        let mut after = entries(&sandbox, "multi");
+        let digest = after[1]["digest"].as_str().unwrap();
+        let manifest: Value = serde_json::from_slice(&sandbox.blob(digest)).unwrap();
+        assert_eq!(after[1]["mediaType"], manifest["mediaType"]);
+        assert_ne!(after[1]["mediaType"], before[1]["mediaType"]);
+        after[1]["mediaType"] = before[1]["mediaType"].clone();
+        assert_only_changed(&before, &after, 1);
+        assert_valid(&sandbox, "multi");
+    }
+}
+
+#[test]
+fn one_image_in_the_place_of_several_is_told() {
+    let sandbox = multi();
+    let (index, _) = sandbox.manifest("img", "multi");
+    let warning = |tag: &str| {
+        format!(
+            "umoci: warn: {tag} had images for linux/amd64, linux/arm/v6, linux/arm/v7, \
+             linux/arm64/v8; it is one image now (the index {index} stays until garbage is \
+             collected)\n"
+        )
+    };
+    changed_bundle(&sandbox, "amd64", "linux/amd64");
+    for words in [
+        &["repack", "--image=img:told", "bundle"][..],
+        &["config", "--image=img:amd64", "--tag=told", "--author=x"],
+        &["insert", "--image=img:amd64", "--tag=told", "file", "/y"],
+    ] {
+        run(&sandbox, &["tag", "--image=img:multi", "told"]);
+        let told = sandbox.umoci(words);
+        told.succeeds();
+        assert_eq!(told.stderr(), warning("told"), "{words:?}");
+        // Once more nothing is lost.
+        sandbox.umoci(words).succeeds_silently();
+    }
+}
+
 #[test]
 fn bundles_of_entries_of_the_same_name() {
     if !needs_root() {
