@@ -229,10 +229,10 @@ complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subco
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from add" -l flatten -d 'put in the place of nested indexes what is in them'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from remove" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
-complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from remove" -l stale -d 'remove the attestations about images that are not in the index'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from remove" -l stale -d 'remove the attestations about images that are neither in the index nor in one within'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from rm" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
-complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from rm" -l stale -d 'remove the attestations about images that are not in the index'
+complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from rm" -l stale -d 'remove the attestations about images that are neither in the index nor in one within'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help'
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from list" -l image -d 'image in a layout, as \'path[:tag][@digest]\'; without both it is "latest", or the only one' -r -f -a "(__fish_complete_directories)"
 complete -c umoci -n "__fish_umoci_using_subcommand index; and __fish_seen_subcommand_from list" -l json -d 'print JSON'

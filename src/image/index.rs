@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! [`IndexEditor`] makes and changes the index of an image for several platforms.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+mod flat;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::attestations::{self, Listed};
 use super::choice::EntryChoice;
 use super::put;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layout::{
-    FULL_NAME, Layout, LayoutWriter, Nested, Platforms, Presence, REF_NAME, REFERENCE_DIGEST,
-    is_about_image,
+    FULL_NAME, Layout, LayoutWriter, Nested, Platforms, Presence, REF_NAME, is_about_image,
 };
-use crate::oci::json::to_bytes;
 use crate::oci::media_type::{DOCKER_MANIFEST_LIST, Family, Kind};
 use crate::oci::{Algorithm, Descriptor, Digest, ImageConfig, Index, Manifest, Platform};
 
@@ -71,12 +72,14 @@ impl<'a> IndexEditor<'a> {
         }
         let at = self.index.manifests.iter().position(|old| is_successor(&new, old));
         self.refuse_rivals(&new, at)?;
-        let Some(old) = at.and_then(|at| self.index.manifests.get_mut(at)) else {
+        let Some(at) = at else {
             self.index.manifests.push(new);
             return Ok(None);
         };
+        let before = self.listed()?;
+        let Some(old) = self.index.manifests.get_mut(at) else { return Ok(None) };
         let old = std::mem::replace(old, new);
-        remove_what_is_about(&mut self.index, &old.digest);
+        self.remove_what_is_about_lost(&before)?;
         Ok(Some(old))
     }
 
@@ -121,35 +124,8 @@ impl<'a> IndexEditor<'a> {
         Ok(images)
     }
 
-    /// Puts in the place of each index in the index what is in it, all the way down.
-    ///
-    /// # Errors
-    /// When one of them is not in the layout.
-    pub fn flatten(&mut self) -> Result<()> {
-        let mut flat = Vec::new();
-        let mut seen = HashSet::new();
-        for step in Nested::new(self.writer.layout(), &self.index) {
-            let step = step?;
-            match step.presence {
-                Presence::Entered | Presence::Repeated => {}
-                Presence::Absent => {
-                    let message = format!("{} is not in the layout", step.entry.digest());
-                    return Err(Error::new(ErrorKind::NotFound, message));
-                }
-                // The same once is enough.
-                Presence::Leaf => {
-                    if seen.insert(to_bytes(&step.entry)?) {
-                        flat.push(step.entry);
-                    }
-                }
-            }
-        }
-        self.index.set_entries(flat);
-        Ok(())
-    }
-
-    /// Removes an entry of the index or of one within, with the attestations that are about it,
-    /// and gives its digest.
+    /// Removes an entry of the index or of one within, with the attestations that are about it or
+    /// what is in it, and gives its digest. An index within that has no other entries goes too.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::Ambiguous`] when there are several
@@ -163,32 +139,40 @@ impl<'a> IndexEditor<'a> {
             }
             return Ok(digest.clone());
         }
+        let before = self.listed()?;
         let mut digest = String::new();
         // From the end, so that the places of the others stay.
         for path in self.places(choice)?.into_iter().rev() {
             self.change(&path, |index, at| {
-                let removed = index.manifests[at].digest.clone();
-                let mut place = 0..;
-                index.retain(|entry| entry.descriptor().is_none() || place.next() != Some(at));
-                remove_what_is_about(index, &removed);
-                digest = removed.to_string();
+                digest = index.manifests[at].digest.to_string();
+                take_out(index, at);
             })?;
         }
+        self.remove_what_is_about_lost(&before)?;
         Ok(digest)
     }
 
-    /// Removes attestations about images that are not in the index, and gives their digests.
-    pub fn remove_stale(&mut self) -> Vec<String> {
-        let listed: HashSet<String> =
-            self.index.manifests.iter().map(|entry| entry.digest.to_string()).collect();
-        let mut removed = Vec::new();
-        self.index.retain(|entry| {
-            let about = entry.annotation(REFERENCE_DIGEST);
-            let is_kept = about.is_none_or(|image| listed.contains(image));
-            removed.extend((!is_kept).then(|| entry.digest()));
-            is_kept
-        });
-        removed
+    /// Removes attestations, in the index and in those within, about images that are in none of
+    /// them, and gives their digests.
+    ///
+    /// # Errors
+    /// When an index within is not in the layout: the images may be in there.
+    pub fn remove_stale(&mut self) -> Result<Vec<String>> {
+        let listed = self.listed()?;
+        listed.require_all()?;
+        let is_gone = |image: &str| !listed.digests.contains(image);
+        attestations::remove(self.writer, &mut self.index, is_gone)
+    }
+
+    /// Removes the attestations about what was listed and is not any more.
+    fn remove_what_is_about_lost(&mut self, before: &Listed) -> Result<()> {
+        let now = self.listed()?;
+        let is_gone = |image: &str| before.digests.contains(image) && !now.digests.contains(image);
+        attestations::remove(self.writer, &mut self.index, is_gone).map(drop)
+    }
+
+    fn listed(&self) -> Result<Listed> {
+        Listed::of(self.layout(), &self.index)
     }
 
     /// Changes annotations of an entry, of the index or of one within, or of the index itself.
@@ -319,11 +303,18 @@ fn change(
     let mut inner: Index = writer.layout().document(entry)?;
     change(writer, &mut inner, rest, edit)?;
     if inner.manifests.is_empty() && inner.unread.is_empty() {
-        return Err(empty());
+        take_out(index, at);
+        return Ok(());
     }
     let stored = put(writer, entry.digest.algorithm(), &inner).context("put index blob")?;
     entry.redirect(stored.digest, stored.size);
     Ok(())
+}
+
+/// Removes the entry at a place among those that can be used.
+fn take_out(index: &mut Index, at: usize) {
+    let mut place = 0..;
+    index.retain(|entry| entry.descriptor().is_none() || place.next() != Some(at));
 }
 
 /// An image without its documents is no use to anybody.
@@ -348,13 +339,6 @@ fn is_successor(new: &Descriptor, old: &Descriptor) -> bool {
     match (&old.platform, &new.platform) {
         (Some(old), Some(new)) => old.is_twin(new),
         (_, _) => old.digest == new.digest,
-    }
-}
-
-fn remove_what_is_about(index: &mut Index, image: &Digest) {
-    if index.manifests.iter().all(|entry| entry.digest != *image) {
-        let image = image.to_string();
-        index.retain(|entry| entry.annotation(REFERENCE_DIGEST) != Some(&image));
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod annotate;
 mod archive;
+mod attestations;
 mod choice;
 mod convert;
 mod editor;

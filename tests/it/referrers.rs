@@ -120,6 +120,22 @@ fn what_is_about_an_index_that_is_changed() {
 }
 
 #[test]
+fn what_is_about_an_index_above_an_image_that_stays() {
+    let sandbox = multi_platform();
+    for annotation in ["descriptor:a=b", "index:a=b"] {
+        let whole = descriptor(&sandbox, "multi");
+        let (_, document) = sandbox.manifest("img", "multi");
+        attach(&sandbox, &document["manifests"][0], "application/vnd.example.of-amd64");
+        let sbom = attach(&sandbox, &whole, SBOM);
+        let words = ["config", "--image=img:multi", "--platform=linux/amd64", "--no-history"];
+        let run = sandbox.umoci(&[&words[..], &["--annotation", annotation]].concat());
+        let about = digest(&whole);
+        let expected = format!("{sbom} ({SBOM}) no longer applies to multi: it is about {about}");
+        assert_eq!(warnings(&run), [expected], "{annotation}");
+    }
+}
+
+#[test]
 fn attestations_beside_the_image() {
     let Some(skopeo) = peer("skopeo") else { return };
     let sandbox = multi_platform();

@@ -73,9 +73,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
         for lost in &made.lost {
             log::warn!("left out: {lost}");
         }
-        let new = made.descriptor.digest.clone();
-        if new == entry.digest {
-            log::info!("{new} is in {family}'s format already");
+        let new = DescriptorPath::new(vec![made.descriptor.clone()])?;
+        if new.target().digest == entry.digest {
+            log::info!("{} is in {family}'s format already", entry.digest);
         }
         let referrers = Referrers::of(&layout, &path);
         let name = destination.name();

@@ -45,7 +45,7 @@ fn store(
     let referrers = Referrers::find(layout, editor.base(), &name);
     let path = editor.commit().context("commit mutated image")?;
     writer.place(&destination, path.root().clone()).context("add new tag")?;
-    referrers.tell(&path.target().digest, &name);
+    referrers.tell(&path, &name);
     Ok((path, name))
 }
 

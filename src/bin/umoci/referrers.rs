@@ -3,15 +3,13 @@
 //! the like are about the bytes of a manifest, and the changed image has others.
 
 use umoci::layout::{EntryName, Layout, Referrer, referrers};
-use umoci::oci::{DescriptorPath, Digest};
+use umoci::oci::DescriptorPath;
 
 /// How many are named one by one.
 const NAMED: usize = 20;
 
 /// What was about an image, or an index of images, before it is changed.
 pub(crate) struct Referrers {
-    /// What the tag leads to, which is about to lead to something else.
-    old: Option<Digest>,
     found: Vec<Referrer>,
 }
 
@@ -21,7 +19,7 @@ impl Referrers {
     pub(crate) fn find(layout: &Layout, base: &DescriptorPath, name: &EntryName) -> Self {
         match layout.find_again(name, base.target()) {
             Ok(Some(path)) => Self::of(layout, &path),
-            _ => Self { old: None, found: Vec::new() },
+            _ => Self { found: Vec::new() },
         }
     }
 
@@ -32,22 +30,21 @@ impl Referrers {
             log::warn!("cannot tell what is about the image: {error}");
             Vec::new()
         });
-        Self { old: Some(path.target().digest.clone()), found }
+        Self { found }
     }
 
-    /// Says which of them are not about what the tag leads to now.
-    pub(crate) fn tell(&self, new: &Digest, tag: &EntryName) {
-        if self.old.as_ref() == Some(new) {
-            return;
-        }
-        for referrer in self.found.iter().take(NAMED) {
+    /// Says which of them are not about what the tag leads to now, or an index on the way there.
+    pub(crate) fn tell(&self, new: &DescriptorPath, tag: &EntryName) {
+        let is_left = |found: &&Referrer| new.walk().iter().all(|at| at.digest != found.subject);
+        let lost: Vec<&Referrer> = self.found.iter().filter(is_left).collect();
+        for referrer in lost.iter().take(NAMED) {
             log::warn!(
                 "{} no longer applies to {tag}: it is about {}",
                 name(referrer),
                 referrer.subject
             );
         }
-        if let Some(more @ 1..) = self.found.len().checked_sub(NAMED) {
+        if let Some(more @ 1..) = lost.len().checked_sub(NAMED) {
             log::warn!("{more} more no longer apply to {tag}");
         }
     }

@@ -100,7 +100,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         progress::shown(&options.progress, repack).with_context(|| format!("repack {path:?}"));
     let made = made.map_err(no_place)?;
     publish::tell(&made, &name);
-    referrers.tell(&made.target().digest, &name);
+    referrers.tell(&made, &name);
     Ok(())
 }
 

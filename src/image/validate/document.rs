@@ -108,13 +108,7 @@ fn descriptors(
 /// Checks what entries of an index, not of `index.json`, are to each other.
 pub(super) fn relations(entries: &[Reference], findings: &mut Findings) {
     let mut images: Vec<&Reference> = Vec::new();
-    let listed: HashSet<String> =
-        entries.iter().filter_map(|entry| Some(entry.digest.as_ref()?.to_string())).collect();
     for entry in entries {
-        if let Some(image) = entry.about.as_ref().filter(|image| !listed.contains(*image)) {
-            let message = format!("{} is not in the index", quote(image));
-            findings.add(Code::AttestationStale, &entry.place, message);
-        }
         let Some(platform) = entry.platform.as_ref().filter(|platform| platform.is_stated()) else {
             continue;
         };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::attestations::Attestations;
 use super::blob::{self, Layer, Reading, Task, Use};
 use super::code::Code;
 use super::config::{self, Config};
@@ -38,6 +39,7 @@ pub(super) struct Graph<'a> {
     tasks: Vec<Task>,
     task_of: HashMap<Digest, usize>,
     stacks: Vec<Stack>,
+    attestations: Attestations,
     pub(super) images: u64,
     blobs: u64,
     bytes: u64,
@@ -71,6 +73,7 @@ impl<'a> Graph<'a> {
             tasks: Vec::new(),
             task_of: HashMap::new(),
             stacks: Vec::new(),
+            attestations: Attestations::default(),
             images: 0,
             blobs: 0,
             bytes: 0,
@@ -85,6 +88,7 @@ impl<'a> Graph<'a> {
         while let Some(visit) = self.queue.pop_front() {
             self.visit(visit);
         }
+        self.attestations.check(&mut self.findings);
     }
 
     /// The blobs that are left to be read, the layers of images among them, and what was read
@@ -138,6 +142,9 @@ impl<'a> Graph<'a> {
         };
         let index = document::index(&mut fields, Some(&visit.target.media_type), &wanted);
         document::relations(&index.entries, &mut self.findings);
+        if let Some(digest) = &visit.target.digest {
+            self.attestations.add(digest, &index.entries);
+        }
         // One platform of several is often all that was copied.
         let is_here =
             |entry: &Reference| entry.digest.as_ref().is_some_and(|digest| self.has(digest));

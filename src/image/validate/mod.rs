@@ -10,6 +10,7 @@
 //! once more: nothing is looked for in a blob that does not have its digest.
 
 mod archive;
+mod attestations;
 mod blob;
 mod blobs;
 mod code;

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{INDEX, PLATFORMS, digests, entries, index_of, multi, push, put, run, tag_of};
-use crate::harness::peer;
+use crate::harness::{Sandbox, peer};
 
 #[test]
 fn tags_become_one_in_their_order() {
@@ -311,9 +311,14 @@ fn no_two_images_for_one_platform() {
     for words in [
         &["index", "create", "--image=img:x", "arms", "other"][..],
         &["index", "create", "--image=img:x", "other", "arms"],
-        &["index", "create", "--image=img:x", "other", "arms", "--flatten"],
     ] {
         sandbox.umoci(words).fails_with(", of an index within, would both be for linux/arm/v6");
+    }
+    // Without an index there is nothing within.
+    for [one, other] in [["other", "arms"], ["arms", "other"]] {
+        sandbox
+            .umoci(&["index", "create", "--image=img:x", "--flatten", one, other])
+            .fails_with(&format!("{other} is for linux/arm/v6, as another source is"));
     }
     sandbox
         .umoci(&["index", "add", "--image=img:arms", "arms"])
@@ -321,6 +326,117 @@ fn no_two_images_for_one_platform() {
     assert_eq!(sandbox.json("img/index.json"), before);
     // The same image is no second one.
     run(&sandbox, &["index", "create", "--image=img:x", "arm-v6", "arms"]);
+    run(&sandbox, &["index", "create", "--image=img:x", "--flatten", "arm-v6", "arms"]);
+}
+
+/// An attestation about an image, of the bytes of another.
+fn attestation(about: &Value, bytes: &Value) -> Value {
+    json!({
+        "mediaType": bytes["mediaType"], "digest": bytes["digest"], "size": bytes["size"],
+        "platform": {"architecture": "unknown", "os": "unknown"},
+        "annotations": {"vnd.docker.reference.type": "attestation-manifest",
+                        "vnd.docker.reference.digest": about["digest"]},
+    })
+}
+
+fn push_index(sandbox: &Sandbox, tag: &str, manifests: &[Value]) -> Value {
+    let index = put(sandbox, INDEX, &json!({"schemaVersion": 2, "manifests": manifests}));
+    push(sandbox, tag, index.clone());
+    index
+}
+
+#[test]
+fn what_is_added_flat_takes_the_place_of_images() {
+    let sandbox = multi();
+    let images = entries(&sandbox, "multi");
+    let old = [
+        images[0].clone(),
+        images[1].clone(),
+        attestation(&images[1], &images[3]),
+        attestation(&images[0], &images[3]),
+    ];
+    push_index(&sandbox, "app", &old);
+    run(&sandbox, &["index", "create", "--image=img:outer", "app"]);
+    run(&sandbox, &["config", "--image=img:arm64-v8", "--author=new"]);
+    let mut new = images[1].clone();
+    let (digest, _) = sandbox.manifest("img", "arm64-v8");
+    new["size"] = sandbox.blob(&digest).len().into();
+    new["digest"] = digest.into();
+    let about_new = attestation(&new, &images[2]);
+    push_index(&sandbox, "in", &[new.clone(), about_new.clone(), images[2].clone()]);
+    for tag in ["app", "outer"] {
+        let image = format!("--image=img:{tag}");
+        run(&sandbox, &["index", "add", "--flatten", &image, "in"]);
+        let expected =
+            [images[0].clone(), new.clone(), old[3].clone(), about_new.clone(), images[2].clone()];
+        assert_eq!(entries(&sandbox, tag), expected, "{tag}");
+        // A second time changes nothing.
+        run(&sandbox, &["index", "add", "--flatten", &image, "in"]);
+        assert_eq!(entries(&sandbox, tag), expected, "{tag}");
+    }
+}
+
+#[test]
+fn flattening_keeps_the_platforms_that_are_stated() {
+    let sandbox = multi();
+    let mut stated = entries(&sandbox, "multi")[1].clone();
+    stated["platform"]["variant"] = "v9".into();
+    push_index(&sandbox, "inner", &[stated.clone()]);
+    run(&sandbox, &["index", "create", "--image=img:flat", "--flatten", "inner"]);
+    assert_eq!(entries(&sandbox, "flat"), [stated]);
+}
+
+#[test]
+fn attestations_about_images_in_other_indexes() {
+    let sandbox = multi();
+    let images = entries(&sandbox, "multi");
+    let bytes = &images[3];
+    let inner = push_index(&sandbox, "inner", &[images[0].clone(), attestation(&images[2], bytes)]);
+    let [about_inner, about_outer] = [0, 2].map(|at| attestation(&images[at], bytes));
+    let outer = [inner.clone(), images[2].clone(), about_inner, about_outer];
+    push_index(&sandbox, "outer", &outer);
+    let stale = |tag: &str| {
+        let image = format!("--image=img:{tag}");
+        let report = sandbox.umoci(&["validate", "--json", &image]).succeeds();
+        report.matches("attestation-stale").count()
+    };
+    assert_eq!(stale("outer"), 0);
+    run(&sandbox, &["index", "remove", "--stale", "--image=img:outer"]);
+    assert_eq!(entries(&sandbox, "outer"), outer);
+    // With the image goes what is about it, wherever it is.
+    run(&sandbox, &["tag", "--image=img:outer", "other"]);
+    run(&sandbox, &["index", "remove", "--image=img:other", "linux/arm/v7"]);
+    let other = entries(&sandbox, "other");
+    assert_eq!((other.len(), &other[1]), (2, &outer[2]));
+    let within: Value =
+        serde_json::from_slice(&sandbox.blob(other[0]["digest"].as_str().unwrap())).unwrap();
+    assert_eq!(within["manifests"], json!([images[0]]));
+    run(&sandbox, &["index", "remove", "--image=img:outer", inner["digest"].as_str().unwrap()]);
+    assert_eq!(entries(&sandbox, "outer"), [outer[1].clone(), outer[3].clone()]);
+}
+
+#[test]
+fn attestations_about_nothing_in_an_index_within() {
+    let sandbox = multi();
+    let images = entries(&sandbox, "multi");
+    let gone = attestation(&images[1], &images[3]);
+    let only = push_index(&sandbox, "only", std::slice::from_ref(&gone));
+    let inner = push_index(&sandbox, "inner", &[images[2].clone(), gone]);
+    push_index(&sandbox, "outer", &[images[0].clone(), only, inner.clone(), inner.clone()]);
+    let report = sandbox.umoci(&["validate", "--json", "--image=img:outer"]).succeeds();
+    assert_eq!(report.matches("attestation-stale").count(), 2, "{report}");
+    run(&sandbox, &["index", "remove", "--stale", "--image=img:outer"]);
+    let outer = entries(&sandbox, "outer");
+    assert_eq!((outer.len(), &outer[0], &outer[1]), (3, &images[0], &outer[2]));
+    let within: Value =
+        serde_json::from_slice(&sandbox.blob(outer[1]["digest"].as_str().unwrap())).unwrap();
+    assert_eq!(within["manifests"], json!([images[2]]));
+    // Nobody knows what is in an index that is not there.
+    let file = &outer[1]["digest"].as_str().unwrap()[7..];
+    std::fs::remove_file(sandbox.path("img/blobs/sha256").join(file)).unwrap();
+    sandbox
+        .umoci(&["index", "remove", "--stale", "--image=img:outer"])
+        .fails_with("is not in the layout");
 }
 
 #[test]
@@ -340,8 +456,11 @@ fn entries_of_indexes_within_are_reached() {
     let outer = entries(&sandbox, "outer");
     assert_eq!(inner(&outer)["manifests"].as_array().unwrap().len(), 1);
     assert_eq!(inner(&outer)["manifests"][0]["annotations"], json!({"a": "b"}));
+    // With its last entry an index goes too, but not the one that has the tag.
+    run(&sandbox, &["index", "remove", "--image=img:outer", "linux/arm/v6"]);
+    assert_eq!(entries(&sandbox, "outer"), outer[..1]);
     sandbox
-        .umoci(&["index", "remove", "--image=img:outer", "linux/arm/v6"])
+        .umoci(&["index", "remove", "--image=img:outer", "linux/amd64"])
         .fails_with("an index without entries is no image");
     sandbox.umoci(&["validate", "--layout=img"]).succeeds();
 }

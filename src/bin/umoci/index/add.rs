@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use umoci::error::Context;
 
-use super::{change, entries_of, sources};
+use super::{add, change, entries_of, sources};
 use crate::args::EntryArg;
 use crate::failure::Outcome;
 
@@ -38,15 +38,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
     change(&target, |editor| {
         for tag in &tags {
             for entry in entries_of(&layout, tag).context("add to index")? {
-                if let Some(old) =
-                    editor.add(&entry).with_context(|| format!("add {tag} to index"))?
-                {
+                let old = add(editor, &entry, args.flatten);
+                for old in old.with_context(|| format!("add {tag} to index"))? {
                     log::info!("replaced in index: {}", old.digest);
                 }
             }
-        }
-        if args.flatten {
-            editor.flatten().context("add to index")?;
         }
         Ok(())
     })

@@ -7,7 +7,7 @@ use umoci::error::{Context, Error};
 use umoci::image::{Annotated, IndexEditor};
 use umoci::layout::Destination;
 
-use super::{entries_of, sources};
+use super::{add, entries_of, sources};
 use crate::args::{DestinationArg, index_edits};
 use crate::failure::Outcome;
 
@@ -17,7 +17,7 @@ use crate::failure::Outcome;
 /// order in which they are given, with the tag "<tag>" (default "latest"), which is replaced if
 /// it exists. The platform of each is that of its configuration; no two may be for the same one.
 /// A source that is for several platforms itself is nested, or with --flatten its images are
-/// taken one by one. If all images are in Docker's format, the result is so too, unless it gets annotations.
+/// taken one by one, for the platforms that it states. If all images are in Docker's format, the result is so too, unless it gets annotations.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "umoci index create [command options] --image <image-path>[:<tag>] <source-tag>..."
@@ -49,16 +49,14 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let mut editor = IndexEditor::new(&writer);
     for source in &tags {
         for entry in entries_of(&layout, source).context("create index")? {
-            let replaced = editor.add(&entry).with_context(|| format!("add {source} to index"))?;
-            if let Some(platform) = replaced.and_then(|old| old.platform) {
+            let replaced = add(&mut editor, &entry, args.flatten);
+            let replaced = replaced.with_context(|| format!("add {source} to index"))?;
+            if let Some(platform) = replaced.into_iter().find_map(|old| old.platform) {
                 let message =
                     format!("create index: {source} is for {platform}, as another source is");
                 return Err(Error::invalid(message).into());
             }
         }
-    }
-    if args.flatten {
-        editor.flatten().context("create index")?;
     }
     for edit in &annotations {
         editor.annotate(None, |found| edit.apply(found)).context("create index")?;

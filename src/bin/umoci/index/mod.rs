@@ -61,9 +61,9 @@ fn change(target: &EntryTarget, edit: impl Fn(&mut IndexEditor<'_>) -> Outcome) 
         let mut new = editor.commit().context("write index")?;
         new.annotations.clone_from(&entry.annotations);
         log::info!("new index created: {}", new.digest);
-        let digest = new.digest.clone();
+        let path = DescriptorPath::new(vec![new.clone()])?;
         writer.place(&place, new).context("update tag")?;
-        referrers.tell(&digest, &name);
+        referrers.tell(&path, &name);
         log::info!("updated tag for index: {name}");
         Ok(())
     })
@@ -100,6 +100,14 @@ fn source(word: &OsString) -> Result<Selector> {
         Ok(digest) => Ok(Selector::Digest(digest)),
         Err(_) => Ok(Selector::Reference(text.parse()?)),
     }
+}
+
+/// Adds what a source leads to, and gives what it takes the place of.
+fn add(editor: &mut IndexEditor<'_>, entry: &Descriptor, flatten: bool) -> Result<Vec<Descriptor>> {
+    if flatten {
+        return editor.add_flat(entry);
+    }
+    Ok(editor.add(entry)?.into_iter().collect())
 }
 
 /// What a source leads to, which may be several entries of one name.

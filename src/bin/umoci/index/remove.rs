@@ -14,14 +14,14 @@ use crate::failure::Outcome;
 ///
 /// Each "<entry>" is a platform ('os/arch[/variant]') or a digest of the index that "<tag>"
 /// (default "latest", or the only image) names, or of an index within. Attestations about a
-/// removed image go with it. Nothing is removed if there is no such entry, and the last one cannot
+/// removed image go with it, as does an index within that has no other entries. Nothing is removed if there is no such entry, and the last one cannot
 /// be; umoci-remove(1) removes the tag.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "umoci index remove [command options] --image <image-path>[:<tag>] <entry>..."
 )]
 pub(crate) struct Args {
-    /// remove the attestations about images that are not in the index
+    /// remove the attestations about images that are neither in the index nor in one within
     #[arg(long)]
     stale: bool,
 
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             log::info!("removed from index: {removed}");
         }
         if args.stale {
-            for removed in editor.remove_stale() {
+            for removed in editor.remove_stale().context("remove from index")? {
                 log::info!("removed from index: {removed}");
             }
         }
