@@ -141,8 +141,7 @@ fn labels_of_the_host_are_no_part_of_an_image() {
     );
     let Some(run) = with_limits(&sandbox, &script) else { return };
     assert_eq!(run.succeeds(), "2\n");
-    // Two of each of the root and 20 names, told of the one layer that is made.
-    assert_eq!(run.stderr(), "umoci: warn: emulated: 42 labels of the host left out\n");
+    assert_eq!(run.stderr(), "");
     assert_eq!(last_layer(&sandbox, "same"), last_layer(&sandbox, "full"));
     assert_eq!(last_layer(&sandbox, "new"), last_layer(&sandbox, "root"));
 }
@@ -232,11 +231,10 @@ fn files_of_its_own_are_no_obstacle_either() {
     assert_eq!(run.succeeds(), "text\n700\n755\n");
     let told: Vec<_> = run.stderr().lines().map(str::to_owned).collect();
     let denied = "operation not permitted";
-    for (line, expected) in told.iter().zip([
-        &*format!("umoci: warn: new files do not get the owner of layout \"m/img\": {denied}"),
-        &format!("umoci: warn: bundle \"m/old\" stays open to others: {denied}"),
-        &format!("umoci: create runtime bundle: change mode of bundle \"m/old\": {denied}"),
-    ]) {
-        assert_eq!(line, expected, "{told:#?}");
-    }
+    let expected = [
+        format!("umoci: warn: new files do not get the owner of layout \"m/img\": {denied}"),
+        format!("umoci: warn: bundle \"m/old\" stays open to others: {denied}"),
+        format!("umoci: create runtime bundle: change mode of bundle \"m/old\": {denied}"),
+    ];
+    assert_eq!(told, expected);
 }
