@@ -5,9 +5,11 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::editor::ImageEditor;
 use super::new_layer::LayerOptions;
+use super::source_lock::SourceLock;
 use crate::error::{Context, Result};
 use crate::interrupt::Interrupt;
 use crate::layer::{
@@ -16,9 +18,10 @@ use crate::layer::{
 };
 use crate::oci::Descriptor;
 use crate::rootfs::{
-    Keeping, Native, Ownership, RootPath, Rootless, RootlessOptions, Strictness, TreeNotes, View,
-    open_dir,
+    Keeping, Native, Ownership, Reminder, RootPath, Rootless, RootlessOptions, Strictness,
+    TreeNotes, View, open_dir,
 };
+use crate::sys;
 
 /// What is put at a place in an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +93,7 @@ impl InsertOptions {
             Owners::Mapped(_) => Ownership::Set,
             Owners::OfImage => Ownership::Record,
         };
-        let (interrupt, reminder) = (self.interrupt.clone(), self.notes.reminder.clone());
+        let (interrupt, reminder) = (self.interrupt.clone(), self.reminder(&root, &place)?);
         let default = RootlessOptions::new(ownership, self.strictness);
         let (view, default) = (View::Image, RootlessOptions { reminder, place, ..default });
         let fs = Rootless::native(root, RootlessOptions { view, interrupt, ..default })?;
@@ -98,6 +101,16 @@ impl InsertOptions {
             fs.remember(*identity, emulated.clone());
         }
         Ok(fs)
+    }
+
+    /// Who is asked before permission bits step aside below the directory `root`: the bundle
+    /// that it is in, or others who may be reading. In root's way they never are.
+    fn reminder(&self, root: &File, path: &Path) -> Result<Option<Arc<dyn Reminder>>> {
+        if self.notes.reminder.is_some() || sys::is_root() {
+            return Ok(self.notes.reminder.clone());
+        }
+        let root = root.try_clone().at("open", path)?;
+        Ok(Some(Arc::new(SourceLock::share(root, path, self.interrupt.clone())?)))
     }
 }
 
@@ -162,10 +175,16 @@ struct Source {
 
 impl Source {
     fn open(path: &Path, options: &InsertOptions) -> Result<Self> {
+        // Somebody else may have opened what is meant for a moment only: that is waited for.
+        let above = path.parent().map(named);
+        let above = above.and_then(|above| Some((above, sys::open_any_dir(above).ok()?)));
+        let gate = above.map(|(above, dir)| options.reminder(&dir, above)).transpose()?;
         let (place, root) = Self::nearest(path)?;
+        let fs = options.open(root, place.clone())?;
+        drop(gate);
         let rest = path.strip_prefix(&place).unwrap_or(Path::new(""));
         let rest = RootPath::clean(rest.as_os_str().as_encoded_bytes())?;
-        Ok(Self { fs: options.open(root, place.clone())?, place, path: rest })
+        Ok(Self { fs, place, path: rest })
     }
 
     /// The directory that is meant, or else the last one on the way to it that can be opened:

@@ -13,6 +13,7 @@ mod index;
 mod insert;
 mod list;
 mod new_layer;
+mod source_lock;
 mod stat;
 mod stored;
 mod unpack;

@@ -26,7 +26,7 @@ use crate::interrupt::Interrupt;
 use crate::sys;
 
 /// How long a lock is waited for unless told otherwise.
-pub(super) const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
@@ -35,7 +35,7 @@ const TURNS: u32 = 10;
 
 /// Who else may hold a lock at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// Others that share it.
     Shared,
     /// Nobody.
@@ -53,7 +53,7 @@ impl Mode {
 
 /// The pauses of somebody who waits, up to a limit.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     limit: Duration,
     waited: Duration,
     pause: Duration,
@@ -61,7 +61,7 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    pub(super) fn new(limit: Duration, interrupt: Interrupt) -> Self {
+    pub(crate) fn new(limit: Duration, interrupt: Interrupt) -> Self {
         Self { limit, waited: Duration::ZERO, pause: FIRST_PAUSE, interrupt }
     }
 
@@ -70,7 +70,7 @@ impl Patience {
     /// # Errors
     /// [`ErrorKind::Busy`] when the limit is reached; `what` says who is waited for. Also when
     /// somebody has asked to stop.
-    pub(super) fn pause(&mut self, what: impl Fn() -> String) -> Result<()> {
+    pub(crate) fn pause(&mut self, what: impl Fn() -> String) -> Result<()> {
         self.interrupt.check()?;
         if self.waited >= self.limit {
             let seconds = self.limit.as_secs_f32();
@@ -133,7 +133,7 @@ pub(super) fn acquire_in_turn(
 }
 
 /// Tries once; `None` when others hold it.
-fn attempt(file: &File, mode: Mode, path: &Path) -> Result<Option<Held>> {
+pub(crate) fn attempt(file: &File, mode: Mode, path: &Path) -> Result<Option<Held>> {
     loop {
         match mode.attempt(file) {
             Ok(()) => return Ok(Some(Held::Yes)),
@@ -150,7 +150,7 @@ fn attempt(file: &File, mode: Mode, path: &Path) -> Result<Option<Held>> {
 
 /// Whether a lock could be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Held {
+pub(crate) enum Held {
     /// It is held.
     Yes,
     /// This filesystem has no locks.
@@ -163,7 +163,7 @@ pub(super) fn holder(file: &File, path: &Path) -> String {
 }
 
 /// Names the process that holds a lock on this file, as far as the system tells.
-fn process(file: &File) -> String {
+pub(crate) fn process(file: &File) -> String {
     let table = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     let identity = file.metadata().map(|of| (sys::device_parts(of.dev()), of.ino()));
     let found = identity.ok().and_then(|((major, minor), inode)| {

@@ -13,7 +13,7 @@ mod destination;
 mod files;
 mod full_name;
 mod gc;
-mod lock;
+pub(crate) mod lock;
 mod nested;
 mod overwritten;
 mod reference;

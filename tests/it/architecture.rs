@@ -19,7 +19,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("snapshot", &["error", "idmap", "progress", "quote", "rootfs"]),
     (
         "image",
-        &["error", "idmap", "interrupt", "layer", "layout", "oci", "progress", "quote", "rootfs"],
+        &[
+            "error",
+            "idmap",
+            "interrupt",
+            "layer",
+            "layout",
+            "oci",
+            "progress",
+            "quote",
+            "rootfs",
+            "sys",
+        ],
     ),
     (
         "bundle",

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Several commands of an ordinary user at once on one tree that is closed to its owner.
+
+use std::path::Path;
+use std::process::{Child, Output, Stdio};
+
+use super::scene::{self, set_mode};
+use crate::harness::{Sandbox, needs_root};
+
+const CROWD: usize = 3;
+
+/// A tree in which directories and files are closed.
+fn closed_tree(sandbox: &Sandbox) {
+    let source = sandbox.path("home/source");
+    for dir in 0..40 {
+        let dir = source.join(format!("{dir:02}"));
+        std::fs::create_dir_all(dir.join("inner")).unwrap();
+        for file in ["a", "inner/b"] {
+            std::fs::write(dir.join(file), "x").unwrap();
+        }
+    }
+    sandbox.give_to_ordinary_user("home/source");
+    for dir in 0..40 {
+        let dir = source.join(format!("{dir:02}"));
+        for closed in ["inner/b", "inner", "a", ""] {
+            set_mode(dir.join(closed), 0o000);
+        }
+    }
+}
+
+/// Starts an `insert` whose result gets a tag of its own.
+fn start(sandbox: &Sandbox, source: &str, tag: &str) -> Child {
+    let tag = format!("--tag={tag}");
+    let words = ["insert", "--rootless", "--image=img:full", &tag, source, "/s"];
+    let mut command = sandbox.command_of_ordinary_user(&words);
+    command.stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn succeeds(output: &Output) {
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn inserts_of_one_tree_do_not_take_open_doors_for_real() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    closed_tree(&sandbox);
+    let source = sandbox.path("home/source");
+    for (meant, mode) in [("home/source", 0o755), ("home/source", 0o000), ("home/source/07", 0o755)]
+    {
+        set_mode(&source, mode);
+        succeeds(&start(&sandbox, meant, "alone").wait_with_output().unwrap());
+        let alone = scene::last_layer(&sandbox, "alone");
+        for round in 0..6 {
+            let tag = |one: usize| format!("crowd{one}");
+            let crowd: Vec<_> = (0..CROWD).map(|one| start(&sandbox, meant, &tag(one))).collect();
+            for child in crowd {
+                succeeds(&child.wait_with_output().unwrap());
+            }
+            for one in 0..CROWD {
+                let layer = scene::last_layer(&sandbox, &tag(one));
+                assert_eq!(layer, alone, "{meant} {mode:o}, round {round}");
+            }
+        }
+        assert_eq!(mode_of(&source), mode);
+    }
+    assert!(scene::paths(&source).iter().all(|path| mode_of(path) == 0));
+}
+
+fn mode_of(path: &Path) -> u32 {
+    std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o7777
+}
+
+/// Who only reads does not wait for others who do so; for one who has it alone it does, as long
+/// as nobody stops it.
+#[test]
+fn who_reads_a_tree_waits_only_for_who_has_it_alone() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    let source = sandbox.path("home/source");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("file"), "x").unwrap();
+    sandbox.give_to_ordinary_user("home/source");
+    let lock = std::fs::File::open(&source).unwrap();
+    lock.lock_shared().unwrap();
+    succeeds(&start(&sandbox, "home/source", "shared").wait_with_output().unwrap());
+    lock.lock().unwrap();
+    let mut waiting = start(&sandbox, "home/source", "waited");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(waiting.try_wait().unwrap().is_none());
+    lock.unlock().unwrap();
+    succeeds(&waiting.wait_with_output().unwrap());
+    assert_eq!(scene::last_layer(&sandbox, "waited"), scene::last_layer(&sandbox, "shared"));
+}
