@@ -8,6 +8,7 @@ pub mod metadata;
 mod moved;
 mod owners;
 pub mod passwd;
+mod places;
 mod publish;
 mod record;
 mod renew;

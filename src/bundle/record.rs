@@ -5,23 +5,26 @@
 //!
 //! The file speaks of the tree as it is, not of an image, so it stays good when
 //! the bundle becomes one of another image. A line counts only for the object
-//! that it was written for: the same inode, or in a copy of the tree one of the
-//! same type and size. Whatever a user has put in its place inherits nothing.
+//! that it was written for: the same inode, wherever it has been moved to, or in
+//! a copy of the tree one of the same type and size at the same path. Whatever a
+//! user has put in its place inherits nothing.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Take, Write};
+use std::collections::HashMap;
+use std::fs::{File, Metadata};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::places::Places;
 use super::staging::BundleDir;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::idmap::Owner;
 use crate::oci::json::{self, Trailing};
 use crate::rootfs::{
-    Device, Dir, Emulated, FileTime, FsOps, HeldMode, Kind, Native, Node, RootPath, Rootless, Stat,
-    Xattr, is_in_user_namespace,
+    Device, Emulated, FileTime, HeldMode, Kind, Native, Node, RootPath, Rootless, Stat, Xattr,
+    is_in_user_namespace,
 };
 use crate::snapshot::{parse_type, type_name, vis};
 use crate::sys;
@@ -30,10 +33,10 @@ use crate::sys;
 pub(super) const FILE_NAME: &str = "rootless.jsonl";
 /// The only version of the format.
 const VERSION: u32 = 1;
-/// The most bytes that the file may have.
-const MAX_SIZE: u64 = 256 << 20;
-/// The most bytes of a line.
-const MAX_LINE: u64 = 4 << 20;
+/// No line has as many bytes. What a layer says of an object has at most 1 MiB, of which each byte
+/// takes five when it is escaped. The file may have any size: it is read by lines, and of these
+/// only what is in the tree is kept.
+const MAX_LINE: u64 = 16 << 20;
 /// The longest name of an attribute that the kernel takes.
 const MAX_ATTRIBUTE_NAME: usize = 255;
 /// The longest value.
@@ -53,6 +56,9 @@ struct Head {
     umoci_rootless: u32,
     /// The inode number of the tree's root: another one means a copy.
     root: u64,
+    /// When the root was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    root_born: Option<(i64, u32)>,
     /// That of this file: another one means a copy, or a filesystem that numbers anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     record: Option<u64>,
@@ -121,17 +127,28 @@ pub(super) fn write(
     mut remembered: Vec<Remembered>,
 ) -> Result<()> {
     remembered.sort_by(|one, other| one.path.cmp(&other.path));
-    let root = fs.stat_on_disk(&fs.open_dir(&RootPath::root())?, None)?;
+    let mut places = Places::of(fs);
+    let root = places.root()?;
     let mut out = BufWriter::new(file);
     let own = file.metadata()?;
     let (record, seen_as) = (Some(own.ino()), Some((own.uid(), own.gid())));
-    let (root, in_namespace) = (root.identity.ino, is_in_user_namespace());
-    let head = Head { umoci_rootless: VERSION, root, record, seen_as, in_namespace };
+    let head = Head {
+        umoci_rootless: VERSION,
+        root: root.identity.ino,
+        root_born: places.born(&RootPath::root())?.map(pair),
+        record,
+        seen_as,
+        in_namespace: is_in_user_namespace(),
+    };
     out.write_all(&json::to_bytes(&head)?)?;
-    let mut places = Places { fs, open: None };
     for object in &remembered {
         let born = places.born(&object.path)?;
-        out.write_all(&json::to_bytes(&Line::of(object, born))?)?;
+        let line = json::to_bytes(&Line::of(object, born))?;
+        if line.len() as u64 >= MAX_LINE {
+            let message = format!("{:?} has too many attributes to record", object.path);
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        out.write_all(&line)?;
     }
     Ok(out.flush()?)
 }
@@ -139,7 +156,8 @@ pub(super) fn write(
 /// Reads the record of a bundle, if it has one, and tells `fs`, whose root is the bundle's tree.
 ///
 /// # Errors
-/// When it is no such record, or larger than it may be.
+/// When it is no such record. Where no substitutes are wanted, also when objects are no longer
+/// what was recorded, which otherwise is told.
 pub(super) fn load(bundle: &BundleDir, fs: &Rootless<Native>) -> Result<()> {
     let Some(file) = open(bundle)? else { return Ok(()) };
     read(file, fs).at("read", bundle.path.join(FILE_NAME))
@@ -181,11 +199,8 @@ fn open(bundle: &BundleDir) -> Result<Option<File>> {
 }
 
 /// Reads the head, and gives the lines after it.
-fn begin(file: File) -> Result<(Head, BufReader<Take<File>>)> {
-    if file.metadata()?.len() > MAX_SIZE {
-        return Err(Error::new(ErrorKind::Limit, format!("larger than {MAX_SIZE} bytes")));
-    }
-    let mut lines = BufReader::new(file.take(MAX_SIZE));
+fn begin(file: File) -> Result<(Head, BufReader<File>)> {
+    let mut lines = BufReader::new(file);
     let mut bytes = Vec::new();
     next_line(&mut lines, &mut bytes)?;
     let head: Head = json::from_slice(&bytes, Trailing::Refuse)?;
@@ -199,26 +214,101 @@ fn begin(file: File) -> Result<(Head, BufReader<Take<File>>)> {
 fn read(file: File, fs: &Rootless<Native>) -> Result<()> {
     let own = file.metadata()?;
     let (head, mut lines) = begin(file)?;
-    let mut bytes = Vec::new();
-    let root = fs.stat_on_disk(&fs.open_dir(&RootPath::root())?, None)?;
-    let is_tree = head.root == root.identity.ino && head.record == Some(own.ino());
-    let mut places = Places { fs, open: None };
+    let mut places = Places::of(fs);
+    let root = places.root()?;
+    let tree = head.tree(&root, &own, places.born(&RootPath::root())?);
+    let (mut lost, mut bytes) = (HashMap::new(), Vec::new());
     while next_line(&mut lines, &mut bytes)? {
         let line: Line = json::from_slice(&bytes, Trailing::Refuse)?;
         let (path, emulated) = line.meaning()?;
-        let Some(stat) = places.stat(&path)? else { continue };
-        let is_same = if is_tree && stat.identity.dev == root.identity.dev {
-            line.is_of(&stat) && line.was_born(places.born(&path)?)
-        } else {
-            line.is_like(&stat)
-        };
-        if is_same {
-            fs.remember(stat.identity, emulated);
-        } else {
-            log::debug!("{path:?} is no longer what was recorded");
+        let stat = places.stat(&path)?;
+        if let Some(stat) = &stat {
+            let is_near = stat.identity.dev == root.identity.dev;
+            let tree = if is_near { tree } else { Tree::Copied };
+            if line.is_for(tree, stat, || places.born(&path))? {
+                fs.remember(stat.identity, emulated);
+                continue;
+            }
+        }
+        lost.insert(line.inode, Lost { line, emulated, is_replaced: stat.is_some() });
+    }
+    if tree != Tree::Copied && !lost.is_empty() {
+        remember_moved(&mut places, tree, &mut lost)?;
+    }
+    tell_replaced(fs, lost.into_values().filter(|lost| lost.is_replaced))
+}
+
+/// A line for an object that is not at its path.
+struct Lost {
+    line: Line,
+    emulated: Emulated,
+    /// Whether there is another.
+    is_replaced: bool,
+}
+
+/// Looks for lost objects wherever else they may be, and takes out what is found.
+fn remember_moved(
+    places: &mut Places<'_>,
+    tree: Tree,
+    lost: &mut HashMap<u64, Lost>,
+) -> Result<()> {
+    places.each(|places, path, stat| {
+        let Some(of) = lost.get(&stat.identity.ino) else { return Ok(()) };
+        if of.line.is_for(tree, stat, || places.born(path))? {
+            log::debug!("{path:?} is what was recorded as {}", of.line.path);
+            places.fs.remember(stat.identity, of.emulated.clone());
+            lost.remove(&stat.identity.ino);
+        }
+        Ok(())
+    })
+}
+
+fn tell_replaced(fs: &Rootless<Native>, replaced: impl Iterator<Item = Lost>) -> Result<()> {
+    let count = replaced
+        .inspect(|Lost { line, .. }| log::debug!("{}: no longer what was recorded", line.path))
+        .count();
+    let message = match count {
+        0 => return Ok(()),
+        1 => "1 object is no longer what was recorded".to_owned(),
+        count => format!("{count} objects are no longer what was recorded"),
+    };
+    if fs.is_strict() {
+        return Err(Error::invalid(format!("{message} (strict)")));
+    }
+    log::warn!("{message}");
+    Ok(())
+}
+
+/// What has become of the tree that a record was written for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tree {
+    /// It is that one.
+    Same,
+    /// It is that one below an overlay. What is changed there is a copy with the number of its
+    /// original, which is still there, so that nothing else can have that number.
+    Overlaid,
+    /// It is a copy, with numbers of its own.
+    Copied,
+}
+
+impl Head {
+    fn tree(&self, root: &Stat, record: &Metadata, root_born: Option<FileTime>) -> Tree {
+        let is_copy = self.root != root.identity.ino || self.record != Some(record.ino());
+        match (is_copy, is_same_time(self.root_born, root_born)) {
+            (true, _) => Tree::Copied,
+            (false, true) => Tree::Same,
+            (false, false) => Tree::Overlaid,
         }
     }
-    Ok(())
+}
+
+/// Whether the two are not known to differ.
+fn is_same_time(then: Option<(i64, u32)>, now: Option<FileTime>) -> bool {
+    then.zip(now).is_none_or(|(then, now)| then == pair(now))
+}
+
+fn pair(time: FileTime) -> (i64, u32) {
+    (time.seconds, time.nanoseconds)
 }
 
 fn next_line(lines: &mut impl BufRead, bytes: &mut Vec<u8>) -> Result<bool> {
@@ -230,49 +320,10 @@ fn next_line(lines: &mut impl BufRead, bytes: &mut Vec<u8>) -> Result<bool> {
     Ok(count > 0)
 }
 
-/// Objects of a tree by path; those of a directory come together.
-struct Places<'a> {
-    fs: &'a Rootless<Native>,
-    open: Option<(RootPath, Dir)>,
-}
-
-impl Places<'_> {
-    fn dir(&mut self, path: &RootPath) -> std::io::Result<&Dir> {
-        if self.open.as_ref().is_none_or(|(open, _)| open != path) {
-            self.open = Some((path.clone(), self.fs.open_dir(path)?));
-        }
-        let open = self.open.as_ref().map(|(_, dir)| dir);
-        open.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))
-    }
-
-    /// `None` when there is nothing.
-    fn stat(&mut self, path: &RootPath) -> Result<Option<Stat>> {
-        use std::io::ErrorKind::{NotADirectory, NotFound};
-        let fs = self.fs;
-        let stat = match path.split() {
-            Some((parent, name)) => {
-                self.dir(&parent).and_then(|dir| fs.stat_on_disk(dir, Some(name)))
-            }
-            None => self.dir(path).and_then(|dir| fs.stat_on_disk(dir, None)),
-        };
-        match stat {
-            Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(None),
-            stat => Ok(Some(stat.with_context(|| format!("stat {path:?}"))?)),
-        }
-    }
-
-    fn born(&mut self, path: &RootPath) -> Result<Option<FileTime>> {
-        let fs = self.fs;
-        let Some((parent, name)) = path.split() else { return Ok(None) };
-        let born = self.dir(&parent).and_then(|dir| fs.born(dir, name));
-        born.with_context(|| format!("stat {path:?}"))
-    }
-}
-
 impl Line {
     fn of(object: &Remembered, born: Option<FileTime>) -> Self {
         let Remembered { path, stat, emulated } = object;
-        let pair = |owner: Owner| (owner.uid, owner.gid);
+        let ids = |owner: Owner| (owner.uid, owner.gid);
         let node = emulated.node.map(|node| LineNode {
             kind: KindWord(node.kind),
             major: node.device.major,
@@ -284,9 +335,9 @@ impl Line {
             kind: KindWord(stat.kind),
             size: stat.size,
             inode: stat.identity.ino,
-            born: born.map(|born| (born.seconds, born.nanoseconds)),
-            owner: emulated.owner.map(pair),
-            held_by: emulated.held_by.map(pair),
+            born: born.map(pair),
+            owner: emulated.owner.map(ids),
+            held_by: emulated.held_by.map(ids),
             node,
             mode: emulated.mode.map(|mode| mode.meant),
             mode_on_disk: emulated.mode.map(|mode| mode.on_disk),
@@ -321,15 +372,19 @@ impl Line {
         Ok(Some(HeldMode { meant, on_disk }))
     }
 
-    fn is_of(&self, stat: &Stat) -> bool {
-        self.inode == stat.identity.ino && self.kind.0 == stat.kind
-    }
-
-    fn was_born(&self, born: Option<FileTime>) -> bool {
-        match (self.born, born) {
-            (Some(then), Some(now)) => then == (now.seconds, now.nanoseconds),
-            _ => true,
-        }
+    /// Whether an object of a tree is the one that the line was written for.
+    fn is_for(
+        &self,
+        tree: Tree,
+        stat: &Stat,
+        born: impl FnOnce() -> Result<Option<FileTime>>,
+    ) -> Result<bool> {
+        let is_inode = self.inode == stat.identity.ino && self.kind.0 == stat.kind;
+        Ok(match tree {
+            Tree::Same => is_inode && is_same_time(self.born, born()?),
+            Tree::Overlaid => is_inode,
+            Tree::Copied => self.is_like(stat),
+        })
     }
 
     fn is_like(&self, stat: &Stat) -> bool {

@@ -213,9 +213,17 @@ impl<F: FsOps> Rootless<F> {
         })
     }
 
-    /// When a name's inode was made, if that can be told.
-    pub fn born(&self, dir: &Dir, name: Name<'_>) -> io::Result<Option<FileTime>> {
-        self.with_dir(dir, || sys::born_at(dir, name.as_os_str()))
+    /// When a name's inode was made, if that can be told; without a name, the directory itself.
+    pub fn born(&self, dir: &Dir, name: Option<Name<'_>>) -> io::Result<Option<FileTime>> {
+        self.with_dir(dir, || match name {
+            Some(name) => sys::born_at(dir, name.as_os_str()),
+            None => sys::born(dir),
+        })
+    }
+
+    /// Whether a substitute is an error.
+    pub fn is_strict(&self) -> bool {
+        self.options.refusals == Refusals::Strict
     }
 
     /// Makes a call for which the root itself has to be writable, as moving it elsewhere. All
