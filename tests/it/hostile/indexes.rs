@@ -168,6 +168,14 @@ fn indexes_that_fan_out() {
     }
     arena.tag("bad", top);
     arena.unpack_bad("2000 deep", Either, Limits::default());
+    for words in [
+        &["index", "list", "--image=img:bad"][..],
+        &["index", "remove", "--stale", "--image=img:bad"],
+        &["convert", "--format=oci", "--image=img:bad"],
+    ] {
+        let run = arena.run_within(words, Limits::default());
+        assert!(run.fails().contains("nested more than 64 deep"), "{words:?}");
+    }
     arena.run_within(&["gc", "--layout=img"], Limits::default());
     assert!(arena.blob_path(&arena.sandbox.manifest("img", "good").0).exists());
 }

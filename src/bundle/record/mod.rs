@@ -9,6 +9,8 @@
 //! a copy of the tree one of the same type and size at the same path. Whatever a
 //! user has put in its place inherits nothing.
 
+mod line;
+
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
@@ -17,16 +19,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use self::line::{Line, Tree, is_same_time, pair};
 use super::places::Places;
 use super::staging::BundleDir;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::idmap::Owner;
 use crate::oci::json::{self, Trailing};
-use crate::rootfs::{
-    Device, Emulated, FileTime, HeldMode, Kind, Native, Node, RootPath, Rootless, Stat, Xattr,
-    is_in_user_namespace,
-};
-use crate::snapshot::{parse_type, type_name, vis};
+use crate::rootfs::{Emulated, FileTime, Native, RootPath, Rootless, Stat, is_in_user_namespace};
 use crate::sys;
 
 /// The name of the file in a bundle.
@@ -37,11 +36,6 @@ const VERSION: u32 = 1;
 /// takes five when it is escaped. The file may have any size: it is read by lines, and of these
 /// only what is in the tree is kept.
 const MAX_LINE: u64 = 16 << 20;
-/// The longest name of an attribute that the kernel takes.
-const MAX_ATTRIBUTE_NAME: usize = 255;
-/// The longest value.
-const MAX_ATTRIBUTE_VALUE: usize = 64 << 10;
-
 /// What was found on a walk: an object that something is remembered of.
 #[derive(Debug)]
 pub(super) struct Remembered {
@@ -69,55 +63,6 @@ struct Head {
     /// Whether its writer was in a user namespace.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     in_namespace: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Line {
-    path: String,
-    kind: KindWord,
-    size: u64,
-    inode: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    born: Option<(i64, u32)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    owner: Option<(u32, u32)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    held_by: Option<(u32, u32)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    node: Option<LineNode>,
-    /// Permission bits that it is meant to have, and those that it had instead.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    mode: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    mode_on_disk: Option<u32>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    xattrs: Vec<(String, String)>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct LineNode {
-    kind: KindWord,
-    major: u32,
-    minor: u32,
-}
-
-/// The type of an inode, in the words of mtree manifests.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(into = "&'static str", try_from = "String")]
-struct KindWord(Kind);
-
-impl From<KindWord> for &'static str {
-    fn from(KindWord(kind): KindWord) -> Self {
-        type_name(kind)
-    }
-}
-
-impl TryFrom<String> for KindWord {
-    type Error = String;
-
-    fn try_from(word: String) -> Result<Self, String> {
-        parse_type(word.as_bytes()).map(Self).ok_or_else(|| format!("unknown type {word:?}"))
-    }
 }
 
 /// Writes the record of a tree.
@@ -279,18 +224,6 @@ fn tell_replaced(fs: &Rootless<Native>, replaced: impl Iterator<Item = Lost>) ->
     Ok(())
 }
 
-/// What has become of the tree that a record was written for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tree {
-    /// It is that one.
-    Same,
-    /// It is that one below an overlay. What is changed there is a copy with the number of its
-    /// original, which is still there, so that nothing else can have that number.
-    Overlaid,
-    /// It is a copy, with numbers of its own.
-    Copied,
-}
-
 impl Head {
     fn tree(&self, root: &Stat, record: &Metadata, root_born: Option<FileTime>) -> Tree {
         let is_copy = self.root != root.identity.ino || self.record != Some(record.ino());
@@ -302,15 +235,6 @@ impl Head {
     }
 }
 
-/// Whether the two are not known to differ.
-fn is_same_time(then: Option<(i64, u32)>, now: Option<FileTime>) -> bool {
-    then.zip(now).is_none_or(|(then, now)| then == pair(now))
-}
-
-fn pair(time: FileTime) -> (i64, u32) {
-    (time.seconds, time.nanoseconds)
-}
-
 fn next_line(lines: &mut impl BufRead, bytes: &mut Vec<u8>) -> Result<bool> {
     bytes.clear();
     let count = lines.take(MAX_LINE).read_until(b'\n', bytes)?;
@@ -318,103 +242,4 @@ fn next_line(lines: &mut impl BufRead, bytes: &mut Vec<u8>) -> Result<bool> {
         return Err(Error::new(ErrorKind::Limit, format!("a line of {MAX_LINE} bytes")));
     }
     Ok(count > 0)
-}
-
-impl Line {
-    fn of(object: &Remembered, born: Option<FileTime>) -> Self {
-        let Remembered { path, stat, emulated } = object;
-        let ids = |owner: Owner| (owner.uid, owner.gid);
-        let node = emulated.node.map(|node| LineNode {
-            kind: KindWord(node.kind),
-            major: node.device.major,
-            minor: node.device.minor,
-        });
-        let xattrs = emulated.xattrs.iter();
-        Self {
-            path: word(path.as_bytes()),
-            kind: KindWord(stat.kind),
-            size: stat.size,
-            inode: stat.identity.ino,
-            born: born.map(pair),
-            owner: emulated.owner.map(ids),
-            held_by: emulated.held_by.map(ids),
-            node,
-            mode: emulated.mode.map(|mode| mode.meant),
-            mode_on_disk: emulated.mode.map(|mode| mode.on_disk),
-            xattrs: xattrs.map(|xattr| (word(&xattr.name), word(&xattr.value))).collect(),
-        }
-    }
-
-    /// What the line says, checked.
-    fn meaning(&self) -> Result<(RootPath, Emulated)> {
-        let path = RootPath::clean(vis::decode(self.path.as_bytes())?)?;
-        let owner = |(uid, gid): (u32, u32)| match (uid, gid) {
-            (u32::MAX, _) | (_, u32::MAX) => {
-                Err(Error::invalid(format!("{path:?}: owner {uid}:{gid} out of range")))
-            }
-            _ => Ok(Owner { uid, gid }),
-        };
-        let emulated = Emulated {
-            owner: self.owner.map(owner).transpose()?,
-            held_by: self.held_by.map(owner).transpose()?,
-            node: self.node.as_ref().map(LineNode::meaning).transpose()?,
-            mode: self.held_mode()?,
-            xattrs: self.xattrs.iter().map(attribute).collect::<Result<_>>()?,
-        };
-        Ok((path, emulated))
-    }
-
-    fn held_mode(&self) -> Result<Option<HeldMode>> {
-        let (Some(meant), Some(on_disk)) = (self.mode, self.mode_on_disk) else { return Ok(None) };
-        if meant > 0o7777 {
-            return Err(Error::invalid(format!("{:?}: mode {meant:o} out of range", self.path)));
-        }
-        Ok(Some(HeldMode { meant, on_disk }))
-    }
-
-    /// Whether an object of a tree is the one that the line was written for.
-    fn is_for(
-        &self,
-        tree: Tree,
-        stat: &Stat,
-        born: impl FnOnce() -> Result<Option<FileTime>>,
-    ) -> Result<bool> {
-        let is_inode = self.inode == stat.identity.ino && self.kind.0 == stat.kind;
-        Ok(match tree {
-            Tree::Same => is_inode && is_same_time(self.born, born()?),
-            Tree::Overlaid => is_inode,
-            Tree::Copied => self.is_like(stat),
-        })
-    }
-
-    fn is_like(&self, stat: &Stat) -> bool {
-        let has_size = matches!(stat.kind, Kind::File | Kind::Symlink);
-        self.kind.0 == stat.kind && (!has_size || self.size == stat.size)
-    }
-}
-
-impl LineNode {
-    fn meaning(&self) -> Result<Node> {
-        let Self { kind: KindWord(kind), major, minor } = *self;
-        let is_node = matches!(kind, Kind::CharDevice | Kind::BlockDevice | Kind::Fifo);
-        if !is_node || major >= 1 << 12 || minor >= 1 << 20 {
-            return Err(Error::invalid(format!("device {major}:{minor} out of range")));
-        }
-        Ok(Node { kind, device: Device { major, minor } })
-    }
-}
-
-fn attribute((name, value): &(String, String)) -> Result<Xattr> {
-    let (name, value) = (vis::decode(name.as_bytes())?, vis::decode(value.as_bytes())?);
-    let is_name = !name.is_empty() && name.len() <= MAX_ATTRIBUTE_NAME && !name.contains(&0);
-    if !is_name || value.len() > MAX_ATTRIBUTE_VALUE {
-        return Err(Error::invalid(format!("attribute {:?} out of range", name.escape_ascii())));
-    }
-    Ok(Xattr { name: name.into(), value: value.into() })
-}
-
-fn word(bytes: &[u8]) -> String {
-    let mut word = Vec::new();
-    vis::encode(bytes, &mut word);
-    String::from_utf8(word).unwrap_or_default()
 }
