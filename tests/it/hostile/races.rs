@@ -95,6 +95,13 @@ fn no_secret(arena: &Arena, tag: &str) {
     }
 }
 
+/// The attacker may be at work in it.
+fn remove_bundle(arena: &Arena) {
+    while fs::remove_dir_all(arena.path("bundle"))
+        .is_err_and(|error| error.kind() != std::io::ErrorKind::NotFound)
+    {}
+}
+
 #[test]
 fn unpack() {
     if !needs_root() {
@@ -106,10 +113,7 @@ fn unpack() {
     for command in [&["unpack"][..], &["unpack", "--keep-dirlinks"], &["raw", "unpack"]] {
         under_attack(&arena, &order, |_| {
             let run = arena.sandbox.umoci(&[command, &["--image=img:bad", "bundle"]].concat());
-            // The attacker may be at work in it.
-            while fs::remove_dir_all(arena.path("bundle"))
-                .is_err_and(|error| error.kind() != std::io::ErrorKind::NotFound)
-            {}
+            remove_bundle(&arena);
             run
         });
     }
@@ -169,9 +173,7 @@ fn unpack_of_an_ordinary_user() {
         under_attack(&arena, &order, |_| {
             let words = [command, &["--image=img:closed", "bundle"]].concat();
             let run = arena.sandbox.umoci_as_ordinary_user(&words);
-            while fs::remove_dir_all(arena.path("bundle"))
-                .is_err_and(|error| error.kind() != std::io::ErrorKind::NotFound)
-            {}
+            remove_bundle(&arena);
             run
         });
     }
