@@ -25,7 +25,9 @@ use super::staging::BundleDir;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::idmap::Owner;
 use crate::oci::json::{self, Trailing};
-use crate::rootfs::{Emulated, FileTime, Native, RootPath, Rootless, Stat, is_in_user_namespace};
+use crate::rootfs::{
+    Emulated, FileTime, Kind, Native, RootPath, Rootless, Stat, is_in_user_namespace,
+};
 use crate::sys;
 
 /// The name of the file in a bundle.
@@ -202,7 +204,11 @@ fn remember_moved(
         if of.line.is_for(tree, stat, || places.born(path))? {
             log::debug!("{path:?} is what was recorded as {}", of.line.path);
             places.fs.remember(stat.identity, of.emulated.clone());
-            lost.remove(&stat.identity.ino);
+            // Another name of it may always have been there: what has been put in the place of
+            // this one is told all the same.
+            if !of.is_replaced || stat.nlink == 1 || stat.kind == Kind::Dir {
+                lost.remove(&stat.identity.ino);
+            }
         }
         Ok(())
     })

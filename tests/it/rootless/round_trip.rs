@@ -121,6 +121,31 @@ fn what_a_user_puts_in_the_place_of_something_inherits_nothing() {
     assert_eq!((disk.mode(), disk.rdev(), disk.gid()), (0o060_640, 8 << 8, 6));
 }
 
+/// As when an overlay copies one name of a file up.
+#[test]
+fn one_name_of_several_that_is_replaced_is_told() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = unpacked();
+    let at = |name: &str| sandbox.path("home/b/rootfs").join(name);
+    for name in ["dev/other", "dev/another"] {
+        std::fs::hard_link(at("dev/null"), at(name)).unwrap();
+    }
+    std::fs::remove_file(at("dev/null")).unwrap();
+    std::fs::write(at("dev/null"), "").unwrap();
+    let told = sandbox.umoci_as_ordinary_user(&["repack", "--image=img:new", "home/b"]);
+    told.succeeds();
+    assert!(
+        told.stderr().contains("1 object is no longer what was recorded\n"),
+        "{}",
+        told.stderr()
+    );
+    sandbox.umoci(&["unpack", "--image=img:new", "check"]).succeeds_silently();
+    let kind = |name: &str| sandbox.path("check/rootfs").join(name).metadata().unwrap().file_type();
+    assert!(kind("dev/null").is_file() && !kind("dev/other").is_file());
+}
+
 #[test]
 fn a_copy_of_a_bundle_keeps_its_record() {
     if !needs_root() {
