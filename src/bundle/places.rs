@@ -54,6 +54,16 @@ impl<'a> Places<'a> {
         born.with_context(|| format!("stat {path:?}"))
     }
 
+    /// The SHA-256 of what a file holds.
+    pub(super) fn sha256(&mut self, path: &RootPath) -> Result<[u8; 32]> {
+        let fs = self.fs;
+        let sha256 = match path.split() {
+            Some((parent, name)) => self.dir(&parent).and_then(|dir| fs.sha256(dir, name)),
+            None => Err(std::io::Error::from(std::io::ErrorKind::IsADirectory)),
+        };
+        sha256.with_context(|| format!("read {path:?}"))
+    }
+
     /// Shows everything below the root that is on the same filesystem.
     pub(super) fn each(
         &mut self,

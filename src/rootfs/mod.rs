@@ -11,6 +11,7 @@ mod path;
 mod remove;
 mod resolve;
 mod rootless;
+mod sha256;
 mod sys;
 mod xattr;
 
@@ -29,4 +30,5 @@ pub use rootless::{
     Refusals, Reminder, Rootless, RootlessOptions, Strictness, Substitute, TreeNotes, View,
     open_own_dir,
 };
+pub(crate) use sha256::sha256;
 pub use xattr::is_host_label;

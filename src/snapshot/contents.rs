@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! SHA-256 of what files hold and of what is written.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::walk::at;
 use crate::error::{Context, Result};
 use crate::progress::Progress;
-use crate::rootfs::{Dir, FsOps, Name, RootPath};
+use crate::rootfs::{Dir, FsOps, Name, RootPath, sha256};
 
 const BUFFER: usize = 128 << 10;
 
@@ -34,19 +34,9 @@ impl FileHasher {
         name: Name<'_>,
         path: &RootPath,
     ) -> Result<[u8; 32]> {
-        let mut file = fs.open_file(dir, name).with_context(|| at("open", path))?;
-        let mut hash = Sha256::new();
-        loop {
-            match file.read(&mut self.buffer) {
-                Ok(0) => return Ok(hash.finalize().into()),
-                Ok(count) => {
-                    hash.update(self.buffer.get(..count).unwrap_or_default());
-                    self.progress.add_bytes(count);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).with_context(|| at("read", path)),
-            }
-        }
+        let file = fs.open_file(dir, name).with_context(|| at("open", path))?;
+        sha256(file, &mut self.buffer, |count| self.progress.add_bytes(count))
+            .with_context(|| at("read", path))
     }
 }
 

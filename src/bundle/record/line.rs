@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Remembered;
 use crate::error::{Error, Result};
 use crate::idmap::Owner;
+use crate::oci::Digest;
 use crate::rootfs::{Device, Emulated, FileTime, HeldMode, Kind, Node, RootPath, Stat, Xattr};
 use crate::snapshot::{parse_type, type_name, vis};
 
@@ -35,6 +36,9 @@ pub(super) struct Line {
     mode_on_disk: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     xattrs: Vec<(String, String)>,
+    /// The digest of the file that has the privileges among these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    contents: Option<Digest>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -106,6 +110,7 @@ impl Line {
             mode: emulated.mode.map(|mode| mode.meant),
             mode_on_disk: emulated.mode.map(|mode| mode.on_disk),
             xattrs: xattrs.map(|xattr| (word(&xattr.name), word(&xattr.value))).collect(),
+            contents: emulated.contents.as_ref().map(Digest::from_sha256),
         }
     }
 
@@ -124,6 +129,7 @@ impl Line {
             node: self.node.as_ref().map(LineNode::meaning).transpose()?,
             mode: self.held_mode()?,
             xattrs: self.xattrs.iter().map(attribute).collect::<Result<_>>()?,
+            contents: self.contents.as_ref().map(contents).transpose()?,
         };
         Ok((path, emulated))
     }
@@ -175,6 +181,10 @@ fn attribute((name, value): &(String, String)) -> Result<Xattr> {
         return Err(Error::invalid(format!("attribute {:?} out of range", name.escape_ascii())));
     }
     Ok(Xattr { name: name.into(), value: value.into() })
+}
+
+fn contents(digest: &Digest) -> Result<[u8; 32]> {
+    digest.to_sha256().ok_or_else(|| Error::invalid(format!("digest {digest} is not of SHA-256")))
 }
 
 fn word(bytes: &[u8]) -> String {

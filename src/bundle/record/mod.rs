@@ -88,8 +88,11 @@ pub(super) fn write(
         in_namespace: is_in_user_namespace(),
     };
     out.write_all(&json::to_bytes(&head)?)?;
-    for object in &remembered {
+    for object in &mut remembered {
         let born = places.born(&object.path)?;
+        if object.stat.kind == Kind::File && object.emulated.has_privileges() {
+            object.emulated.contents = Some(places.sha256(&object.path)?);
+        }
         let line = json::to_bytes(&Line::of(object, born))?;
         if line.len() as u64 >= MAX_LINE {
             let message = format!("{:?} has too many attributes to record", object.path);

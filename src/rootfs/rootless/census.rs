@@ -30,6 +30,8 @@ pub enum Substitute {
     OwnerClaim,
     /// An attribute that may not be read is left out.
     AttributeLoss,
+    /// A recorded privilege of a file that has been written to is left out.
+    PrivilegeLoss,
 }
 
 impl Substitute {
@@ -46,6 +48,7 @@ impl Substitute {
             Self::HostLabel => ("label of the host left out", "labels of the host left out"),
             Self::OwnerClaim => ("claim to an owner left out", "claims to owners left out"),
             Self::AttributeLoss => ("attribute left out", "attributes left out"),
+            Self::PrivilegeLoss => ("privilege left out", "privileges left out"),
         }
     }
 
@@ -60,7 +63,8 @@ impl Substitute {
             | Self::SameName
             | Self::HostLabel
             | Self::OwnerClaim
-            | Self::AttributeLoss => false,
+            | Self::AttributeLoss
+            | Self::PrivilegeLoss => false,
         }
     }
 }

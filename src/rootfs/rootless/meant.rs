@@ -4,7 +4,7 @@
 use std::io;
 
 use super::super::Owner;
-use super::super::metadata::{Identity, Kind, Stat, Xattr};
+use super::super::metadata::{Kind, Stat, Xattr};
 use super::super::ops::{Contents, FsOps, Inode};
 use super::super::xattr;
 use super::census::Substitute;
@@ -26,7 +26,7 @@ impl<F: FsOps> Rootless<F> {
             View::Disk => Ok(stat),
             View::Image => {
                 let attribute = self.owner_attribute(target, &stat)?;
-                let emulated = self.noted(stat.identity);
+                let emulated = self.noted(target, &stat)?;
                 Ok(self.meaning(stat, &emulated, attribute.as_deref())?.stat)
             }
         }
@@ -51,7 +51,8 @@ impl<F: FsOps> Rootless<F> {
             View::Image => {
                 let is_noted = !self.ledger.is_empty();
                 let stat = is_noted.then(|| self.with_dir_of(target, Target::stat)).transpose()?;
-                let emulated = stat.map(|stat| self.noted(stat.identity)).unwrap_or_default();
+                let emulated = stat.map(|stat| self.noted(target, &stat)).transpose()?;
+                let emulated = emulated.unwrap_or_default();
                 Ok(self.meant_xattrs(&emulated, xattrs))
             }
         }
@@ -61,7 +62,7 @@ impl<F: FsOps> Rootless<F> {
     /// is counted.
     pub(super) fn meant(&self, target: Target<'_>, inode: Inode) -> io::Result<Inode> {
         let Inode { stat, xattrs, withheld, contents } = inode;
-        let emulated = self.noted(stat.identity);
+        let emulated = self.noted(target, &stat)?;
         let owner = xattrs.iter().find(|xattr| *xattr.name == *OWNER_ATTRIBUTE);
         let meaning = self.meaning(stat, &emulated, owner.map(|owner| &*owner.value))?;
         let has_names = stat.kind != Kind::Dir && stat.nlink > 1;
@@ -73,10 +74,6 @@ impl<F: FsOps> Rootless<F> {
         // The file that stands for a device has nothing to say.
         let contents = if meaning.stat.kind == stat.kind { contents } else { Contents::Nothing };
         Ok(Inode { stat: meaning.stat, xattrs, withheld, contents })
-    }
-
-    fn noted(&self, identity: Identity) -> Emulated {
-        self.emulated(identity).unwrap_or_default()
     }
 
     fn meaning(

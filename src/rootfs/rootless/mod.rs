@@ -12,6 +12,7 @@ mod calls;
 mod census;
 mod meant;
 mod owner;
+mod privileges;
 mod probe;
 mod record;
 mod settle;
@@ -296,7 +297,8 @@ impl<F: FsOps> Rootless<F> {
             | Substitute::SameName
             | Substitute::HostLabel
             | Substitute::OwnerClaim
-            | Substitute::AttributeLoss => false,
+            | Substitute::AttributeLoss
+            | Substitute::PrivilegeLoss => false,
         }
     }
 }

@@ -41,12 +41,15 @@ pub struct Emulated {
     pub mode: Option<HeldMode>,
     /// Extended attributes that it could not take, sorted.
     pub xattrs: Vec<Xattr>,
+    /// The SHA-256 of what the file held when that was noted, if some of it is void for other
+    /// contents.
+    pub contents: Option<[u8; 32]>,
 }
 
 impl Emulated {
     /// Whether there is nothing to remember.
     pub fn is_empty(&self) -> bool {
-        *self == Self { held_by: self.held_by, ..Self::default() }
+        *self == Self { held_by: self.held_by, contents: self.contents, ..Self::default() }
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) const TARGET: Target = Target {
         b",\"node\":{\"kind\":\"char\",\"major\":1,\"minor\":3}",
         b",\"mode\":438,\"mode_on_disk\":0",
         b",\"xattrs\":[[\"trusted.x\",\"\\\\M-^?\"]]",
+        b",\"xattrs\":[[\"security.capability\",\"x\"]],\"contents\":\"sha256:\
+          e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"",
         b"}\n",
         b"4294967295",
         b"null",

@@ -11,6 +11,7 @@ mod left_out;
 mod mounts;
 mod namespace;
 mod peers;
+mod privileges;
 mod round_trip;
 mod scene;
 mod stopped;

@@ -242,6 +242,8 @@ fn a_record_is_not_trusted() {
         line("\"mode\":4096,\"mode_on_disk\":0"),
         line("\"owner\":[4294967295,0]"),
         line("\"xattrs\":[[\"\",\"\"]]"),
+        line("\"contents\":\"sha256:00\""),
+        line(&format!("\"contents\":\"sha512:{}\"", "0".repeat(128))),
         format!("{head}not JSON\n"),
         format!("{head}{}", "x".repeat(17 << 20)),
     ] {
