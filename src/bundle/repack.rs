@@ -84,7 +84,7 @@ pub struct RepackOptions {
     pub header: MtreeHeader,
     /// Where is counted how far it is.
     pub progress: Arc<Progress>,
-    /// When to stop.
+    /// When to stop, as long as the name does not lead to the new image.
     pub interrupt: Interrupt,
 }
 
@@ -235,7 +235,7 @@ pub fn repack(
         Refresh::Keep => None,
         Refresh::Renew => Some(Renewal::begin(&bundle.dir)?),
     };
-    let fs = bundle.rootfs(View::Disk, options)?;
+    let mut fs = bundle.rootfs(View::Disk, options)?;
     let record = bundle.record()?;
     let changes = changes(&fs, bundle, &record, &image, options)?;
     let mut editor = ImageEditor::new(writer, image);
@@ -247,6 +247,8 @@ pub fn repack(
     options.annotations.iter().try_for_each(|edit| editor.annotate(edit))?;
     let path = publish(editor, writer, name)?;
     if let Some(renewal) = renewal {
+        // The image is made. To fail now would look as if it were not.
+        fs.ignore_interrupts();
         let from = named(&path, name)?;
         renewal.finish(bundle, &fs, &record, from, options).context("refresh bundle")?;
     }

@@ -261,7 +261,12 @@ pub(crate) struct Run {
 impl Run {
     /// A run that somebody else has watched.
     pub(crate) fn watched(command: &Command, output: Output) -> Self {
-        Self { line: format!("{command:?}"), output }
+        Self::ended(format!("{command:?}"), output)
+    }
+
+    /// A run of this command line that somebody else has watched.
+    pub(crate) fn ended(line: String, output: Output) -> Self {
+        Self { line, output }
     }
 
     /// Runs a command.

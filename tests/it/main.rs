@@ -34,6 +34,7 @@ mod reported_bugs;
 mod rootless;
 mod stat;
 mod system_calls;
+mod traced;
 mod validate;
 
 /// Every file beside this one is listed above, or its tests would silently not run.

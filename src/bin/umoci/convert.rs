@@ -11,8 +11,8 @@ use umoci::oci::{Descriptor, DescriptorPath, Entry};
 
 use crate::args::{self, EntryArg, SizeLimitArg, TagArg};
 use crate::failure::{Failure, Outcome};
+use crate::progress;
 use crate::referrers::Referrers;
-use crate::{interrupt, progress};
 
 /// What `--format` takes.
 pub(crate) const FORMATS: [(&str, Family); 2] = [("oci", Family::Oci), ("docker", Family::Docker)];
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let loss = if args.lossy { Loss::Accept } else { Loss::Refuse };
     let limits = args.limits.limits()?;
     let options = ConvertOptions { loss, limits, ..ConvertOptions::default() };
-    let layout = target.layout()?.with_interrupt(interrupt::watch());
+    let layout = target.layout_to_change()?;
     until_unchanged(|| {
         let writer = layout.writer().context("write image")?;
         let entry = target.resolve(&layout)?;

@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let path = args.layout.path()?;
     args::none(&args.words)?;
     let young = args.keep_younger_than.as_deref().map(since).transpose()?;
-    let layout = args::open(path)?;
+    let layout = args::open_to_change(path)?;
     let options = GcOptions {
         untagged: if args.untagged { Untagged::Drop } else { Untagged::Keep },
         policies: young.iter().map(|policy| policy as &dyn GcPolicy).collect(),

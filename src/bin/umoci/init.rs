@@ -7,6 +7,7 @@ use umoci::layout::Layout;
 
 use crate::args::{self, LayoutArg};
 use crate::failure::Outcome;
+use crate::interrupt;
 
 /// create a new, empty image layout
 ///
@@ -25,6 +26,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let path = args.layout.path()?;
     args::none(&args.words)?;
+    // It is so short that a signal waits for its end.
+    interrupt::watch();
     Layout::create(path)?;
     log::info!("created new OCI image: {}", path.display());
     Ok(())

@@ -16,7 +16,6 @@ use crate::args::{
 };
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
-use crate::interrupt;
 use crate::progress;
 use crate::publish::update;
 
@@ -80,8 +79,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let history = args.history.entry(&defaults)?;
     let owners = args.ids.owners()?;
 
-    let interrupt = interrupt::watch();
-    let layout = target.layout()?.with_interrupt(interrupt.clone());
+    let layout = target.layout_to_change()?;
     let options = InsertOptions {
         layer: LayerOptions {
             compression,
@@ -93,7 +91,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         owners,
         strictness: args.strict.strictness(),
         notes: args.tree_notes(&insertion)?,
-        interrupt,
+        interrupt: layout.interrupt().clone(),
     };
     until_unchanged(|| {
         let writer = layout.writer().context("write image")?;

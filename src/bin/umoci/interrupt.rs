@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Signals that ask to stop: the first lets the command clean up after itself,
 //! one that comes a while later ends the program at once.
+//!
+//! A command that ends with a signal's status has changed nothing. When its change is made (the
+//! index is replaced, the bundle is complete) nothing asks any more whether a signal has come.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
@@ -61,6 +64,14 @@ fn wait(signals: &SigSet, interrupt: &Interrupt) {
 /// The signal that the program was asked to stop with.
 pub(crate) fn received() -> Option<u8> {
     u8::try_from(RECEIVED.load(Ordering::Acquire)).ok().filter(|signal| *signal != 0)
+}
+
+/// Tells that a signal has not stopped the command, which had made its change by then.
+pub(crate) fn tell_if_late() {
+    let signal = received().and_then(|signal| Signal::try_from(i32::from(signal)).ok());
+    if let Some(signal) = signal {
+        log::warn!("{signal} came too late: what the command was asked for is done");
+    }
 }
 
 /// The signals that are turned off, as the bits of `/proc/self/status`.

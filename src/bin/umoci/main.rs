@@ -124,7 +124,10 @@ fn main() -> ExitCode {
         Err(error) => incorrect_usage(&program, &error),
     };
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            interrupt::tell_if_late();
+            ExitCode::SUCCESS
+        }
         // Who reads only the first lines has got what was wanted.
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {

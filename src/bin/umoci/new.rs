@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let algorithm =
         args.digest_algorithm.parse::<Algorithm>().context("invalid --digest-algorithm")?;
     let config = blank_config(platform, &Clock::read()?);
-    let open = target.layout();
+    let open = target.layout_to_change();
     let layout = open.map_err(|failure| hints::on_first_use(failure, &target.path))?;
     // An index that cannot be changed is better found before there are blobs to throw away.
     layout.index().context("create new image")?;

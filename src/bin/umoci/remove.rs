@@ -27,7 +27,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     args::none(&args.words)?;
-    let layout = target.layout()?;
+    let layout = target.layout_to_change()?;
     let writer = layout.writer().context("delete reference")?;
     if let Some(name) = target.find_name(&layout)? {
         writer.remove(&name).context("delete reference")?;

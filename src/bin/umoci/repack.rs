@@ -16,7 +16,7 @@ use crate::args::{
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::referrers::Referrers;
-use crate::{host, interrupt, progress, publish};
+use crate::{host, progress, publish};
 
 /// make an image of a bundle and what was changed in it
 ///
@@ -78,8 +78,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let defaults = HistoryDefaults { created_by: "umoci repack", created: clock.now };
     let history = args.history.entry(&defaults)?;
 
-    let interrupt = interrupt::watch();
-    let layout = target.layout()?.with_interrupt(interrupt.clone());
+    let layout = target.layout_to_change()?;
     let bundle = open(path)?;
     bundle.check_ids().with_context(|| format!("repack {path:?}")).map_err(elsewhere)?;
     let writer = layout.writer().context("write image")?;
@@ -91,7 +90,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         annotations,
         history: history.map(|entry| entry.by(&image.config().author)),
         latest: clock.source_date_epoch,
-        interrupt,
+        interrupt: layout.interrupt().clone(),
         ..args.options(path)
     };
     let referrers = Referrers::find(&layout, image.path(), &name);

@@ -28,7 +28,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.entry().target()?;
     let new = new_tag(args)?;
-    let layout = target.layout()?;
+    let layout = target.layout_to_change()?;
     let writer = layout.writer().context("get writer")?;
     let image = match args.image.platform()? {
         Some(_) => args.image.target()?.resolve(&layout)?.target().clone(),

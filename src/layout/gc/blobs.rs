@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::StoredBlob;
 use crate::error::{Context, Result};
+use crate::interrupt::Interrupt;
 use crate::layout::{BLOBS, Layout};
 use crate::oci::{Algorithm, Digest};
 use crate::sys;
@@ -28,8 +29,13 @@ pub(super) struct BlobDir {
 
 impl BlobDir {
     /// Removes what is garbage, and adds to `removed` what is gone now.
-    pub(super) fn remove_garbage(self, removed: &mut Vec<StoredBlob>) -> Result<()> {
+    pub(super) fn remove_garbage(
+        self,
+        removed: &mut Vec<StoredBlob>,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
         for found in self.garbage {
+            interrupt.check()?;
             let is_gone = remove(&self.dir, &found);
             if is_gone.with_context(|| format!("remove blob {}", found.blob.digest))? {
                 removed.push(found.blob);

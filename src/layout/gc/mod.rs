@@ -199,7 +199,7 @@ impl Plan {
         }
         let mut report = GcReport { dropped, spared: self.spared, ..GcReport::default() };
         for dir in self.dirs {
-            dir.remove_garbage(&mut report.removed)?;
+            dir.remove_garbage(&mut report.removed, layout.interrupt())?;
         }
         report.temporary = temporary::remove(layout, self.abandoned)?;
         sys::sync_dir(lock).at("sync", layout.path())?;

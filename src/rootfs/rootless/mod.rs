@@ -181,6 +181,11 @@ impl<F: FsOps> Rootless<F> {
         }
     }
 
+    /// From now on the work goes on to its end, whoever asks to stop.
+    pub fn ignore_interrupts(&mut self) {
+        self.options.interrupt = Interrupt::default();
+    }
+
     /// How often something had to be substituted.
     pub fn census(&self) -> Census {
         self.ledger.census()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Work that is interrupted or fails half-way: killed at any system call, a
+//! Work that is interrupted or fails half-way: killed at any system call, told to stop there, a
 //! system call that fails, a full disk, blobs that are damaged. Afterwards what
 //! was there is there, what was promised is there, and nothing is half there.
 //!
@@ -15,3 +15,4 @@ mod kill;
 mod points;
 mod power_cut;
 mod scene;
+mod signal;

@@ -45,7 +45,7 @@ pub(super) const READING: &[&str] =
     &["openat", "openat2", "read", "getdents64", "newfstatat", "statx", "clone3"];
 
 /// How strace runs: with the threads of the program, and quietly.
-const STRACE: [&str; 3] = ["-f", "-qq", "-ELD_LIBRARY_PATH"];
+pub(super) const STRACE: [&str; 3] = ["-f", "-qq", "-ELD_LIBRARY_PATH"];
 /// Lets the program run at full speed between the calls that strace is to look at. A signal
 /// that is injected is lost then.
 const FAST: &str = "--seccomp-bpf";

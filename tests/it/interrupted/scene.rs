@@ -55,10 +55,15 @@ impl Scene {
 
     /// Runs a program as whoever gives the commands here.
     pub(super) fn run(self, sandbox: &Sandbox, program: &Path, words: &[&str]) -> Run {
-        Run::of(&mut match self {
+        Run::of(&mut self.command(sandbox, program, words))
+    }
+
+    /// A program for whoever gives the commands here, not yet started.
+    pub(super) fn command(self, sandbox: &Sandbox, program: &Path, words: &[&str]) -> Command {
+        match self {
             Self::Root | Self::Platforms => sandbox.peer_as_root(program, words),
             Self::OrdinaryUser => sandbox.peer_of_ordinary_user(program, words),
-        })
+        }
     }
 }
 
@@ -416,7 +421,7 @@ fn layers(sandbox: &Sandbox, tag: &str) -> Option<usize> {
 }
 
 /// The image that a bundle is one of, if the record of the tree is the one that belongs to it.
-fn record_of_bundle(sandbox: &Sandbox) -> Option<String> {
+pub(super) fn record_of_bundle(sandbox: &Sandbox) -> Option<String> {
     let metadata = std::fs::read(sandbox.path("bundle/umoci.json")).ok()?;
     let metadata = BundleMetadata::parse(&metadata).ok()?;
     let image = &metadata.from.target().digest;
@@ -521,7 +526,7 @@ impl Task {
     /// failed, too, what is left is for the next run: threads count their calls each by itself,
     /// so an error at the first call of its name meets one that lists and one that removes.
     #[track_caller]
-    fn nothing_half_there(&self, sandbox: &Sandbox) {
+    pub(super) fn nothing_half_there(&self, sandbox: &Sandbox) {
         assert_eq!(names(sandbox, "fresh"), BTreeSet::new(), "{:?}", self.words);
         // Permission bits that could not be put back stay noted.
         self.nothing_temporary(sandbox, &[".umoci-aside"]);

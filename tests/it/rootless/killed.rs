@@ -2,24 +2,27 @@
 //! An ordinary user's command that is killed while permission bits of a bundle
 //! have stepped aside for it: the next one finds the tree as it was.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
 
 use super::scene::{self, last_layer, touch};
 use crate::harness::{Run, Sandbox, needs_root, set_mode, strace};
+use crate::traced::Traced;
 
 /// How long anything may take before a test gives up.
 const LIMIT: Duration = Duration::from_secs(60);
 /// The calls that set permission bits.
 const CHMOD: [&str; 3] = ["chmod", "fchmod", "fchmodat"];
-const NOTE: &str = "home/b/.umoci-aside";
-const REPACK: [&str; 4] = ["repack", "--compress=none", "--image=img:new", "home/b"];
+pub(super) const NOTE: &str = "home/b/.umoci-aside";
+pub(super) const REPACK: [&str; 4] = ["repack", "--compress=none", "--image=img:new", "home/b"];
 
 /// A sandbox with a bundle `home/b` of an ordinary user, all of which has changed.
-fn sandbox() -> Sandbox {
+pub(super) fn sandbox() -> Sandbox {
     let sandbox = scene::sandbox();
     let words = ["unpack", "--rootless", "--image=img:full", "home/b"];
     sandbox.umoci_as_ordinary_user(&words).emulates();
@@ -27,7 +30,7 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-fn modes(sandbox: &Sandbox) -> BTreeMap<PathBuf, u32> {
+pub(super) fn modes(sandbox: &Sandbox) -> BTreeMap<PathBuf, u32> {
     let top = sandbox.path("home/b/rootfs");
     let paths = scene::paths(&top).into_iter().chain([top]);
     let mode = |path: &Path| path.symlink_metadata().unwrap().permissions().mode();
@@ -208,7 +211,7 @@ fn notes_are_not_trusted() {
 }
 
 /// A command that stands still while permission bits have stepped aside for it.
-struct Standing(std::process::Child);
+struct Standing(Traced);
 
 impl Standing {
     /// Comes back when it has been so for a while.
@@ -218,47 +221,24 @@ impl Standing {
         let traced = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=chmod,fchmod", "-e", fault];
         let words = [&traced[..], &[program.to_str().unwrap()], words].concat();
         let before = modes(sandbox);
-        let standing = Self(sandbox.peer_of_ordinary_user(strace, &words).spawn().unwrap());
-        let start = Instant::now();
-        let mut so = 0;
-        while so < 20 {
-            assert!(start.elapsed() < LIMIT, "nothing steps aside");
-            so = if modes(sandbox) == before { 0 } else { so + 1 };
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        standing
-    }
-
-    fn processes(&self) -> Vec<String> {
-        let path = format!("/proc/{0}/task/{0}/children", self.0.id());
-        let children = std::fs::read_to_string(path).unwrap_or_default();
-        children.split_whitespace().map(str::to_owned).collect()
-    }
-
-    fn signal(&self, signal: &str) {
-        for process in self.processes() {
-            let _ = Command::new("kill").args([signal, &process]).status();
-        }
+        let mut standing = Traced::start(&mut sandbox.peer_of_ordinary_user(strace, &words));
+        let so = Cell::new(0);
+        let is_long_so = || {
+            so.set(if modes(sandbox) == before { 0 } else { so.get() + 1 });
+            so.get() > 50
+        };
+        assert!(standing.reaches(is_long_so), "nothing steps aside");
+        Self(standing)
     }
 
     /// Lets it go on to its end. Each of its threads stops once.
     fn ends(mut self) -> Option<i32> {
         let start = Instant::now();
-        while start.elapsed() < LIMIT {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                return status.code();
-            }
-            self.signal("-CONT");
+        while self.0.is_running() && start.elapsed() < LIMIT {
+            self.0.signal(Signal::SIGCONT);
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("it does not end")
-    }
-}
-
-impl Drop for Standing {
-    fn drop(&mut self) {
-        self.signal("-KILL");
-        let _ = self.0.wait();
+        self.0.ends().status()
     }
 }
 

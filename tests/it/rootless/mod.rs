@@ -17,3 +17,4 @@ mod scene;
 mod stopped;
 mod strict;
 mod together;
+mod twice;

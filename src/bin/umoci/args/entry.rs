@@ -158,6 +158,11 @@ impl EntryTarget {
         layout::open(&self.path)
     }
 
+    /// Opens the layout, to be changed.
+    pub(crate) fn layout_to_change(&self) -> Outcome<Layout> {
+        layout::open_to_change(&self.path)
+    }
+
     /// Finds the one entry that is meant.
     pub(crate) fn resolve(&self, layout: &Layout) -> Outcome<Descriptor> {
         let found = layout.entry(&self.selector);

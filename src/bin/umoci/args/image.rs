@@ -62,6 +62,11 @@ impl ImageTarget {
         self.place.layout()
     }
 
+    /// Opens the layout, to be changed.
+    pub(crate) fn layout_to_change(&self) -> Outcome<Layout> {
+        self.place.layout_to_change()
+    }
+
     /// Finds the image.
     pub(crate) fn resolve(&self, layout: &Layout) -> Outcome<DescriptorPath> {
         let selector = &self.place.selector;

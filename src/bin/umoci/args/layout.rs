@@ -11,6 +11,7 @@ use umoci::layout::Layout;
 
 use super::{hints, missing};
 use crate::failure::Outcome;
+use crate::interrupt;
 
 /// The flag of commands that work on a whole layout.
 #[derive(Debug, Clone, Args)]
@@ -43,6 +44,12 @@ impl LayoutArg {
 /// Opens a layout that has to exist.
 pub(crate) fn open(path: &Path) -> Outcome<Layout> {
     Layout::open(path).map_err(|error| hints::on_layout(error, path))
+}
+
+/// As [`open`], to be changed: signals no longer end the program at any moment, but stop the
+/// work until the change is made, and come too late from then on.
+pub(crate) fn open_to_change(path: &Path) -> Outcome<Layout> {
+    Ok(open(path)?.with_interrupt(interrupt::watch()))
 }
 
 #[cfg(test)]

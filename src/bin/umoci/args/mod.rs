@@ -23,7 +23,7 @@ pub(crate) use extraction::ExtractionArgs;
 pub(crate) use history::{HistoryArgs, HistoryDefaults};
 pub(crate) use id_map::{IdMapArgs, StrictArg};
 pub(crate) use image::{ImageArg, platform};
-pub(crate) use layout::{LayoutArg, open};
+pub(crate) use layout::{LayoutArg, open, open_to_change};
 pub(crate) use limits::{LimitArgs, SizeLimitArg, suggest_flag};
 pub(crate) use pair::{PairName, pairs};
 pub(crate) use positional::{none, one, several, text};

@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let defaults = HistoryDefaults { created_by: "umoci config", created: Clock::read()?.now };
     let history = args.history.entry(&defaults)?;
 
-    let layout = target.layout()?;
+    let layout = target.layout_to_change()?;
     until_unchanged(|| {
         let writer = layout.writer().context("write image")?;
         let image = Image::load(&layout, target.resolve(&layout)?).context("read image")?;

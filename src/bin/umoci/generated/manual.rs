@@ -27,6 +27,9 @@ const READERS: [&str; 5] = ["stat", "list", "index-list", "index", "raw"];
 /// Commands that make files, but change no layout.
 const UNPACKERS: [&str; 3] = ["unpack", "raw-unpack", "raw-runtime-config"];
 
+/// It may wait for the reader of a pipe, and leaves nothing but that file; any signal ends it.
+const WRITER_OF_A_FILE: &str = "raw-runtime-config";
+
 #[test]
 fn pages_are_up_to_date() {
     let mut pages = BTreeMap::new();
@@ -120,7 +123,7 @@ fn exit_status(name: &str) -> String {
     part(EXIT_STATUS).lines().fold(String::new(), |kept, line| {
         let (holds, line) = match (line.strip_prefix("@layout@"), line.strip_prefix("@watches@")) {
             (Some(line), _) => (changes_layout, line),
-            (_, Some(line)) => (watches_for_signals(name), line),
+            (_, Some(line)) => (!is_reader && name != WRITER_OF_A_FILE, line),
             (None, None) => (true, line),
         };
         if holds { kept + line + "\n" } else { kept }
@@ -129,18 +132,6 @@ fn exit_status(name: &str) -> String {
 
 fn about(command: &Command) -> String {
     command.get_about().map(ToString::to_string).unwrap_or_default()
-}
-
-/// Whether a command cleans up after itself when a signal ends it.
-fn watches_for_signals(name: &str) -> bool {
-    let path = match name.split_once('-') {
-        Some((group @ ("raw" | "index"), command)) => format!("{group}/{command}"),
-        _ => name.to_owned(),
-    };
-    let sources = directory("src/bin/umoci").join(path.replace('-', "_"));
-    let source = [sources.with_extension("rs"), sources.join("mod.rs")];
-    let source = source.iter().find_map(|path| std::fs::read_to_string(path).ok());
-    source.is_some_and(|source| source.contains("interrupt::watch()"))
 }
 
 /// The commands below this one, and those below them.

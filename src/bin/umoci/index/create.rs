@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let target = args.image.target()?;
     let annotations = index_edits(&args.annotations, &[], Annotated::Index)?;
     let tags = sources(&args.words)?;
-    let layout = target.layout()?;
+    let layout = target.layout_to_change()?;
     let writer = layout.writer().context("create index")?;
     let name = target.name(&layout)?;
     let mut editor = IndexEditor::new(&writer);

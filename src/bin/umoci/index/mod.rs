@@ -48,7 +48,7 @@ impl Command {
 
 /// Changes the index that a tag leads to.
 fn change(target: &EntryTarget, edit: impl Fn(&mut IndexEditor<'_>) -> Outcome) -> Outcome {
-    let layout = target.layout()?;
+    let layout = target.layout_to_change()?;
     until_unchanged(|| {
         let writer = layout.writer().context("write index")?;
         let entry = target.resolve(&layout)?;

@@ -18,8 +18,8 @@ use crate::args::{
 };
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
+use crate::progress;
 use crate::publish::publish;
-use crate::{interrupt, progress};
 
 /// add a layer archive verbatim to an image
 ///
@@ -75,8 +75,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         HistoryDefaults { created_by: "umoci raw add-layer", created: Clock::read()?.now };
     let history = args.history.entry(&defaults)?;
 
-    let interrupt = interrupt::watch();
-    let layout = target.layout()?.with_interrupt(interrupt.clone());
+    let layout = target.layout_to_change()?;
     // Until the layer belongs to an image, however often that is tried, nobody collects garbage.
     let writer = layout.writer().context("write image")?;
     let mut stored: Option<Stored> = None;
@@ -87,7 +86,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         if let Some(stored) = &stored {
             stored.add_to(&mut editor, history)?;
         } else {
-            let mut archive = Archive::open(path, interrupt.clone())?;
+            let mut archive = Archive::open(path, layout.interrupt().clone())?;
             let expected_size = archive.size();
             let options = LayerOptions { history, expected_size, ..options.clone() };
             let add = || add_archive(&mut editor, archive.stream(), contents, &options);
