@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! [`Places`]: what is on disk in a bundle's tree.
 
+use sha2::{Digest as _, Sha256};
+
 use crate::error::{Context, Result};
 use crate::rootfs::{Dir, FileTime, FsOps, Kind, Name, Native, RootPath, Rootless, Stat};
 
@@ -54,14 +56,18 @@ impl<'a> Places<'a> {
         born.with_context(|| format!("stat {path:?}"))
     }
 
-    /// The SHA-256 of what a file holds.
-    pub(super) fn sha256(&mut self, path: &RootPath) -> Result<[u8; 32]> {
+    /// The SHA-256 of what is in a file, or of a link's target; `None` for anything else.
+    pub(super) fn contents(&mut self, path: &RootPath, kind: Kind) -> Result<Option<[u8; 32]>> {
         let fs = self.fs;
-        let sha256 = match path.split() {
-            Some((parent, name)) => self.dir(&parent).and_then(|dir| fs.sha256(dir, name)),
-            None => Err(std::io::Error::from(std::io::ErrorKind::IsADirectory)),
-        };
-        sha256.with_context(|| format!("read {path:?}"))
+        let Some((parent, name)) = path.split() else { return Ok(None) };
+        let contents = self.dir(&parent).and_then(|dir| match kind {
+            Kind::File => fs.sha256(dir, name).map(Some),
+            Kind::Symlink => {
+                fs.read_link(dir, name).map(|target| Some(Sha256::digest(target).into()))
+            }
+            _ => Ok(None),
+        });
+        contents.with_context(|| format!("read {path:?}"))
     }
 
     /// Shows everything below the root that is on the same filesystem.

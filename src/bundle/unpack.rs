@@ -288,16 +288,18 @@ impl Known for Written<'_> {
     ) -> io::Result<(Stat, KnownEntry)> {
         let written = self.unpacked.get(path);
         let stat = self.stat(written.stat, look)?;
-        if let Some(emulated) = self.fs.emulated(stat.identity) {
-            self.remembered.push(Remembered { path: path.clone(), stat, emulated });
-        }
         // What stands for a device is nobody's to read.
-        let empty = (stat.size == 0).then_some(sha256_of_nothing());
+        let empty = (stat.size == 0 && stat.kind == Kind::File).then(sha256_of_nothing);
+        let digest = written.digest.or(empty);
+        if let Some(emulated) = self.fs.emulated(stat.identity) {
+            let path = path.clone();
+            self.remembered.push(Remembered { path, stat, emulated, contents: digest });
+        }
         let has_none = written.has_xattrs == Some(false)
             && !self.labelled
             && !self.fs.has_owner_attribute(stat.identity);
         let xattrs = if has_none { XattrHint::None } else { XattrHint::Ask };
-        Ok((stat, KnownEntry { digest: written.digest.or(empty), xattrs }))
+        Ok((stat, KnownEntry { digest, xattrs }))
     }
 }
 

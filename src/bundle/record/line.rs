@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Remembered;
+use crate::bundle::places::Places;
 use crate::error::{Error, Result};
 use crate::idmap::Owner;
 use crate::oci::Digest;
@@ -36,7 +37,7 @@ pub(super) struct Line {
     mode_on_disk: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     xattrs: Vec<(String, String)>,
-    /// The digest of the file that has the privileges among these.
+    /// The digest of what is in the file, or of the link's target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     contents: Option<Digest>,
 }
@@ -73,7 +74,9 @@ pub(super) enum Tree {
     /// It is that one.
     Same,
     /// It is that one below an overlay. What is changed there is a copy with the number of its
-    /// original, which is still there, so that nothing else can have that number.
+    /// original, which is still there, so that nothing else can have that number. A copy of one
+    /// name of several has a number of its own, and so has any copy that was made for an earlier
+    /// mount in a user namespace: these are known by their contents.
     Overlaid,
     /// It is a copy, with numbers of its own.
     Copied,
@@ -89,8 +92,13 @@ pub(super) fn pair(time: FileTime) -> (i64, u32) {
 }
 
 impl Line {
-    pub(super) fn of(object: &Remembered, born: Option<FileTime>) -> Self {
-        let Remembered { path, stat, emulated } = object;
+    pub(super) fn of(object: &Remembered, places: &mut Places<'_>) -> Result<Self> {
+        let Remembered { path, stat, emulated, contents } = object;
+        let contents = match contents {
+            Some(known) => Some(*known),
+            None => places.contents(path, stat.kind)?,
+        };
+        let born = places.born(path)?;
         let ids = |owner: Owner| (owner.uid, owner.gid);
         let node = emulated.node.map(|node| LineNode {
             kind: KindWord(node.kind),
@@ -98,7 +106,7 @@ impl Line {
             minor: node.device.minor,
         });
         let xattrs = emulated.xattrs.iter();
-        Self {
+        Ok(Self {
             path: word(path.as_bytes()),
             kind: KindWord(stat.kind),
             size: stat.size,
@@ -110,8 +118,8 @@ impl Line {
             mode: emulated.mode.map(|mode| mode.meant),
             mode_on_disk: emulated.mode.map(|mode| mode.on_disk),
             xattrs: xattrs.map(|xattr| (word(&xattr.name), word(&xattr.value))).collect(),
-            contents: emulated.contents.as_ref().map(Digest::from_sha256),
-        }
+            contents: contents.as_ref().map(Digest::from_sha256),
+        })
     }
 
     /// What the line says, checked.
@@ -123,14 +131,16 @@ impl Line {
             }
             _ => Ok(Owner { uid, gid }),
         };
-        let emulated = Emulated {
+        let mut emulated = Emulated {
             owner: self.owner.map(owner).transpose()?,
             held_by: self.held_by.map(owner).transpose()?,
             node: self.node.as_ref().map(LineNode::meaning).transpose()?,
             mode: self.held_mode()?,
             xattrs: self.xattrs.iter().map(attribute).collect::<Result<_>>()?,
-            contents: self.contents.as_ref().map(contents).transpose()?,
+            contents: None,
         };
+        let contents = self.contents.as_ref().map(sha256).transpose()?;
+        emulated.contents = contents.filter(|_| emulated.has_privileges());
         Ok((path, emulated))
     }
 
@@ -142,24 +152,41 @@ impl Line {
         Ok(Some(HeldMode { meant, on_disk }))
     }
 
-    /// Whether an object of a tree is the one that the line was written for.
+    /// Whether the object at a path of a tree is the one that the line was written for.
     pub(super) fn is_for(
         &self,
         tree: Tree,
+        places: &mut Places<'_>,
+        path: &RootPath,
         stat: &Stat,
-        born: impl FnOnce() -> Result<Option<FileTime>>,
     ) -> Result<bool> {
         let is_inode = self.inode == stat.identity.ino && self.kind.0 == stat.kind;
-        Ok(match tree {
-            Tree::Same => is_inode && is_same_time(self.born, born()?),
-            Tree::Overlaid => is_inode,
-            Tree::Copied => self.is_like(stat),
-        })
+        match tree {
+            Tree::Same => Ok(is_inode && is_same_time(self.born, places.born(path)?)),
+            Tree::Overlaid if is_inode => Ok(true),
+            // Others have nothing to be known by.
+            Tree::Overlaid if self.contents.is_none() => Ok(false),
+            Tree::Overlaid | Tree::Copied => self.is_like(places, path, stat),
+        }
     }
 
-    fn is_like(&self, stat: &Stat) -> bool {
+    fn is_like(&self, places: &mut Places<'_>, path: &RootPath, stat: &Stat) -> Result<bool> {
         let has_size = matches!(stat.kind, Kind::File | Kind::Symlink);
-        self.kind.0 == stat.kind && (!has_size || self.size == stat.size)
+        // An empty file is not a device for its emptiness alone.
+        let is_placeholder = |mode: u32| self.mode_on_disk.is_none_or(|then| then == mode);
+        if self.kind.0 != stat.kind
+            || has_size && self.size != stat.size
+            || self.node.is_some() && !is_placeholder(stat.mode)
+        {
+            return Ok(false);
+        }
+        match &self.contents {
+            Some(then) if stat.size > 0 => {
+                let now = places.contents(path, stat.kind)?;
+                Ok(now.is_some_and(|now| *then == Digest::from_sha256(&now)))
+            }
+            _ => Ok(true),
+        }
     }
 }
 
@@ -183,7 +210,7 @@ fn attribute((name, value): &(String, String)) -> Result<Xattr> {
     Ok(Xattr { name: name.into(), value: value.into() })
 }
 
-fn contents(digest: &Digest) -> Result<[u8; 32]> {
+fn sha256(digest: &Digest) -> Result<[u8; 32]> {
     digest.to_sha256().ok_or_else(|| Error::invalid(format!("digest {digest} is not of SHA-256")))
 }
 

@@ -6,8 +6,8 @@
 //! The file speaks of the tree as it is, not of an image, so it stays good when
 //! the bundle becomes one of another image. A line counts only for the object
 //! that it was written for: the same inode, wherever it has been moved to, or in
-//! a copy of the tree one of the same type and size at the same path. Whatever a
-//! user has put in its place inherits nothing.
+//! a copy of the tree one of the same type and contents at the same path.
+//! Whatever a user has put in its place inherits nothing.
 
 mod line;
 
@@ -44,6 +44,8 @@ pub(super) struct Remembered {
     pub(super) path: RootPath,
     pub(super) stat: Stat,
     pub(super) emulated: Emulated,
+    /// The SHA-256 of what is in it, if that is known already.
+    pub(super) contents: Option<[u8; 32]>,
 }
 
 /// The first line.
@@ -88,12 +90,8 @@ pub(super) fn write(
         in_namespace: is_in_user_namespace(),
     };
     out.write_all(&json::to_bytes(&head)?)?;
-    for object in &mut remembered {
-        let born = places.born(&object.path)?;
-        if object.stat.kind == Kind::File && object.emulated.has_privileges() {
-            object.emulated.contents = Some(places.sha256(&object.path)?);
-        }
-        let line = json::to_bytes(&Line::of(object, born))?;
+    for object in &remembered {
+        let line = json::to_bytes(&Line::of(object, &mut places)?)?;
         if line.len() as u64 >= MAX_LINE {
             let message = format!("{:?} has too many attributes to record", object.path);
             return Err(Error::new(ErrorKind::Limit, message));
@@ -175,24 +173,25 @@ fn read(file: File, fs: &Rootless<Native>) -> Result<()> {
         if let Some(stat) = &stat {
             let is_near = stat.identity.dev == root.identity.dev;
             let tree = if is_near { tree } else { Tree::Copied };
-            if line.is_for(tree, stat, || places.born(&path))? {
+            if line.is_for(tree, &mut places, &path, stat)? {
                 fs.remember(stat.identity, emulated);
                 continue;
             }
         }
-        lost.insert(line.inode, Lost { line, emulated, is_replaced: stat.is_some() });
+        let of = lost.entry(line.inode).or_insert(Lost { line, emulated, is_replaced: false });
+        of.is_replaced |= stat.is_some();
     }
     if tree != Tree::Copied && !lost.is_empty() {
         remember_moved(&mut places, tree, &mut lost)?;
     }
-    tell_replaced(fs, lost.into_values().filter(|lost| lost.is_replaced))
+    tell_replaced(fs, tree, lost.into_values().filter(|lost| lost.is_replaced))
 }
 
 /// A line for an object that is not at its path.
 struct Lost {
     line: Line,
     emulated: Emulated,
-    /// Whether there is another.
+    /// Whether there is another at one of its paths.
     is_replaced: bool,
 }
 
@@ -204,7 +203,7 @@ fn remember_moved(
 ) -> Result<()> {
     places.each(|places, path, stat| {
         let Some(of) = lost.get(&stat.identity.ino) else { return Ok(()) };
-        if of.line.is_for(tree, stat, || places.born(path))? {
+        if of.line.is_for(tree, places, path, stat)? {
             log::debug!("{path:?} is what was recorded as {}", of.line.path);
             places.fs.remember(stat.identity, of.emulated.clone());
             // Another name of it may always have been there: what has been put in the place of
@@ -217,15 +216,22 @@ fn remember_moved(
     })
 }
 
-fn tell_replaced(fs: &Rootless<Native>, replaced: impl Iterator<Item = Lost>) -> Result<()> {
+fn tell_replaced(
+    fs: &Rootless<Native>,
+    tree: Tree,
+    replaced: impl Iterator<Item = Lost>,
+) -> Result<()> {
     let count = replaced
         .inspect(|Lost { line, .. }| log::debug!("{}: no longer what was recorded", line.path))
         .count();
-    let message = match count {
+    let mut message = match count {
         0 => return Ok(()),
         1 => "1 object is no longer what was recorded".to_owned(),
         count => format!("{count} objects are no longer what was recorded"),
     };
+    if tree == Tree::Overlaid {
+        message += "; below an overlay, repack before it is mounted anew";
+    }
     if fs.is_strict() {
         return Err(Error::invalid(format!("{message} (strict)")));
     }

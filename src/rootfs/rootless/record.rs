@@ -41,8 +41,7 @@ pub struct Emulated {
     pub mode: Option<HeldMode>,
     /// Extended attributes that it could not take, sorted.
     pub xattrs: Vec<Xattr>,
-    /// The SHA-256 of what the file held when that was noted, if some of it is void for other
-    /// contents.
+    /// The SHA-256 of what the file held when that was noted, if it has privileges for it.
     pub contents: Option<[u8; 32]>,
 }
 

@@ -10,6 +10,7 @@ mod killed;
 mod left_out;
 mod mounts;
 mod namespace;
+mod overlays;
 mod peers;
 mod privileges;
 mod round_trip;

@@ -73,24 +73,6 @@ fn a_bundle_on_another_filesystem_loses_nothing() {
 }
 
 #[test]
-fn what_an_overlay_copies_loses_nothing() {
-    if !needs_root() {
-        return;
-    }
-    let sandbox = scene::sandbox();
-    layer_of_root(&sandbox);
-    let script = "mkdir under m; mount -t tmpfs none under; cd under\n\
-        mkdir lower upper work; chmod 777 lower upper; $user $umoci unpack --rootless --image=../img:full lower/b\n\
-        mount -t overlay none -o lowerdir=lower,upperdir=upper,workdir=work,index=on ../m; cd ..\n\
-        find m/b/rootfs -exec touch -h -d @1234567890 {} +\n\
-        $user $umoci repack --compress=none --image=img:user m/b\n";
-    let Some(run) = with_mounts(&sandbox, script) else { return };
-    run.succeeds();
-    assert_eq!(members(&sandbox, "user"), members(&sandbox, "root"));
-    assert_eq!(last_layer(&sandbox, "user"), last_layer(&sandbox, "root"));
-}
-
-#[test]
 fn a_change_in_the_second_of_the_unpack_is_seen() {
     if !needs_root() || peer("mkfs.ext4").is_none() {
         return;

@@ -164,6 +164,35 @@ fn a_copy_of_a_bundle_keeps_its_record() {
     assert_eq!(last_layer(&sandbox, "user"), last_layer(&sandbox, "root"));
 }
 
+/// Where no inode is what it was, size alone says little.
+#[test]
+fn what_is_put_into_a_copy_of_a_bundle_inherits_nothing() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = unpacked();
+    let cp = crate::harness::peer("cp").unwrap();
+    sandbox.peer(&cp, &["-a", "home/b", "home/copy"]).succeeds();
+    let at = |name: &str| sandbox.path("home/copy/rootfs").join(name);
+    std::fs::write(at("etc/gshadow"), "etc/GSHADOW\n").unwrap();
+    // Its other name, which is gone, makes no difference.
+    std::fs::remove_file(at("etc/gshadow-")).unwrap();
+    std::fs::remove_file(at("var/www/link")).unwrap();
+    symlink("PAGE", at("var/www/link")).unwrap();
+    // Its permissions say that it is no device.
+    set_mode(at("dev/null"), 0o644);
+    touch(&sandbox.path("home/copy/rootfs"));
+    let run = sandbox.umoci_as_ordinary_user(&repack("--image=img:user", "home/copy"));
+    run.succeeds();
+    let told = run.stderr();
+    assert!(told.contains("3 objects are no longer what was recorded\n"), "{told}");
+    let lines = members(&sandbox, "user");
+    for name in ["etc/gshadow", "var/www/link -> PAGE", "dev/null"] {
+        let line = lines.lines().find(|line| line.ends_with(name)).unwrap();
+        assert!(line.contains(" 0/0 ") && !line.starts_with('c'), "{line}");
+    }
+}
+
 #[test]
 fn what_is_moved_stays_what_it_is() {
     if !needs_root() {
