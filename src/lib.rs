@@ -84,6 +84,7 @@ pub mod layout;
 pub mod oci;
 pub mod progress;
 pub mod quote;
+mod random;
 pub mod rootfs;
 pub mod snapshot;
 mod sys;

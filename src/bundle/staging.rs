@@ -15,6 +15,7 @@ use super::moved::Moved;
 use super::temp_file::{self, TempFile};
 use super::{metadata, record, runtime_spec};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::random::random;
 use crate::rootfs::Strictness;
 use crate::sys;
 
@@ -250,7 +251,7 @@ pub(super) struct Staging<'a> {
 
 impl<'a> Staging<'a> {
     pub(super) fn begin(bundle: &'a BundleDir) -> Result<Self> {
-        let name = PathBuf::from(format!("{PREFIX}{:016x}", crate::layout::random()));
+        let name = PathBuf::from(format!("{PREFIX}{:016x}", random()));
         let begin = || {
             let dir = sys::open_dir(&bundle.dir, &name)?;
             sys::hold(&dir).map(|()| dir)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::staging::BundleDir;
 use crate::error::{Context, Result};
+use crate::random::random;
 use crate::sys;
 
 /// What the names of new files start with.
@@ -21,7 +22,7 @@ pub(super) struct TempFile<'a> {
 
 impl<'a> TempFile<'a> {
     pub(super) fn create(bundle: &'a BundleDir) -> Result<Self> {
-        let name = PathBuf::from(format!("{PREFIX}{:016x}", crate::layout::random()));
+        let name = PathBuf::from(format!("{PREFIX}{:016x}", random()));
         let file = sys::create_file(&bundle.dir, &name).at("create", bundle.path.join(&name))?;
         let temporary = Self { bundle, name: Some(name), file };
         sys::hold(&temporary.file).at("lock new file in", &bundle.path)?;

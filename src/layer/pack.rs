@@ -12,7 +12,7 @@ use super::owners::Owners;
 use super::write::{LayerOptions, LayerWriter};
 use crate::error::{Context, Error, Result};
 use crate::rootfs::{
-    Contents, Dir, FsOps, Inode, Kind, Name, RootPath, Stacked, capability_to_container,
+    Contents, Dir, FsOps, Inode, Kind, Name, RootPath, Stacked, capability_to_container, is_probe,
 };
 
 /// How a layer spells its root directory. Readers take both for the same.
@@ -193,6 +193,10 @@ impl<'a, W: Write> TreePacker<'a, W> {
     }
 
     fn named(&mut self, parent: &RootPath, base: Name<'_>, name: &RootPath) -> Result<Kind> {
+        if is_probe(base.as_bytes()) {
+            let path = parent.join(base);
+            log::warn!("{:?} looks like what a killed command has left", path.below(self.place));
+        }
         let dir = self.open.get(self.disk.fs(), parent)?;
         let stacked = match self.disk.overlay() {
             Some(overlay) => overlay.stacked(&dir, base)?,

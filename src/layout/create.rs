@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::oci::{Algorithm, Index, json};
 use crate::quote::quote_if_needed;
+use crate::random::random;
 use crate::sys;
 
 use super::{BLOBS, INDEX_FILE, LAYOUT_FILE, store};
@@ -161,7 +162,7 @@ fn remove_abandoned(parent: &File, name: &OsStr) {
 /// `.NAME.tmp-<number>`
 fn temporary_name(name: &OsStr) -> PathBuf {
     let mut temporary = temporary_prefix(name);
-    temporary.extend_from_slice(store::random().to_string().as_bytes());
+    temporary.extend_from_slice(random().to_string().as_bytes());
     OsString::from_vec(temporary).into()
 }
 

@@ -58,7 +58,6 @@ pub(crate) use referrers::REFERENCE_DIGEST;
 pub use referrers::{Referrer, referrers};
 pub use resolve::{ImageRef, PlatformChoice, Selector};
 pub use search::{Platforms, is_about_image};
-pub(crate) use store::random;
 pub use walk::walk;
 pub(crate) use walk::{MAX_DEPTH, reachable, too_deep};
 pub use writer::LayoutWriter;

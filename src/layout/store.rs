@@ -8,7 +8,6 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
@@ -16,17 +15,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Context, Error, Result};
+use crate::random::random;
 use crate::sys;
 
 /// What the names of private directories start with.
 pub(super) const TEMP_PREFIX: &[u8] = b".umoci-";
 
 const ATTEMPTS: u32 = 1000;
-
-/// A number that no other process is likely to choose.
-pub(crate) fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
 
 /// Who is to own new files: set only when run as root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

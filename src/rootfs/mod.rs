@@ -25,6 +25,7 @@ pub use overlay::{Overlay, OverlayNamespace, Stacked};
 pub use path::{Name, RootPath};
 pub use remove::{Removed, remove_all, remove_unless};
 pub use resolve::{Steps, resolve, resolve_parent, resolve_within};
+pub(crate) use rootless::is_probe;
 pub use rootless::{
     Afterwards, Aside, Census, Emulated, HeldMode, Keeping, Node, OWNER_ATTRIBUTE, Ownership,
     Refusals, Reminder, Rootless, RootlessOptions, Strictness, Substitute, TreeNotes, View,

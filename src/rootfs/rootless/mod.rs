@@ -27,6 +27,7 @@ pub use self::access::{Afterwards, open_own_dir};
 pub use self::aside::{Aside, Reminder, TreeNotes};
 pub use self::census::{Census, Keeping, Substitute};
 pub use self::owner::OWNER_ATTRIBUTE;
+pub(crate) use self::probe::is_probe;
 pub use self::record::{Emulated, HeldMode, Node};
 
 use self::access::{Access, Object};

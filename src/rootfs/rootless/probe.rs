@@ -2,14 +2,16 @@
 //! [`Abilities`]: what a filesystem can do, found out by trying it once, so
 //! that nothing is asked of it again and again that it refuses.
 
-use std::ffi::OsStr;
-use std::fs::File;
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::super::metadata::{Device, Kind};
 use super::super::ops::Dir;
 use super::super::sys::{self, Open, XattrTarget};
 use super::super::{Owner, capability};
+use crate::random::random;
 
 /// Whether a filesystem can do something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,40 +43,42 @@ pub(super) struct Abilities {
     pub(super) case: Ability,
 }
 
-/// The directory in which everything is tried, and its contents.
-const PLACE: &str = ".umoci-probe";
+/// What the names of directories start with in which everything is tried.
+const PREFIX: &str = ".umoci-probe-";
+/// What is made in such a directory.
 const FILE: &str = "file";
-const SAME: &str = "FILE";
 const LINK: &str = "link";
 const NODE: &str = "node";
+const NAMES: [&str; 3] = [FILE, LINK, NODE];
+/// What is not made there, and is there only if case does not count.
+const SAME: &str = "FILE";
+/// How often one is made that somebody takes for abandoned before it can be locked.
+const ATTEMPTS: u32 = 5;
 /// No capabilities at all, in version 2 of the format.
 const CAPABILITY: [u8; 20] = [0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+/// The device that does nothing.
+const NULL: Device = Device { major: 1, minor: 3 };
+/// What is written into a file.
+const CONTENTS: &[u8] = b"x";
 /// Permission bits that no new file has by itself.
 const BITS: u32 = 0o641;
 /// An owner that an ordinary file may well have.
 const SOMEBODY: Owner = Owner { uid: 1, gid: 1 };
 
 impl Abilities {
-    /// Tries everything in the directory `dir`, and leaves nothing there. What cannot be
-    /// tried, as in a directory that is full or closed, counts as given.
+    /// Tries everything in the directory `dir`, and leaves nothing there, nor what a process left
+    /// that was killed meanwhile. What cannot be tried, as in a directory that is full or closed,
+    /// counts as given.
     pub(super) fn probe(dir: &File) -> Self {
-        if sys::create_dir_at(dir, OsStr::new(PLACE), 0o700).is_err() {
-            return Self::default();
+        if let Err(error) = remove_abandoned(dir) {
+            log::debug!("cannot look for what is left of {PREFIX}: {error}");
         }
-        let place = sys::open_at(dir, OsStr::new(PLACE), Open::Dir);
-        let found = place.and_then(|place| {
-            let place = Dir::new(place.into());
-            let found = Self::try_in(&place);
-            for name in [FILE, LINK, NODE] {
-                // Not all of them have been made.
-                let _ = sys::remove_file_at(&place, OsStr::new(name));
-            }
-            found
-        });
-        if let Err(error) = sys::remove_dir_at(dir, OsStr::new(PLACE)) {
-            log::debug!("cannot remove {PLACE}: {error}");
-        }
-        found.unwrap_or_default()
+        Self::find(dir).unwrap_or_default()
+    }
+
+    fn find(dir: &File) -> io::Result<Self> {
+        let place = Place::make(dir)?;
+        Self::try_in(&place.dir)
     }
 
     fn try_in(place: &Dir) -> io::Result<Self> {
@@ -87,8 +91,7 @@ impl Abilities {
         let mode = sys::chmod_fd(&file, BITS);
         let has_mode = sys::stat_fd(&file)?.mode == BITS;
         let own = sys::stat_at(place, name(FILE))?.identity;
-        let null = Device { major: 1, minor: 3 };
-        let node = sys::make_node_at(place, name(NODE), Kind::CharDevice, 0o600, null);
+        let node = sys::make_node_at(place, name(NODE), Kind::CharDevice, 0o600, NULL);
         let attribute = XattrTarget::Open(&file).set(b"user.umoci", b"1");
         let same = sys::stat_at(place, name(SAME));
         Ok(Self {
@@ -105,8 +108,95 @@ impl Abilities {
     }
 }
 
+/// A directory to try things in, locked, removed when dropped.
+struct Place<'a> {
+    parent: &'a File,
+    name: OsString,
+    dir: Dir,
+}
+
+impl<'a> Place<'a> {
+    fn make(parent: &'a File) -> io::Result<Self> {
+        let mut made = Self::make_one(parent);
+        for _ in 1..ATTEMPTS {
+            match made {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                made => return made,
+            }
+            made = Self::make_one(parent);
+        }
+        made
+    }
+
+    fn make_one(parent: &'a File) -> io::Result<Self> {
+        let name = OsString::from(format!("{PREFIX}{:016x}", random()));
+        sys::create_dir_at(parent, &name, 0o700)?;
+        let opened = sys::open_at(parent, &name, Open::Dir).inspect_err(|_| {
+            // As where the umask takes all permission away.
+            let _ = sys::remove_dir_at(parent, &name);
+        });
+        let dir = File::from(opened?);
+        let is_locked = dir.try_lock();
+        let place = Self { parent, name, dir: Dir::new(dir) };
+        match is_locked {
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::NotFound.into()),
+            // Where nothing can be locked nobody is kept away.
+            _ if sys::stat_fd(&place.dir)?.nlink == 0 => Err(io::ErrorKind::NotFound.into()),
+            _ => Ok(place),
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        for name in NAMES {
+            // Not all of them have been made.
+            let _ = sys::remove_file_at(&self.dir, OsStr::new(name));
+        }
+        if let Err(error) = sys::remove_dir_at(self.parent, &self.name) {
+            log::debug!("cannot remove {:?}: {error}", self.name);
+        }
+    }
+}
+
+/// Whether a name is one of those that such directories have.
+pub(crate) fn is_probe(name: &[u8]) -> bool {
+    let number = name.strip_prefix(PREFIX.as_bytes());
+    number.is_some_and(|digits| digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// Removes what a killed process has left. What anybody else has put under such a name stays.
+fn remove_abandoned(parent: &File) -> io::Result<()> {
+    for entry in sys::read_dir(parent)?.into_iter().filter(|entry| is_probe(&entry.name)) {
+        let name = OsString::from_vec(entry.name.into());
+        let Ok(dir) = sys::open_at(parent, &name, Open::Dir).map(File::from) else { continue };
+        let is_in_use = matches!(dir.try_lock(), Err(TryLockError::WouldBlock));
+        if !is_in_use && is_own(&dir)? {
+            drop(Place { parent, name, dir: Dir::new(dir) });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a directory holds nothing but what is made there.
+fn is_own(dir: &File) -> io::Result<bool> {
+    for entry in sys::read_dir(dir)? {
+        let name = OsStr::from_bytes(&entry.name);
+        let stat = sys::stat_at(dir, name)?;
+        let is_made = match stat.kind {
+            Kind::File => name != NODE && stat.size <= CONTENTS.len() as u64,
+            Kind::CharDevice => name == NODE && stat.device == NULL,
+            _ => false,
+        };
+        if !is_made || !NAMES.iter().any(|made| name == *made) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn loses_capability(place: &Dir, mut file: File) -> io::Result<bool> {
-    file.write_all(b"x")?;
+    file.write_all(CONTENTS)?;
     if XattrTarget::Open(&file).set(capability::NAME, &CAPABILITY).is_err() {
         return Ok(false);
     }
@@ -129,24 +219,69 @@ fn is_unsupported(done: &io::Result<()>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{create_dir, read, read_dir, write};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
+
     use super::*;
+
+    fn find(root: &Path) -> Abilities {
+        let dir = File::open(root).unwrap();
+        remove_abandoned(&dir).unwrap();
+        Abilities::find(&dir).unwrap()
+    }
+
+    fn name(number: usize) -> String {
+        format!("{PREFIX}{number:016x}")
+    }
 
     #[test]
     fn nothing_is_left_where_it_is_tried() {
         let root = tempfile::tempdir().unwrap();
-        let dir = File::open(root.path()).unwrap();
-        let found = Abilities::probe(&dir);
+        let found = find(root.path());
         assert_eq!((found.case, found.links), (Ability::Given, Ability::Given));
-        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+        assert_eq!(read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]
-    fn what_is_there_already_stays() {
+    fn what_a_killed_process_has_left_goes() {
         let root = tempfile::tempdir().unwrap();
-        let place = root.path().join(PLACE);
-        std::fs::create_dir(&place).unwrap();
-        std::fs::write(place.join(FILE), "x").unwrap();
-        assert_eq!(Abilities::probe(&File::open(root.path()).unwrap()), Abilities::default());
-        assert_eq!(std::fs::read(place.join(FILE)).unwrap(), b"x");
+        for made in 0..=NAMES.len() {
+            let place = root.path().join(name(made));
+            create_dir(&place).unwrap();
+            // Where there are no devices, there is none.
+            for name in NAMES[..made].iter().filter(|name| **name != NODE) {
+                write(place.join(name), CONTENTS).unwrap();
+            }
+        }
+        find(root.path());
+        assert_eq!(read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    /// Whoever put it there, and why.
+    #[test]
+    fn what_is_nobody_elses_stays_and_is_no_obstacle() {
+        let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let at = |name: &str| root.path().join(name);
+        write(outside.path().join(FILE), "x").unwrap();
+        symlink(outside.path(), at(&name(1))).unwrap();
+        write(at(&name(2)), "x").unwrap();
+        std::fs::set_permissions(at(&name(2)), PermissionsExt::from_mode(0o4755)).unwrap();
+        let fifo = nix::sys::stat::Mode::from_bits_truncate(0o600);
+        nix::unistd::mkfifo(&at(&name(3)), fifo).unwrap();
+        for (number, inside) in [(4, "other"), (5, FILE), (6, LINK), (7, NODE)] {
+            create_dir(at(&name(number))).unwrap();
+            write(at(&name(number)).join(inside), "long").unwrap();
+        }
+        create_dir(at(".umoci-probe")).unwrap();
+        create_dir(at(".umoci-probe-0123456789ABCDEG")).unwrap();
+        create_dir(at(&name(8))).unwrap();
+        let held = File::open(at(&name(8))).unwrap();
+        held.lock().unwrap();
+        find(root.path());
+        assert_eq!(read_dir(root.path()).unwrap().count(), 10);
+        assert_eq!(read(at(&name(2))).unwrap(), b"x");
+        assert_eq!(read(at(&name(5)).join(FILE)).unwrap(), b"long");
+        assert_eq!(read(outside.path().join(FILE)).unwrap(), b"x");
     }
 }

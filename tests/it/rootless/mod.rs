@@ -13,6 +13,7 @@ mod namespace;
 mod overlays;
 mod peers;
 mod privileges;
+mod probe;
 mod round_trip;
 mod scene;
 mod stopped;
