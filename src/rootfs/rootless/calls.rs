@@ -12,7 +12,6 @@ use super::super::sys;
 use super::access::{FILE_BITS, Object};
 use super::census::Substitute;
 use super::record::{Emulated, Node};
-use super::settle::Settled;
 use super::target::Target;
 use super::{Ownership, Rootless, placeholder_for, reason};
 
@@ -77,7 +76,7 @@ impl<F: FsOps> FsOps for Rootless<F> {
             Err(error) if self.options.refusals.has_substitute(&error) && !is_dir() => {
                 let error = reason(error);
                 let what = || format!("a copy takes the place of the hard link: {error}");
-                self.substitute(Substitute::Copy, Target::Name(dir, name), what)?;
+                self.substitute_name(Substitute::Copy, dir, name, what)?;
                 Err(io::Error::from(io::ErrorKind::Unsupported))
             }
             made => made,
@@ -103,11 +102,11 @@ impl<F: FsOps> FsOps for Rootless<F> {
     }
 
     fn remove_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
-        self.with_dir(dir, || self.inner.remove_file(dir, name))
+        self.forgetting(dir, name, || self.with_dir(dir, || self.inner.remove_file(dir, name)))
     }
 
     fn remove_dir(&self, dir: &Dir, name: Name<'_>) -> io::Result<()> {
-        self.with_dir(dir, || self.inner.remove_dir(dir, name))
+        self.forgetting(dir, name, || self.with_dir(dir, || self.inner.remove_dir(dir, name)))
     }
 
     fn set_file_metadata(&self, file: &File, change: &Change<'_>) -> io::Result<Stat> {
@@ -116,22 +115,26 @@ impl<F: FsOps> FsOps for Rootless<F> {
             file.sync_data()?;
         }
         let target = Target::Open(file);
-        let plainly = |change: &Change<'_>| self.inner.set_file_metadata(file, change);
+        let plainly = |change: &Change<'_>| self.inner.set_file_metadata(file, change).map(Some);
         let stat = match self.settle(target, change, plainly)? {
-            Settled::Plainly(stat) => stat,
-            Settled::StepByStep => target.stat()?,
+            Some(stat) => stat,
+            None => target.stat()?,
         };
+        // Its last name may have been removed before it was noted: nobody else forgets it then.
+        if stat.nlink == 0 {
+            self.ledger.forget(stat.identity);
+        }
         self.view(target, stat)
     }
 
     fn set_dir_metadata(&self, dir: &Dir, change: &Change<'_>) -> io::Result<()> {
-        let plainly = |change: &Change<'_>| self.inner.set_dir_metadata(dir, change);
+        let plainly = |change: &Change<'_>| self.inner.set_dir_metadata(dir, change).map(|()| None);
         self.settle(Target::Open(dir.as_file()), change, plainly).map(drop)
     }
 
     fn set_node_metadata(&self, dir: &Dir, name: Name<'_>, change: &Change<'_>) -> io::Result<()> {
         let plainly = |change: &Change<'_>| {
-            self.with_dir(dir, || self.inner.set_node_metadata(dir, name, change))
+            self.with_dir(dir, || self.inner.set_node_metadata(dir, name, change)).map(|()| None)
         };
         self.settle(Target::Name(dir, name), change, plainly).map(drop)
     }
@@ -202,9 +205,44 @@ impl<F: FsOps> Rootless<F> {
         let is_taken = matches!(&made, Err(error) if error.kind() == io::ErrorKind::AlreadyExists);
         if is_taken && !self.has_exactly(dir, name)? {
             let what = || "its place is taken by a name that differs in case only".to_owned();
-            self.substitute(Substitute::SameName, Target::Name(dir, name), what)?;
+            self.substitute_name(Substitute::SameName, dir, name, what)?;
         }
         made
+    }
+
+    /// As [`Rootless::substitute`], where it is about a name of which there is nothing yet.
+    fn substitute_name(
+        &self,
+        substitute: Substitute,
+        dir: &Dir,
+        name: Name<'_>,
+        what: impl Fn() -> String,
+    ) -> io::Result<()> {
+        self.substitute(substitute, Target::Name(dir, name), what)?;
+        self.ledger.note_name(substitute, sys::stat_fd(dir)?.identity, name);
+        Ok(())
+    }
+
+    /// Removes a name, and forgets what was noted of it, and of what has no other name.
+    fn forgetting(
+        &self,
+        dir: &Dir,
+        name: Name<'_>,
+        remove: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.ledger.is_empty() {
+            return remove();
+        }
+        let stat = self.stat_on_disk(dir, Some(name))?;
+        remove()?;
+        let has_others = stat.kind != Kind::Dir && stat.nlink > 1;
+        let was_noted = !has_others && self.ledger.forget(stat.identity);
+        let was_copy =
+            self.ledger.has_copies() && self.ledger.forget_copy(sys::stat_fd(dir)?.identity, name);
+        if was_noted || was_copy {
+            log::debug!("{}: removed again", self.shown(Target::Name(dir, name)));
+        }
+        Ok(())
     }
 
     fn link(&self, from: &Dir, source: Name<'_>, dir: &Dir, name: Name<'_>) -> io::Result<()> {
@@ -214,7 +252,7 @@ impl<F: FsOps> Rootless<F> {
         });
         if made.is_ok() && self.lacks(|has| has.links) {
             // It would be taken for a file of its own, of which nothing is recorded.
-            self.remove_file(dir, name)?;
+            self.with_dir(dir, || self.inner.remove_file(dir, name))?;
             return Err(io::Error::from(io::ErrorKind::Unsupported));
         }
         made

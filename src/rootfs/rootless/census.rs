@@ -69,21 +69,22 @@ impl Substitute {
     }
 }
 
-/// How often each substitute was needed.
+/// How many of each substitute there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Census(BTreeMap<Substitute, u64>);
 
 impl Census {
-    /// How often this one was.
+    /// How many of this one there are.
     pub fn of(&self, substitute: Substitute) -> u64 {
         self.0.get(&substitute).copied().unwrap_or_default()
     }
 
-    /// Counts one, and says how many there are.
-    pub(super) fn count(&mut self, substitute: Substitute) -> u64 {
-        let counter = self.0.entry(substitute).or_default();
-        *counter = counter.saturating_add(1);
-        *counter
+    /// Counts some more.
+    pub(super) fn add(&mut self, substitute: Substitute, count: u64) {
+        if count > 0 {
+            let counter = self.0.entry(substitute).or_default();
+            *counter = counter.saturating_add(count);
+        }
     }
 
     /// Whether everything could be set as it should be.
@@ -145,11 +146,13 @@ mod tests {
         let mut census = Census::default();
         assert!(census.is_empty() && !census.needs_record());
         assert_eq!(census.to_string(), "nothing");
-        assert_eq!(census.count(Substitute::HostLabel), 1);
+        census.add(Substitute::ModeRecord, 0);
+        assert!(census.is_empty());
+        census.add(Substitute::HostLabel, 1);
         assert!(!census.needs_record());
-        assert_eq!(census.count(Substitute::Placeholder), 1);
-        assert_eq!(census.count(Substitute::OwnerRecord), 1);
-        assert_eq!(census.count(Substitute::OwnerRecord), 2);
+        census.add(Substitute::Placeholder, 1);
+        census.add(Substitute::OwnerRecord, 1);
+        census.add(Substitute::OwnerRecord, 1);
         assert!(census.needs_record());
         assert_eq!((census.of(Substitute::OwnerRecord), census.of(Substitute::Copy)), (2, 0));
         let told =

@@ -49,7 +49,7 @@ impl<F: FsOps> Rootless<F> {
         match self.options.view {
             View::Disk => Ok(xattrs),
             View::Image => {
-                let is_noted = !self.ledger.is_empty();
+                let is_noted = !self.ledger.has_none_emulated();
                 let stat = is_noted.then(|| self.with_dir_of(target, Target::stat)).transpose()?;
                 let emulated = stat.map(|stat| self.noted(target, &stat)).transpose()?;
                 let emulated = emulated.unwrap_or_default();
@@ -132,15 +132,15 @@ impl<F: FsOps> Rootless<F> {
         if let Some(substitute) = meaning.owner_by {
             let Owner { uid, gid } = meaning.stat.owner;
             let what = || format!("the owner {uid}:{gid} is not that on disk");
-            self.substitute(substitute, target, what)?;
+            self.count_one(substitute, target, what)?;
         }
         if meaning.stat.kind != stat.kind {
             let what = || placeholder_for(meaning.stat.device);
-            return self.substitute(Substitute::Placeholder, target, what);
+            return self.count_one(Substitute::Placeholder, target, what);
         }
         if meaning.stat.mode != stat.mode {
             let what = || format!("the mode {:04o} is not that on disk", meaning.stat.mode);
-            return self.substitute(Substitute::ModeRecord, target, what);
+            return self.count_one(Substitute::ModeRecord, target, what);
         }
         Ok(())
     }
@@ -155,7 +155,7 @@ impl<F: FsOps> Rootless<F> {
     ) -> io::Result<()> {
         for xattr in missing(emulated, xattrs) {
             let what = || format!("the attribute {} is not on disk", xattr.name.escape_ascii());
-            self.substitute(Substitute::AttributeRecord, target, what)?;
+            self.count_one(Substitute::AttributeRecord, target, what)?;
         }
         for name in withheld {
             let shown = name.escape_ascii();
@@ -165,7 +165,7 @@ impl<F: FsOps> Rootless<F> {
                 log::debug!("{path}: the label {shown} of the host is left out");
             } else {
                 let what = || format!("the attribute {shown} may not be read and is left out");
-                self.substitute(Substitute::AttributeLoss, target, what)?;
+                self.count_one(Substitute::AttributeLoss, target, what)?;
             }
         }
         let has_owner = xattrs.iter().any(|xattr| *xattr.name == *OWNER_ATTRIBUTE);
@@ -174,6 +174,18 @@ impl<F: FsOps> Rootless<F> {
             log::debug!("{path}: the attribute {name} is packed as it is");
             self.ledger.count_unheeded();
         }
+        Ok(())
+    }
+
+    /// Counts one substitute that is met in reading, and tells of it.
+    pub(super) fn count_one(
+        &self,
+        substitute: Substitute,
+        target: Target<'_>,
+        what: impl Fn() -> String,
+    ) -> io::Result<()> {
+        self.substitute(substitute, target, what)?;
+        self.ledger.count_read(substitute);
         Ok(())
     }
 

@@ -61,7 +61,10 @@ pub enum Refusals {
     Fail,
     /// A substitute takes its place.
     Substitute,
-    /// It is an error, whatever it is; and so is a substitute without a refusal.
+    /// It is an error, whatever it is; and so is a substitute without a refusal. At once, even if
+    /// a later layer would replace or remove the object again: nobody who works on the tree
+    /// meanwhile meets anything made up, and a tree that was there before is not changed more than
+    /// need be. Whoever wants to know only what has stayed in the end has the counts.
     Strict,
 }
 
@@ -187,9 +190,14 @@ impl<F: FsOps> Rootless<F> {
         self.options.interrupt = Interrupt::default();
     }
 
-    /// How often something had to be substituted.
+    /// How much is not as it should be: of a tree on the disk in what was written, as it is now,
+    /// and of what is meant in what was read. What layers have replaced or removed since is in
+    /// neither.
     pub fn census(&self) -> Census {
-        self.ledger.census()
+        match self.options.view {
+            View::Disk => self.ledger.written(),
+            View::Image => self.ledger.read(),
+        }
     }
 
     /// What is remembered of an inode.
@@ -263,7 +271,7 @@ impl<F: FsOps> Rootless<F> {
         ability(&self.abilities) == Ability::Missing
     }
 
-    /// Notes a substitute, or refuses it.
+    /// Tells of a substitute, or refuses it.
     fn substitute(
         &self,
         substitute: Substitute,
@@ -273,9 +281,8 @@ impl<F: FsOps> Rootless<F> {
         if self.options.refusals == Refusals::Strict {
             return Err(io::Error::other(format!("{} (strict)", what())));
         }
-        let count = self.ledger.count(substitute);
         let told = || format!("{}: {}", self.shown(target), what());
-        if count == 1 && !self.expects(substitute) {
+        if self.ledger.is_first(substitute) && !self.expects(substitute) {
             log::warn!("{}; more of this kind are counted only", told());
         } else {
             log::debug!("{}", told());

@@ -73,12 +73,12 @@ impl<F: FsOps> Rootless<F> {
         let left = recorded.clone().written_to(self.options.ownership);
         if left.xattrs != recorded.xattrs {
             let what = || "its recorded capabilities are left out: it has been written to".into();
-            self.substitute(Substitute::PrivilegeLoss, target, what)?;
+            self.count_one(Substitute::PrivilegeLoss, target, what)?;
         }
         if left.mode != recorded.mode {
             let what =
                 || "its recorded setuid or setgid bit is left out: it has been written to".into();
-            self.substitute(Substitute::PrivilegeLoss, target, what)?;
+            self.count_one(Substitute::PrivilegeLoss, target, what)?;
         }
         Ok(left)
     }

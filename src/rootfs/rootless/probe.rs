@@ -30,7 +30,8 @@ pub(super) struct Abilities {
     pub(super) owners: Ability,
     /// Setting permission bits.
     pub(super) modes: Ability,
-    /// Hard links that can be told from files of their own, by one inode number for all names.
+    /// Hard links that can be told from files of their own, by one inode number for all names and
+    /// by how many there are.
     pub(super) links: Ability,
     /// Device nodes.
     pub(super) devices: Ability,
@@ -99,7 +100,7 @@ impl Abilities {
             // namespace lacks, not the filesystem.
             owners: missing_if(is_denied(&owner) || owner.is_ok() && !has_owner),
             modes: missing_if(is_denied(&mode) || mode.is_ok() && !has_mode),
-            links: missing_if(!link.is_ok_and(|link| link.identity == own)),
+            links: missing_if(!link.is_ok_and(|link| link.identity == own && link.nlink > 1)),
             devices: missing_if(is_denied(&node)),
             user_attributes: missing_if(is_unsupported(&attribute)),
             capabilities: missing_if(loses_capability(place, file)?),

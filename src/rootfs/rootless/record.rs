@@ -2,11 +2,13 @@
 //! What could not be set on inodes and is remembered instead: [`Emulated`] for
 //! one inode, [`Ledger`] for all of a tree.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::Owner;
 use super::super::metadata::{Device, Identity, Kind, Xattr};
+use super::super::path::Name;
 use super::census::{Census, Substitute};
 
 /// A device or pipe that an empty file stands for.
@@ -52,8 +54,38 @@ impl Emulated {
     }
 }
 
+/// All that is noted of an inode that got what its layer says.
+#[derive(Debug, Default)]
+pub(super) struct Note {
+    /// What it is meant to be.
+    pub(super) emulated: Emulated,
+    /// Whether its owner is kept in an attribute.
+    pub(super) attributed: bool,
+    /// What it did not get.
+    pub(super) left_out: LeftOut,
+}
+
+/// How many attributes of its layer an inode did not get.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    /// Labels that are the host's own.
+    pub(super) host_labels: u32,
+    /// Claims to an owner.
+    pub(super) owner_claims: u32,
+}
+
+impl LeftOut {
+    pub(super) fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+}
+
 /// What is remembered of a tree, by inode. Each call is over when it returns: nobody outside
 /// can hold the lock while they ask for something else, which would wait for it forever.
+///
+/// What was written is counted from what is remembered, so that an object counts as what it is
+/// in the end, however often layers have replaced it; whoever removes an inode has it forgotten.
+/// What is read is counted as it is read, for a layer may take a part of the tree.
 #[derive(Debug, Default)]
 pub(super) struct Ledger(Mutex<Records>);
 
@@ -62,11 +94,27 @@ struct Records {
     emulated: HashMap<Identity, Emulated>,
     /// Inodes whose owner is kept in an attribute.
     attributed: HashSet<Identity>,
-    census: Census,
+    /// Inodes that did not get all attributes of their layer.
+    left_out: HashMap<Identity, LeftOut>,
+    /// Names at which there is a copy, for want of a hard link.
+    copies: HashSet<Place>,
+    /// Names that were taken for others. What has lost its name by that does not get it back.
+    taken: HashSet<Place>,
+    keys: RandomState,
+    read: Census,
+    /// The kinds of substitutes that there has been one of.
+    kinds: BTreeSet<Substitute>,
     /// Inodes with several names that have been counted.
     linked: HashSet<Identity>,
     /// How many inodes have an attribute that names an owner where none is looked for.
     unheeded: u64,
+}
+
+/// A name in a directory, as a hash whose key is this process's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Place {
+    dir: Identity,
+    name: u64,
 }
 
 impl Ledger {
@@ -79,15 +127,49 @@ impl Ledger {
         self.records().set(identity, emulated);
     }
 
-    /// As [`Ledger::set`], for an inode of which it is known whether its owner is in an attribute.
-    pub(super) fn settle(&self, identity: Identity, emulated: Emulated, attributed: bool) {
+    /// As [`Ledger::set`], for an inode of which all is known.
+    pub(super) fn settle(&self, identity: Identity, note: Note) {
         let mut records = self.records();
-        records.set(identity, emulated);
-        if attributed {
+        records.set(identity, note.emulated);
+        if note.attributed {
             records.attributed.insert(identity);
-        } else if !records.attributed.is_empty() {
+        } else {
             records.attributed.remove(&identity);
         }
+        if note.left_out.is_empty() {
+            records.left_out.remove(&identity);
+        } else {
+            records.left_out.insert(identity, note.left_out);
+        }
+    }
+
+    /// Notes what became of a name in a directory.
+    pub(super) fn note_name(&self, substitute: Substitute, dir: Identity, name: Name<'_>) {
+        let mut records = self.records();
+        let place = records.place(dir, name);
+        let _ = match substitute {
+            Substitute::Copy => records.copies.insert(place),
+            _ => records.taken.insert(place),
+        };
+    }
+
+    /// The inode is gone. Says whether anything was noted of it.
+    pub(super) fn forget(&self, identity: Identity) -> bool {
+        let mut records = self.records();
+        let was_emulated = records.emulated.remove(&identity).is_some();
+        let was_attributed = records.attributed.remove(&identity);
+        records.left_out.remove(&identity).is_some() || was_emulated || was_attributed
+    }
+
+    /// The name is gone. Says whether there was a copy.
+    pub(super) fn forget_copy(&self, dir: Identity, name: Name<'_>) -> bool {
+        let mut records = self.records();
+        let place = records.place(dir, name);
+        records.copies.remove(&place)
+    }
+
+    pub(super) fn has_copies(&self) -> bool {
+        !self.records().copies.is_empty()
     }
 
     pub(super) fn get(&self, identity: Identity) -> Option<Emulated> {
@@ -105,18 +187,38 @@ impl Ledger {
         !records.attributed.is_empty() && records.attributed.contains(&identity)
     }
 
-    /// Whether nothing is remembered, so that there is nothing that could be out of date.
+    /// Whether all is what it is meant to be.
+    pub(super) fn has_none_emulated(&self) -> bool {
+        self.records().emulated.is_empty()
+    }
+
+    /// Whether nothing is noted, so that there is nothing that could be out of date.
     pub(super) fn is_empty(&self) -> bool {
         let records = self.records();
-        records.emulated.is_empty() && records.attributed.is_empty()
+        records.emulated.is_empty()
+            && records.attributed.is_empty()
+            && records.left_out.is_empty()
+            && records.copies.is_empty()
     }
 
-    pub(super) fn count(&self, substitute: Substitute) -> u64 {
-        self.records().census.count(substitute)
+    /// Whether a substitute is the first of its kind.
+    pub(super) fn is_first(&self, substitute: Substitute) -> bool {
+        self.records().kinds.insert(substitute)
     }
 
-    pub(super) fn census(&self) -> Census {
-        self.records().census.clone()
+    /// Counts a substitute that was read.
+    pub(super) fn count_read(&self, substitute: Substitute) {
+        self.records().read.add(substitute, 1);
+    }
+
+    /// The substitutes that were read.
+    pub(super) fn read(&self) -> Census {
+        self.records().read.clone()
+    }
+
+    /// The substitutes in what was written, as it is now.
+    pub(super) fn written(&self) -> Census {
+        self.records().written()
     }
 
     /// Whether an inode with several names is met for the first time.
@@ -135,10 +237,34 @@ impl Ledger {
 
 impl Records {
     fn set(&mut self, identity: Identity, emulated: Emulated) {
-        if !emulated.is_empty() {
-            self.emulated.insert(identity, emulated);
-        } else if !self.emulated.is_empty() {
+        if emulated.is_empty() {
             self.emulated.remove(&identity);
+        } else {
+            self.emulated.insert(identity, emulated);
         }
+    }
+
+    fn place(&self, dir: Identity, name: Name<'_>) -> Place {
+        Place { dir, name: self.keys.hash_one(name.as_bytes()) }
+    }
+
+    fn written(&self) -> Census {
+        let mut census = Census::default();
+        for emulated in self.emulated.values() {
+            census.add(Substitute::OwnerRecord, u64::from(emulated.owner.is_some()));
+            census.add(Substitute::Placeholder, u64::from(emulated.node.is_some()));
+            census.add(Substitute::AttributeRecord, emulated.xattrs.len() as u64);
+            // What stands for a device has bits of its own as a matter of course.
+            let has_other_mode = emulated.mode.is_some() && emulated.node.is_none();
+            census.add(Substitute::ModeRecord, u64::from(has_other_mode));
+        }
+        for left_out in self.left_out.values() {
+            census.add(Substitute::HostLabel, left_out.host_labels.into());
+            census.add(Substitute::OwnerClaim, left_out.owner_claims.into());
+        }
+        census.add(Substitute::OwnerAttribute, self.attributed.len() as u64);
+        census.add(Substitute::Copy, self.copies.len() as u64);
+        census.add(Substitute::SameName, self.taken.len() as u64);
+        census
     }
 }

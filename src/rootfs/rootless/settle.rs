@@ -10,52 +10,44 @@ use super::super::ops::{Change, FsOps};
 use super::super::{Owner, xattr};
 use super::access::Object;
 use super::census::Substitute;
-use super::record::{Emulated, HeldMode};
+use super::record::{HeldMode, LeftOut, Note};
 use super::target::Target;
 use super::{OWNER_ATTRIBUTE, Ownership, Rootless, owner, reason};
 
 /// The bit that the system may take from a file of a group that its owner is not in.
 const SETGID: u32 = 0o2000;
 
-/// How what a change says has been set.
-pub(super) enum Settled<T> {
-    /// The plain way, which gave this.
-    Plainly(T),
-    /// Step by step, perhaps with substitutes.
-    StepByStep,
-}
-
 /// One inode that is being settled.
 struct Settling<'a, F> {
     fs: &'a Rootless<F>,
     target: Target<'a>,
     stat: Stat,
-    note: Emulated,
-    attributed: bool,
+    note: Note,
 }
 
 impl<F: FsOps> Rootless<F> {
     /// Sets what `change` says: the plain way, or step by step where that cannot be or fails.
-    pub(super) fn settle<T>(
+    /// Gives what the inode is then, where the plain way tells and there is nothing to note.
+    pub(super) fn settle(
         &self,
         target: Target<'_>,
         change: &Change<'_>,
-        plainly: impl FnOnce(&Change<'_>) -> io::Result<T>,
-    ) -> io::Result<Settled<T>> {
+        plainly: impl FnOnce(&Change<'_>) -> io::Result<Option<Stat>>,
+    ) -> io::Result<Option<Stat>> {
         self.options.interrupt.check()?;
-        let metadata = &*self.settable(target, change.metadata)?;
-        let change = &Change { metadata, ..*change };
+        let (metadata, left_out) = self.settable(target, change.metadata)?;
+        let change = &Change { metadata: &metadata, ..*change };
+        let note = Note { left_out, ..Note::default() };
         if self.is_plain(target, change)? {
             match plainly(change) {
-                Ok(done) => return self.forget(target).map(|()| Settled::Plainly(done)),
+                Ok(stat) => return self.note_plain(target, stat, note),
                 Err(error) if !self.options.refusals.has_substitute(&error) => return Err(error),
                 Err(_) => {}
             }
         }
         let stat = self.with_dir_of(target, Target::stat)?;
-        let note = Emulated::default();
-        Settling { fs: self, target, stat, note, attributed: false }.run(change)?;
-        Ok(Settled::StepByStep)
+        Settling { fs: self, target, stat, note }.run(change)?;
+        Ok(None)
     }
 
     /// Leaves out the attributes that no layer decides.
@@ -63,9 +55,10 @@ impl<F: FsOps> Rootless<F> {
         &self,
         target: Target<'_>,
         metadata: &'m Metadata,
-    ) -> io::Result<Cow<'m, Metadata>> {
+    ) -> io::Result<(Cow<'m, Metadata>, LeftOut)> {
+        let mut left_out = LeftOut::default();
         if metadata.xattrs.iter().all(|xattr| self.who_decides(xattr).is_none()) {
-            return Ok(Cow::Borrowed(metadata));
+            return Ok((Cow::Borrowed(metadata), left_out));
         }
         let mut own = Vec::new();
         for xattr in &metadata.xattrs {
@@ -76,15 +69,17 @@ impl<F: FsOps> Rootless<F> {
                 Some(Substitute::HostLabel) => {
                     let what = || format!("the label {name} is left out: the host gives its own");
                     self.substitute(Substitute::HostLabel, target, what)?;
+                    left_out.host_labels += 1;
                 }
                 Some(claim) => {
                     let why = "a layer says by other means who owns a file";
                     let what = || format!("the attribute {name} is left out: {why}");
                     self.substitute(claim, target, what)?;
+                    left_out.owner_claims += 1;
                 }
             }
         }
-        Ok(Cow::Owned(Metadata { xattrs: own, ..metadata.clone() }))
+        Ok((Cow::Owned(Metadata { xattrs: own, ..metadata.clone() }), left_out))
     }
 
     /// As what an attribute of a layer is left out, if it is.
@@ -114,18 +109,25 @@ impl<F: FsOps> Rootless<F> {
         }
         let may_be_placeholder = matches!(target, Target::Name(..))
             && change.kind != Kind::Symlink
-            && !self.ledger.is_empty();
+            && !self.ledger.has_none_emulated();
         Ok(!may_be_placeholder || self.with_dir_of(target, Target::stat)?.kind != Kind::File)
     }
 
-    /// What was noted of an inode that is no more may have the number of this one.
-    fn forget(&self, target: Target<'_>) -> io::Result<()> {
-        if self.ledger.is_empty() {
-            return Ok(());
+    /// Notes what there is to say of an inode that was set the plain way, in place of what was
+    /// noted of it before, or of one that is no more and had its number.
+    fn note_plain(
+        &self,
+        target: Target<'_>,
+        stat: Option<Stat>,
+        note: Note,
+    ) -> io::Result<Option<Stat>> {
+        let is_nothing = note.left_out.is_empty();
+        if is_nothing && self.ledger.is_empty() {
+            return Ok(stat);
         }
-        let identity = self.with_dir_of(target, Target::stat)?.identity;
-        self.ledger.settle(identity, Emulated::default(), false);
-        Ok(())
+        let found = stat.map_or_else(|| self.with_dir_of(target, Target::stat), Ok)?;
+        self.ledger.settle(found.identity, note);
+        Ok(stat.filter(|_| is_nothing))
     }
 
     /// A step that needs to get at the directory of its target alone.
@@ -175,7 +177,7 @@ impl<F: FsOps> Settling<'_, F> {
         }
         self.set_mode(change)?;
         self.step(|target| target.set_times(metadata.atime, metadata.mtime))?;
-        self.fs.ledger.settle(self.stat.identity, self.note, self.attributed);
+        self.fs.ledger.settle(self.stat.identity, self.note);
         Ok(())
     }
 
@@ -203,8 +205,8 @@ impl<F: FsOps> Settling<'_, F> {
         let Owner { uid, gid } = owner;
         let what = || format!("the owner {uid}:{gid} is recorded: {refusal}");
         self.fs.substitute(Substitute::OwnerRecord, self.target, what)?;
-        self.note.owner = Some(owner);
-        self.note.held_by = Some(self.stat.owner);
+        self.note.emulated.owner = Some(owner);
+        self.note.emulated.held_by = Some(self.stat.owner);
         Ok(())
     }
 
@@ -238,11 +240,11 @@ impl<F: FsOps> Settling<'_, F> {
         }
         let Owner { uid, gid } = owner;
         if self.set_owner_attribute(owner, change)? {
-            self.attributed = true;
+            self.note.attributed = true;
             let what = || format!("the owner {uid}:{gid} is kept in an attribute");
             self.fs.substitute(Substitute::OwnerAttribute, self.target, what)
         } else {
-            self.note.owner = Some(owner);
+            self.note.emulated.owner = Some(owner);
             let what = || format!("the owner {uid}:{gid} is recorded");
             self.fs.substitute(Substitute::OwnerRecord, self.target, what)
         }
@@ -276,7 +278,7 @@ impl<F: FsOps> Settling<'_, F> {
         };
         let what = || format!("the attribute {name} is recorded: {refusal}");
         self.fs.substitute(Substitute::AttributeRecord, self.target, what)?;
-        self.note.xattrs.push(xattr.clone());
+        self.note.emulated.xattrs.push(xattr.clone());
         Ok(())
     }
 
@@ -287,11 +289,12 @@ impl<F: FsOps> Settling<'_, F> {
         }
         let noted = self.fs.emulated(self.stat.identity);
         let is_placeholder = self.stat.kind == Kind::File && change.kind != Kind::File;
-        self.note.node = noted.and_then(|noted| noted.node).filter(|_| is_placeholder);
-        if self.note.node.is_some() {
+        let noted = noted.and_then(|noted| noted.node).filter(|_| is_placeholder);
+        self.note.emulated.node = noted;
+        if noted.is_some() {
             // Nobody is to take it for a file with something in it.
             let on_disk = self.chmod(0)?.map_or(0, |held| held.on_disk);
-            self.note.mode = Some(HeldMode { meant, on_disk });
+            self.note.emulated.mode = Some(HeldMode { meant, on_disk });
             return Ok(());
         }
         if self.has_mode(change) {
@@ -300,7 +303,7 @@ impl<F: FsOps> Settling<'_, F> {
         let Some(Held { on_disk, refusal }) = self.chmod(meant)? else { return Ok(()) };
         let what = || format!("the mode {meant:04o} is recorded: {refusal}");
         self.fs.substitute(Substitute::ModeRecord, self.target, what)?;
-        self.note.mode = Some(HeldMode { meant, on_disk });
+        self.note.emulated.mode = Some(HeldMode { meant, on_disk });
         Ok(())
     }
 

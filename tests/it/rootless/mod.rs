@@ -7,6 +7,7 @@ mod elsewhere;
 mod filesystem;
 mod interrupt;
 mod killed;
+mod layered;
 mod left_out;
 mod mounts;
 mod namespace;
