@@ -27,6 +27,9 @@ mkfs.ext4  e2fsprogs       filesystems with coarse times
 bindfs     bindfs          filesystems that refuse owners
 fuse-overlayfs fuse-overlayfs bundles in stacked directories
 /usr/lib/python3/dist-packages/fusepy.py python3-fusepy filesystems that refuse what tests tell them to
+linux.uml  user-mode-linux filesystems that take upper and lower case for the same
+mkfs.xfs   xfsprogs        such a filesystem
+jfs_mkfs   jfsutils        another one
 man        man-db          showing the manual pages
 mandoc     mandoc          a second opinion on the manual pages
 zsh        zsh             its completions

@@ -96,7 +96,7 @@ fn unpack_over(layout: &Layout, image: &Image, root: File, options: &UnpackOptio
     let terms = options.terms();
     let place = root.try_clone()?;
     let mut fs = terms.open(root, View::Disk)?;
-    fs.probe(&place);
+    fs.probe(&place).context("set up rootfs")?;
     let apply = apply_options(options);
     prepare_root(&fs, &apply.maps)?;
     let options = RootfsOptions { apply, ..RootfsOptions::default() };

@@ -125,7 +125,7 @@ impl Unpack<'_> {
         let mut staging = Staging::begin(self.bundle)?;
         let terms = self.options.terms();
         let mut fs = terms.open(staging.create_rootfs()?, View::Disk)?;
-        fs.probe(staging.as_file());
+        fs.probe(staging.as_file()).context("set up rootfs")?;
         let apply = apply_options(self.options);
         prepare_root(&fs, &apply.maps)?;
         let rootfs =

@@ -146,6 +146,13 @@ pub trait FsOps: fmt::Debug + Send + Sync {
         Ok(true)
     }
 
+    /// The name that a directory lists in the place of this one, where it takes the two for the
+    /// same. Who asks means to use that instead.
+    fn namesake(&self, dir: &Dir, name: Name<'_>) -> io::Result<Option<Box<[u8]>>> {
+        let _ = (dir, name);
+        Ok(None)
+    }
+
     /// Takes hold of what a name means, once: all that is given is of one inode, whatever
     /// the name means by then. It is in the terms of a [`Change`]: a decorator gives what
     /// it was told, not what it made of that.

@@ -313,6 +313,10 @@ impl FsOps for Overlay<'_> {
         self.inner.has_exactly(dir, name)
     }
 
+    fn namesake(&self, dir: &Dir, name: Name<'_>) -> io::Result<Option<Box<[u8]>>> {
+        self.inner.namesake(dir, name)
+    }
+
     fn inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode> {
         self.inner.inode(dir, name).map(|inode| self.shown(inode))
     }

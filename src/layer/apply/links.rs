@@ -72,17 +72,31 @@ impl Applier<'_, '_> {
         if target.path == place.path {
             return Err(Error::invalid("hard link to itself"));
         }
-        let made = self.make_link(&target, place);
+        match self.fs.namesake(&target.parent.dir, target.name)? {
+            None => self.link_to(place, &target),
+            Some(listed) => {
+                let name = Name::new(&listed)?;
+                let path = target.parent.path.join(name);
+                self.link_to(place, &Target { parent: target.parent, name, path })
+            }
+        }
+    }
+
+    fn link_to(&mut self, place: &Place<'_>, target: &Target<'_>) -> Result<bool> {
+        let made = self.make_link(target, place);
         let made = match made {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 // The old object goes only when the new one can come.
                 match self.fs.stat(&target.parent.dir, target.name) {
                     Ok(stat) if stat.kind == Kind::Dir => return Err(to_a_directory()),
-                    Ok(_) => self.remove_existing(place)?,
+                    Ok(stat) if self.is_at(place, &stat)? => Ok(()),
+                    Ok(_) => {
+                        self.remove_existing(place)?;
+                        self.make_link(target, place)
+                    }
                     Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                     Err(error) => return Err(error.into()),
                 }
-                self.make_link(&target, place)
             }
             made => made,
         };
@@ -90,12 +104,21 @@ impl Applier<'_, '_> {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                self.copy(&target, place).with_context(|| format!("copy {}", target.path))?;
+                self.copy(target, place).with_context(|| format!("copy {}", target.path))?;
             }
-            Err(error) => return Err(self.explain(&target, error)),
+            Err(error) => return Err(self.explain(target, error)),
         }
         self.ledger.link(&place.path, &target.path);
         Ok(true)
+    }
+
+    /// Whether a place has an inode already: by that name, or by one that is taken for it.
+    fn is_at(&self, place: &Place<'_>, stat: &Stat) -> Result<bool> {
+        match self.fs.stat(&place.parent.dir, place.name) {
+            Ok(there) => Ok(there.identity == stat.identity),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Where there can be no links: another inode with the same contents and metadata.

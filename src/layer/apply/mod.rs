@@ -24,7 +24,7 @@ use super::format::{Disk, DiskFormat};
 use super::ledger::Ledger;
 use super::limits::Limits;
 use super::whiteout::{Whiteout, classify};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::idmap::IdMaps;
 use crate::progress::Progress;
 use crate::rootfs::{
@@ -329,6 +329,7 @@ impl Applier<'_, '_> {
     fn remove_existing(&mut self, place: &Place<'_>) -> Result<()> {
         let kind = self.fs.stat(&place.parent.dir, place.name)?.kind;
         if kind == Kind::Dir {
+            self.refuse_namesake(place)?;
             remove_all(self.fs, &place.path)?;
         } else {
             self.fs.remove_file(&place.parent.dir, place.name)?;
@@ -337,6 +338,16 @@ impl Applier<'_, '_> {
             self.parents.forget(&place.path);
         }
         Ok(())
+    }
+
+    /// A directory of another name is not to be lost with all that is in it for something that
+    /// differs in case only.
+    fn refuse_namesake(&self, place: &Place<'_>) -> Result<()> {
+        if self.fs.has_exactly(&place.parent.dir, place.name)? {
+            return Ok(());
+        }
+        let message = "its place is taken by a directory whose name differs in case only";
+        Err(Error::new(ErrorKind::AlreadyExists, message))
     }
 
     fn metadata(&self, entry: Entry) -> Result<Metadata> {

@@ -165,6 +165,20 @@ impl<F: FsOps> FsOps for Rootless<F> {
         Ok(entries.iter().any(|entry| *entry.name == *name.as_bytes()))
     }
 
+    fn namesake(&self, dir: &Dir, name: Name<'_>) -> io::Result<Option<Box<[u8]>>> {
+        if self.has_exactly(dir, name)? {
+            return Ok(None);
+        }
+        let entries = self.with_dir(dir, || self.inner.read_dir(dir))?;
+        let folded = fold(name.as_bytes());
+        let namesake = entries.into_iter().find(|entry| fold(&entry.name) == folded);
+        let Some(DirEntry { name: namesake, .. }) = namesake else { return Ok(None) };
+        let what =
+            || format!("{} is taken for it, which differs in case only", namesake.escape_ascii());
+        self.substitute_name(Substitute::SameName, dir, name, what)?;
+        Ok(Some(namesake))
+    }
+
     fn inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode> {
         let inode = match self.with_dir(dir, || self.inner.inode(dir, name)) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -182,6 +196,11 @@ impl<F: FsOps> FsOps for Rootless<F> {
         inode.stat.mode = stat.mode;
         self.meant(Target::Open(dir.as_file()), inode)
     }
+}
+
+/// A name without its case, as nearly as can be told: each filesystem has rules of its own.
+fn fold(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).to_lowercase()
 }
 
 impl<F: FsOps> Rootless<F> {

@@ -179,10 +179,19 @@ impl<F: FsOps> Rootless<F> {
 
     /// Finds out what the filesystem of the tree can do, by trying it in `dir`, a directory on
     /// it that is empty or the tree itself. What it never does gets its substitute at once.
-    pub fn probe(&mut self, dir: &File) {
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] when it has other names for files than those that they are
+    /// given, so that no tree on it is that of an image.
+    pub fn probe(&mut self, dir: &File) -> io::Result<()> {
         if self.options.refusals != Refusals::Fail {
             self.abilities = Abilities::probe(dir);
         }
+        if self.lacks(|has| has.names) {
+            let message = "the filesystem does not keep upper and lower case of names";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        }
+        Ok(())
     }
 
     /// From now on the work goes on to its end, whoever asks to stop.

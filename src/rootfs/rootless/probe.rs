@@ -42,17 +42,19 @@ pub(super) struct Abilities {
     pub(super) capabilities: Ability,
     /// Telling names apart that differ in nothing but case.
     pub(super) case: Ability,
+    /// Keeping names as they are made.
+    pub(super) names: Ability,
 }
 
 /// What the names of directories start with in which everything is tried.
 const PREFIX: &str = ".umoci-probe-";
 /// What is made in such a directory.
-const FILE: &str = "file";
+const FILE: &str = "File";
 const LINK: &str = "link";
 const NODE: &str = "node";
 const NAMES: [&str; 3] = [FILE, LINK, NODE];
 /// What is not made there, and is there only if case does not count.
-const SAME: &str = "FILE";
+const SAME: &str = "fILE";
 /// How often one is made that somebody takes for abandoned before it can be locked.
 const ATTEMPTS: u32 = 5;
 /// No capabilities at all, in version 2 of the format.
@@ -95,6 +97,8 @@ impl Abilities {
         let node = sys::make_node_at(place, name(NODE), Kind::CharDevice, 0o600, NULL);
         let attribute = XattrTarget::Open(&file).set(b"user.umoci", b"1");
         let same = sys::stat_at(place, name(SAME));
+        let listed = sys::read_dir(place)?;
+        let is_listed = listed.iter().any(|entry| *entry.name == *FILE.as_bytes());
         Ok(Self {
             // Some refuse, and some do nothing without a word. EINVAL is an id that the user
             // namespace lacks, not the filesystem.
@@ -105,6 +109,7 @@ impl Abilities {
             user_attributes: missing_if(is_unsupported(&attribute)),
             capabilities: missing_if(loses_capability(place, file)?),
             case: missing_if(same.is_ok()),
+            names: missing_if(!is_listed),
         })
     }
 }
@@ -240,7 +245,8 @@ mod tests {
     fn nothing_is_left_where_it_is_tried() {
         let root = tempfile::tempdir().unwrap();
         let found = find(root.path());
-        assert_eq!((found.case, found.links), (Ability::Given, Ability::Given));
+        let names = (found.case, found.names, found.links);
+        assert_eq!(names, (Ability::Given, Ability::Given, Ability::Given));
         assert_eq!(read_dir(root.path()).unwrap().count(), 0);
     }
 

@@ -38,7 +38,7 @@ pub(super) fn with_limits(sandbox: &Sandbox, script: &str) -> Option<Run> {
 
 /// The lines of a run that succeeds: a warning for each kind, and the counts.
 #[track_caller]
-fn told(run: &Run, kinds: usize) -> String {
+pub(super) fn told(run: &Run, kinds: usize) -> String {
     run.succeeds();
     let told = run.stderr();
     assert_eq!(told.lines().count(), kinds + 1, "{told}");
@@ -164,53 +164,6 @@ fn a_hard_link_that_is_refused_is_a_copy() {
     let lines = members(&sandbox, "new");
     let copies = lines.lines().filter(|line| line.contains("0/42") && line.contains("gshadow"));
     assert_eq!(copies.count(), 2, "{lines}");
-}
-
-/// Adds a layer to the image `img:cases`, the members of which are empty files and, with a
-/// `/` at the end, directories.
-fn add_layer(sandbox: &Sandbox, members: &[&str]) {
-    let mut layer = tar::Builder::new(Vec::new());
-    for name in members {
-        let mut header = tar::Header::new_ustar();
-        let is_dir = name.ends_with('/');
-        header.set_entry_type(if is_dir {
-            tar::EntryType::Directory
-        } else {
-            tar::EntryType::Regular
-        });
-        header.set_mode(if is_dir { 0o755 } else { 0o644 });
-        let body = if is_dir { "" } else { *name };
-        header.set_size(body.len() as u64);
-        layer.append_data(&mut header, name, body.as_bytes()).unwrap();
-    }
-    std::fs::write(sandbox.path("layer.tar"), layer.into_inner().unwrap()).unwrap();
-    sandbox.umoci(&["raw", "add-layer", "--image=img:cases", "layer.tar"]).succeeds_silently();
-}
-
-#[test]
-fn names_that_differ_in_case_only_are_told() {
-    if !needs_root() {
-        return;
-    }
-    let sandbox = Sandbox::with_image();
-    sandbox.umoci(&["tag", "--image=img", "cases"]).succeeds_silently();
-    add_layer(&sandbox, &["d/", "d/README", "d/readme", "lib/", "lib/one", "Lib/", "Lib/two"]);
-    // One that is renamed, in an order in which the old name goes last.
-    add_layer(&sandbox, &["old"]);
-    add_layer(&sandbox, &["OLD", ".wh.old"]);
-    let list = "(cd m/b/rootfs; find . -type f | sort | xargs -n1 sh -c 'echo $0 $(cat $0)')";
-    let script = format!("limited case; $umoci unpack --image=img:cases m/b; {list}");
-    let Some(run) = with_limits(&sandbox, &script) else { return };
-    let line = told(&run, 1);
-    assert!(line.ends_with("emulated: 3 names that are taken for others"), "{line}");
-    let expected = "./OLD OLD\n./d/readme d/readme\n./lib/one lib/one\n./lib/two Lib/two\n";
-    assert_eq!(run.stdout(), expected);
-    let script = "limited case; $umoci unpack --strict --image=img:cases m/s";
-    let line = with_limits(&sandbox, script).unwrap().fails();
-    assert!(line.contains("d/readme") && line.contains("differs in case only"), "{line}");
-    // Elsewhere there is nothing to say.
-    sandbox.umoci(&["unpack", "--strict", "--image=img:cases", "all"]).succeeds_silently();
-    assert!(sandbox.path("all/rootfs/OLD").exists() && !sandbox.path("all/rootfs/old").exists());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! or an interruption gets in the way.
 
 mod access;
+mod case;
 mod elsewhere;
 mod filesystem;
 mod interrupt;

@@ -58,16 +58,16 @@ fn nothing_in_the_tree_is_in_the_way() {
     }
     let sandbox = scene::sandbox();
     for name in [".umoci-probe", ".umoci-probe-0123456789abcdef"] {
-        write(sandbox.path("full").join(name).join("file"), "somebody's");
+        write(sandbox.path("full").join(name).join("File"), "somebody's");
     }
-    write(sandbox.path("outside/file"), "not here");
+    write(sandbox.path("outside/File"), "not here");
     std::fs::create_dir(sandbox.path("empty")).unwrap();
     // Who does not try it does not see what this filesystem fails to do.
     let script = "mkdir shown; cp -a full empty shown\n\
         ln -s ../../outside shown/full/.umoci-probe-0000000000000001\n\
         mkfifo shown/full/.umoci-probe-0000000000000002\n\
         limited stubborn; for d in empty full; do $umoci raw unpack --image=img:full m/$d; done\n\
-        ls -A m/full | grep umoci; cat m/full/.umoci-prob*[ef1]/file";
+        ls -A m/full | grep umoci; cat m/full/.umoci-prob*[ef1]/File";
     let Some(run) = with_limits(&sandbox, script) else { return };
     let names = ".umoci-probe\n.umoci-probe-0000000000000001\n.umoci-probe-0000000000000002\n\
                  .umoci-probe-0123456789abcdef\n";
