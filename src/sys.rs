@@ -3,12 +3,12 @@
 //! bundles): opened, made, renamed and synced relative to an open directory.
 //! What is inside a root filesystem has its own, in `rootfs`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, Permissions, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use nix::dir::Dir;
@@ -192,6 +192,40 @@ pub(crate) fn cannot_lock(error: &io::Error) -> bool {
     [EBADF, EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP].into_iter().any(|errno| is(error, errno))
 }
 
+/// Whether whoever started this process holds an exclusive lock on the file, and has handed it
+/// down, as `flock DIRECTORY COMMAND` does: an open file that is not this process's own has it.
+pub(crate) fn is_locked_for_us(file: &File) -> bool {
+    let Ok(meant) = file.metadata() else { return false };
+    let is_it = |number: &OsStr| {
+        let found = std::fs::metadata(Path::new("/proc/self/fd").join(number));
+        found.is_ok_and(|found| (found.dev(), found.ino()) == (meant.dev(), meant.ino()))
+    };
+    let infos = std::fs::read_dir("/proc/self/fdinfo").into_iter().flatten().filter_map(Result::ok);
+    infos.filter(|info| is_it(&info.file_name())).any(|info| {
+        std::fs::read_to_string(info.path()).is_ok_and(|text| says_handed_down_and_locked(&text))
+    })
+}
+
+/// Reads what `/proc/self/fdinfo` tells of an open file. All of this process's own are closed
+/// when it starts another program.
+fn says_handed_down_and_locked(info: &str) -> bool {
+    let (mut is_handed_down, mut is_locked) = (false, false);
+    for line in info.lines() {
+        let mut words = line.split_ascii_whitespace();
+        match (words.next(), words.next()) {
+            (Some("flags:"), Some(flags)) => {
+                let flags = i32::from_str_radix(flags, 8);
+                is_handed_down = flags.is_ok_and(|flags| flags & OFlag::O_CLOEXEC.bits() == 0);
+            }
+            (Some("lock:"), Some(_)) => {
+                is_locked |= words.next() == Some("FLOCK") && words.nth(1) == Some("WRITE");
+            }
+            _ => {}
+        }
+    }
+    is_handed_down && is_locked
+}
+
 /// Splits a device number as `/proc/locks` shows it.
 pub(crate) fn device_parts(device: u64) -> (u64, u64) {
     (nix::sys::stat::major(device), nix::sys::stat::minor(device))
@@ -216,4 +250,35 @@ pub(crate) fn locked_mount_options(path: &Path) -> io::Result<Vec<&'static str>>
         (FsFlags::ST_NODIRATIME, "nodiratime"),
     ];
     Ok(locked.into_iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| name).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_handed_down_with_a_file_that_stays_open() {
+        let info = |flags: &str, lock: &str| {
+            format!("pos:\t0\nflags:\t{flags}\nmnt_id:\t29\nino:\t7\n{lock}")
+        };
+        let locks = [
+            ("lock:\t1: FLOCK  ADVISORY  WRITE 42 fe:00:7 0 EOF\n", true),
+            ("lock:\t1: FLOCK  ADVISORY  READ 42 fe:00:7 0 EOF\n", false),
+            ("lock:\t1: POSIX  ADVISORY  WRITE 42 fe:00:7 0 EOF\n", false),
+            ("", false),
+        ];
+        for (lock, is_exclusive) in locks {
+            assert_eq!(says_handed_down_and_locked(&info("0100000", lock)), is_exclusive, "{lock}");
+            assert!(!says_handed_down_and_locked(&info("02100000", lock)), "{lock}");
+        }
+    }
+
+    #[test]
+    fn a_lock_of_this_process_is_not_handed_down() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || File::open(dir.path()).unwrap();
+        let own = open();
+        own.lock().unwrap();
+        assert!(!is_locked_for_us(&open()));
+    }
 }

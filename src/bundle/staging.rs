@@ -79,6 +79,7 @@ impl BundleDir {
             Use::Alone => self.dir.try_lock(),
         };
         match locked {
+            Err(TryLockError::WouldBlock) if sys::is_locked_for_us(&self.dir) => Ok(()),
             Err(TryLockError::WouldBlock) => {
                 let message = format!("bundle {:?} is in use by another process", self.path);
                 Err(Error::new(ErrorKind::Busy, message))

@@ -28,6 +28,7 @@ pub use index::IndexEditor;
 pub use insert::{InsertOptions, Insertion, Lower, Target, insert};
 pub use list::{IndexEntry, Summary, entries, entries_to_json, summaries, summaries_to_json};
 pub use new_layer::{CompressionChoice, LayerOptions};
+pub use source_lock::open_tree;
 pub use stat::{HistoryStat, Stat};
 pub use unpack::{
     AfterLayer, RootfsOptions, UnpackedLayer, diff_id, open_layer, refuse_unmapped, unpack_rootfs,

@@ -13,6 +13,9 @@
 //!   read again, changed and replaced.
 //!
 //! They are always taken in this order. Readers take none.
+//!
+//! Where whoever started this process holds the second one for it (`flock DIRECTORY COMMAND`), all
+//! that he starts hold the first one in its place: it is only among each other that they need it.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -32,6 +35,22 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// How often in all who stands first in line lets others pass.
 const TURNS: u32 = 10;
+
+/// What is open for the lock of those who use the blobs; it ends with it.
+#[derive(Debug)]
+pub(super) struct BlobLock {
+    /// The layout's directory.
+    pub(super) dir: File,
+    /// The directory `blobs`, where the other is locked for this process already.
+    pub(super) _instead: Option<File>,
+}
+
+impl BlobLock {
+    /// Open for the lock on the layout's directory itself.
+    pub(super) fn of(dir: File) -> Self {
+        Self { dir, _instead: None }
+    }
+}
 
 /// Who else may hold a lock at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

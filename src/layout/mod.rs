@@ -62,7 +62,7 @@ pub use walk::walk;
 pub(crate) use walk::{MAX_DEPTH, reachable, too_deep};
 pub use writer::LayoutWriter;
 
-use lock::{Held, Mode, Patience};
+use lock::{BlobLock, Held, Mode, Patience};
 
 const LAYOUT_FILE: &str = "oci-layout";
 const LAYOUT_VERSION: &str = "1.0.0";
@@ -309,16 +309,23 @@ impl Layout {
         Patience::new(self.lock_limit, self.interrupt.clone())
     }
 
-    /// Takes the lock of those who use the blobs; it ends with the file.
-    fn lock_blobs(&self, mode: Mode, patience: &mut Patience) -> Result<(File, Held)> {
+    /// Takes the lock of those who use the blobs.
+    fn lock_blobs(&self, mode: Mode, patience: &mut Patience) -> Result<(BlobLock, Held)> {
         let dir = sys::open_dir(&self.dir, Path::new(".")).at("open", &self.path)?;
         loop {
             let queue = self.queue(mode, patience)?;
             if let Some((_, Held::Impossible)) = queue {
-                return Ok((dir, Held::Impossible));
+                return Ok((BlobLock::of(dir), Held::Impossible));
+            }
+            if let Some(held) = lock::attempt(&dir, mode, &self.path)? {
+                return Ok((BlobLock::of(dir), held));
+            }
+            if sys::is_locked_for_us(&dir) {
+                let instead = queue.map(|(blobs, _)| blobs);
+                return Ok((BlobLock { dir, _instead: instead }, Held::Yes));
             }
             if let Some(held) = lock::acquire_in_turn(&dir, mode, &self.path, patience)? {
-                return Ok((dir, held));
+                return Ok((BlobLock::of(dir), held));
             }
             drop(queue);
             patience.rest(|| lock::holder(&dir, &self.path))?;

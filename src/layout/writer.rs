@@ -17,7 +17,7 @@ use crate::oci::json::{MAX_INDEX_SIZE, to_bytes};
 use crate::oci::{Algorithm, Descriptor, Digest, Document, Entry, Hashing, Index, media_type};
 use crate::sys;
 
-use super::lock::{Held, Mode};
+use super::lock::{BlobLock, Held, Mode};
 use super::store::{Owner, TempDir, TempFile, ensure_dir};
 use super::{
     BLOBS, BlobWriter, Destination, EntryName, INDEX_FILE, Layout, REF_NAME, RefName, overwritten,
@@ -46,8 +46,7 @@ struct Shared {
     /// Whose directories hold names that are not synced yet.
     unsynced: Mutex<BTreeSet<Algorithm>>,
     warning: Once,
-    /// Open for its lock.
-    dir: File,
+    lock: BlobLock,
 }
 
 /// A handle on what a writer holds.
@@ -133,19 +132,19 @@ impl Session {
 
     /// Makes the index that has its name survive a power cut.
     fn sync_index(&self) -> Result<()> {
-        sys::sync_dir(&self.0.dir).at("sync", &self.0.layout.path)
+        sys::sync_dir(&self.0.lock.dir).at("sync", &self.0.layout.path)
     }
 }
 
 impl LayoutWriter {
     pub(super) fn new(layout: &Layout) -> Result<Self> {
         let mut patience = layout.patience();
-        let (dir, held) = layout.lock_blobs(Mode::Shared, &mut patience)?;
-        Self::holding(layout, dir, held)
+        let (lock, held) = layout.lock_blobs(Mode::Shared, &mut patience)?;
+        Self::holding(layout, lock, held)
     }
 
-    /// Writes under a lock that is held already: the layout's directory, open for it.
-    pub(super) fn holding(layout: &Layout, dir: File, held: Held) -> Result<Self> {
+    /// Writes under a lock that is held already.
+    pub(super) fn holding(layout: &Layout, lock: BlobLock, held: Held) -> Result<Self> {
         let owner = Owner::of(&layout.dir).at("stat", &layout.path)?;
         let temp = TempDir::create(Arc::clone(&layout.dir), &layout.path, owner)?;
         let session = Session(Arc::new(Shared {
@@ -153,7 +152,7 @@ impl LayoutWriter {
             layout: layout.clone(),
             unsynced: Mutex::default(),
             warning: Once::new(),
-            dir,
+            lock,
         }));
         session.warn_if_alone(held);
         Ok(Self { session })

@@ -17,13 +17,12 @@ mod tests;
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::oci::{Descriptor, Digest, Index};
 use crate::sys;
 
-use super::lock::{Held, Mode, Patience};
+use super::lock::{BlobLock, Held, Mode, Patience};
 use super::walk::{Walker, require_all};
 use super::{Layout, LayoutWriter};
 
@@ -126,7 +125,7 @@ pub fn collect_garbage(layout: &Layout, options: &GcOptions<'_>) -> Result<GcRep
     }
 }
 
-fn lock(layout: &Layout, effect: Effect, patience: &mut Patience) -> Result<File> {
+fn lock(layout: &Layout, effect: Effect, patience: &mut Patience) -> Result<BlobLock> {
     match layout.lock_blobs(Mode::Exclusive, patience)? {
         (lock, Held::Yes) => Ok(lock),
         (lock, Held::Impossible) if effect == Effect::Report => Ok(lock),
@@ -192,7 +191,7 @@ impl Plan {
 
     /// Drops the entries, then removes the blobs: stopped in between it leaves garbage, and
     /// nothing that refers to a blob which is gone. `None` when the index is another one.
-    fn carry_out(self, layout: &Layout, lock: &File) -> Result<Option<GcReport>> {
+    fn carry_out(self, layout: &Layout, lock: &BlobLock) -> Result<Option<GcReport>> {
         let dropped = self.dropped_entries();
         if !dropped.is_empty() && !self.drop_entries(layout, lock)? {
             return Ok(None);
@@ -202,13 +201,13 @@ impl Plan {
             dir.remove_garbage(&mut report.removed, layout.interrupt())?;
         }
         report.temporary = temporary::remove(layout, self.abandoned)?;
-        sys::sync_dir(lock).at("sync", layout.path())?;
+        sys::sync_dir(&lock.dir).at("sync", layout.path())?;
         Ok(Some(report))
     }
 
     /// Whether the index was still the one that was looked at.
-    fn drop_entries(&self, layout: &Layout, lock: &File) -> Result<bool> {
-        let lock = lock.try_clone().at("lock", layout.path())?;
+    fn drop_entries(&self, layout: &Layout, lock: &BlobLock) -> Result<bool> {
+        let lock = BlobLock::of(lock.dir.try_clone().at("lock", layout.path())?);
         let updated = LayoutWriter::holding(layout, lock, Held::Yes)?.update_index(|index| {
             if *index != self.index {
                 return Err(Error::new(ErrorKind::Changed, "the index was changed meanwhile"));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is kept, what goes, and what stops it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -261,7 +261,7 @@ fn spares_a_blob_that_is_put_again_meanwhile() {
     let again = layout.path().join("again");
     fs::write(&again, "x").unwrap();
     fs::rename(again, file_of(&layout, &digest)).unwrap();
-    let lock = sys::open_dir(&layout.dir, Path::new(".")).unwrap();
+    let lock = BlobLock::of(sys::open_dir(&layout.dir, Path::new(".")).unwrap());
     assert!(plan.carry_out(&layout, &lock).unwrap().unwrap().removed.is_empty());
 }
 

@@ -4,6 +4,7 @@
 
 mod crowd;
 mod foreign;
+mod handed_down;
 mod locks;
 mod places;
 

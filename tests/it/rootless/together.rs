@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Child, Output, Stdio};
 
 use super::scene::{self, set_mode};
-use crate::harness::{Sandbox, needs_root};
+use crate::harness::{Sandbox, needs_root, strace};
+use crate::traced::Traced;
 
 const CROWD: usize = 3;
 
@@ -95,4 +96,51 @@ fn who_reads_a_tree_waits_only_for_who_has_it_alone() {
     lock.unlock().unwrap();
     succeeds(&waiting.wait_with_output().unwrap());
     assert_eq!(scene::last_layer(&sandbox, "waited"), scene::last_layer(&sandbox, "shared"));
+}
+
+/// While permission bits have stepped aside for one who reads a tree, nobody takes them for the
+/// real ones: neither root nor who compares the tree with a manifest.
+#[test]
+fn nobody_takes_open_doors_for_real() {
+    let (Some(strace), true) = (strace(), needs_root()) else { return };
+    let sandbox = scene::sandbox();
+    closed_tree(&sandbox);
+    let source = sandbox.path("home/source");
+    let insert = ["insert", "--rootless", "--image=img:full", "--tag=alone", "home/source", "/s"];
+    sandbox.umoci(&insert).succeeds();
+    sandbox.give_to_ordinary_user("img");
+    let alone = scene::last_layer(&sandbox, "alone");
+    let manifest = "#mtree v2.0\n. type=dir mode=0755\n00 type=dir mode=0000\n..\n..\n";
+    std::fs::write(sandbox.path("manifest"), manifest).unwrap();
+    let tree = "home/source/00";
+    set_mode(sandbox.path(tree), 0);
+    std::fs::write(sandbox.path("own"), "#mtree v2.0\n. type=dir mode=0000\n..\n").unwrap();
+    let check =
+        |manifest, path| ["raw", "mtree-validate", "--rootless", "-f", manifest, "-p", path];
+    let open = || scene::paths(&source).iter().any(|path| mode_of(path) != 0);
+    let slow = "inject=chmod,fchmod,fchmodat:delay_exit=1000000:when=1";
+    let program = sandbox.copy_for_others();
+    let traced = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=chmod,fchmod,fchmodat", "-e", slow];
+    let traced = [&traced[..], &[program.to_str().unwrap()]].concat();
+    let begin = |words: &[&str]| {
+        let words = [&traced[..], words].concat();
+        let mut first = Traced::start(&mut sandbox.peer_of_ordinary_user(&strace, &words));
+        assert!(first.reaches(open), "nothing steps aside");
+        first
+    };
+    for words in [&insert[..], &check("manifest", "home/source")] {
+        let first = begin(words);
+        let root = sandbox.umoci(&[&insert[..4], &["home/source", "/s"]].concat());
+        root.succeeds();
+        assert_eq!(scene::last_layer(&sandbox, "alone"), alone);
+        first.ends();
+        sandbox.give_to_ordinary_user("img");
+    }
+    for (manifest, path) in [("manifest", "home/source"), ("own", tree)] {
+        let first = begin(&insert);
+        let run = sandbox.umoci_as_ordinary_user(&check(manifest, path));
+        assert!(!run.stdout().contains("mode"), "{}", run.stdout());
+        first.ends().succeeds();
+    }
+    assert!(!open());
 }

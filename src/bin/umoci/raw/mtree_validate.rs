@@ -10,6 +10,7 @@ use std::path::Path;
 use clap::CommandFactory;
 use umoci::bundle::{Privileges, tree_notes_at};
 use umoci::error::{Context, Error, Result};
+use umoci::image::open_tree;
 use umoci::rootfs::{FsOps, Native, Rootless, RootlessOptions, open_own_dir};
 use umoci::snapshot::{Keyword, ValidateOptions, validate};
 
@@ -104,10 +105,12 @@ impl Args {
         if !self.rootless {
             return Ok(Box::new(File::open(path).and_then(Native::from_dir)?));
         }
-        let path = path.canonicalize()?;
-        let reminder = tree_notes_at(&path, Privileges::Rootless)?.reminder;
-        let root = open_own_dir(&File::open("/")?, &path, reminder.as_deref())?;
-        let interrupt = interrupt::watch();
+        let (path, interrupt) = (path.canonicalize()?, interrupt::watch());
+        let (root, reminder) = match tree_notes_at(&path, Privileges::Rootless)?.reminder {
+            Some(reminder) => (open_own_dir(&File::open("/")?, &path, Some(&*reminder))?, reminder),
+            None => open_tree(&path, &interrupt)?,
+        };
+        let reminder = Some(reminder);
         let options = RootlessOptions { reminder, interrupt, ..RootlessOptions::default() };
         Ok(Box::new(Rootless::native(root, options)?))
     }
