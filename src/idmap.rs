@@ -54,15 +54,16 @@ impl FromStr for IdRange {
 }
 
 impl IdRange {
-    /// Refuses a range that is empty or runs past the last 32-bit id.
+    /// Refuses a range that is empty or runs past the last id: 4294967295 is nobody's, and
+    /// giving a file to it leaves the file to whom it belongs.
     fn checked(self) -> Result<Self> {
-        let fits = |first: u32| self.size > 0 && first.checked_add(self.size - 1).is_some();
-        if fits(self.container) && fits(self.host) {
-            Ok(self)
-        } else {
-            let Self { container, host, size } = self;
-            Err(Error::invalid(format!("range {container}:{host}:{size} holds no valid ids")))
-        }
+        let fits = |first: u32| first.checked_add(self.size).is_some();
+        let wrong = match self.size {
+            0 => "is empty",
+            _ if fits(self.container) && fits(self.host) => return Ok(self),
+            _ => "goes beyond the last id, which is 4294967294",
+        };
+        Err(Error::invalid(format!("range {self} {wrong}")))
     }
 }
 
@@ -111,6 +112,22 @@ impl IdMap {
     /// The ranges; `None` for the identity.
     pub fn ranges(&self) -> Option<&[IdRange]> {
         self.ranges.as_deref()
+    }
+
+    /// Whether every container id there is has a host id.
+    pub fn has_all_of_container(&self) -> bool {
+        let Some(ranges) = &self.ranges else { return true };
+        let mut sorted: Vec<&IdRange> = ranges.iter().collect();
+        sorted.sort_by_key(|range| range.container);
+        let mut next = 0;
+        for range in sorted {
+            if range.container != next {
+                return false;
+            }
+            next = range.container.saturating_add(range.size);
+        }
+        // The last number is no id.
+        next == u32::MAX
     }
 
     /// The host id that stands for a container id.
@@ -167,6 +184,11 @@ impl IdMaps {
         *self == Self::default()
     }
 
+    /// Whether every container owner there is has a host owner.
+    pub fn has_all_of_container(&self) -> bool {
+        self.uid.has_all_of_container() && self.gid.has_all_of_container()
+    }
+
     /// The host owner that stands for a container owner.
     pub fn to_host(&self, owner: Owner) -> Result<Owner> {
         Ok(Owner {
@@ -217,12 +239,49 @@ mod tests {
             "0:+1:1",
             "0:0:0",
             "1:4294967295:2",
+            "0:4294967295",
+            "4294967295:0:1",
+            "5:4294967290:6",
+            "4294967290:5:6",
+            "0:0:4294967296",
+            "1:1:4294967295",
         ] {
             assert!(text.parse::<IdRange>().is_err(), "{text}");
         }
         assert!(IdMap::parse(&["0:0:10", "5:100:1"]).is_err(), "container ids overlap");
         assert!(IdMap::parse(&["0:0:10", "10:9:1"]).is_err(), "host ids overlap");
+        assert!(IdMap::parse(&["0:0:10", "0:0:10"]).is_err(), "it is there twice");
+        assert!(IdMap::parse(&["0:0:10", "0:50:10"]).is_err(), "container ids overlap");
         assert!(IdMap::parse(&["0:0:10", "10:10:1"]).is_ok());
+    }
+
+    #[test]
+    fn ranges_come_in_any_order_and_next_to_each_other() {
+        for ranges in [["0:1000", "1:5000:9", "10:10:1"], ["10:10:1", "1:5000:9", "0:1000"]] {
+            let map = IdMap::parse(&ranges).unwrap();
+            for (container, host) in [(0, 1000), (1, 5000), (9, 5008), (10, 10)] {
+                assert_eq!(map.to_host(container).unwrap(), host);
+                assert_eq!(map.to_container(host).unwrap(), container);
+            }
+            assert!(map.to_host(11).is_err() && map.to_container(5009).is_err());
+            assert!(map.to_container(9).is_err() && map.to_container(11).is_err());
+        }
+    }
+
+    #[test]
+    fn a_map_has_all_ids_or_lacks_some() {
+        let has_all = |ranges: &[&str]| IdMap::parse(ranges).unwrap().has_all_of_container();
+        assert!(IdMap::IDENTITY.has_all_of_container());
+        assert!(has_all(&["0:0:4294967295"]));
+        assert!(has_all(&["1000:0:4294966295", "0:4294966295:1000"]));
+        for lacking in [
+            &["0:0"][..],
+            &["0:0:4294967294"],
+            &["1:1:4294967294"],
+            &["0:0:10", "11:11:4294967284"],
+        ] {
+            assert!(!has_all(lacking), "{lacking:?}");
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub enum Stage {
     /// Nothing that is counted.
     #[default]
     Waiting,
+    /// Layers are read for the owners in them. Bytes are those of their blobs.
+    CheckingOwners,
     /// Layers are unpacked. Bytes are those of their blobs.
     Unpacking,
     /// A tree is compared with its record. Bytes are those that had to be read.
@@ -28,8 +30,9 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Waiting,
+        Self::CheckingOwners,
         Self::Unpacking,
         Self::Comparing,
         Self::Packing,

@@ -20,13 +20,15 @@ use crate::sys;
 ///
 /// # Errors
 /// As [`unpack`](super::unpack()). A directory that this call made is removed again; in one
-/// that was there before, what has been written stays.
+/// that was there before, what has been written stays, which for an owner outside of the maps
+/// is nothing.
 pub fn unpack_into(
     layout: &Layout,
     image: &Image,
     rootfs: &Path,
     options: &UnpackOptions,
 ) -> Result<()> {
+    refuse_unmapped(layout, image, &apply_options(options)).context("unpack rootfs")?;
     let made = match std::fs::create_dir(rootfs) {
         Ok(()) => true,
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
@@ -39,14 +41,8 @@ pub fn unpack_into(
         }
         _ => open_root(rootfs),
     };
-    let unpacked = open.at("open rootfs", rootfs).and_then(|root| {
-        let apply = apply_options(options);
-        if !made && !apply.maps.is_identity() {
-            // What is there has been there before, and is not to be half changed.
-            refuse_unmapped(layout, image, &apply).context("unpack rootfs")?;
-        }
-        fill(layout, image, root, options)
-    });
+    let unpacked =
+        open.at("open rootfs", rootfs).and_then(|root| fill(layout, image, root, options));
     if unpacked.is_err()
         && made
         && let Err(error) = remove_made(rootfs)

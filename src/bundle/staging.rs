@@ -133,9 +133,9 @@ impl BundleDir {
     }
 
     /// Refuses a bundle that is one already, or holds what is to be made.
-    pub(super) fn refuse_existing(&self, others: &[&str]) -> Result<()> {
+    pub(super) fn refuse_existing(&self, others: &[String]) -> Result<()> {
         let parts = [runtime_spec::FILE_NAME, ROOTFS, metadata::FILE_NAME, record::FILE_NAME];
-        for name in parts.iter().chain(others) {
+        for name in parts.into_iter().chain(others.iter().map(String::as_str)) {
             if self.has(name)? {
                 let message = format!("{name} already exists in {:?}", self.path);
                 return Err(Error::new(ErrorKind::AlreadyExists, message));

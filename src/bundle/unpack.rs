@@ -14,11 +14,11 @@ use super::passwd::Accounts;
 use super::record::{self, Remembered};
 use super::runtime_spec::{self, Host, RuntimeSpecOptions, runtime_spec};
 use super::space::SpaceCheck;
-use super::staging::{BundleDir, ROOTFS, Staging};
+use super::staging::{BundleDir, ROOTFS, Staging, Use};
 use super::{mtree_name, stat_index_name};
 use crate::error::{Context, Result};
 use crate::idmap::IdMaps;
-use crate::image::{Image, RootfsOptions, unpack_rootfs};
+use crate::image::{Image, RootfsOptions, refuse_unmapped, unpack_rootfs};
 use crate::interrupt::Interrupt;
 use crate::layer::{ApplyOptions, DirLinks, FileDigests, Limits, Unpacked};
 use crate::layout::Layout;
@@ -74,16 +74,41 @@ impl UnpackOptions {
 /// # Errors
 /// [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists) when there is
 /// a bundle already; also when the image is damaged, hostile, or of a kind
-/// that cannot be run.
+/// that cannot be run. When an owner is outside of the maps, nothing has been written, not even
+/// for a while: as long as the maps do not have all ids, all layers are read twice.
 pub fn unpack(
     layout: &Layout,
     image: &Image,
     bundle: &Path,
     options: &UnpackOptions,
 ) -> Result<()> {
+    check_owners(layout, image, bundle, options).context("create runtime bundle")?;
     let bundle = BundleDir::create(bundle)?;
     let work = Unpack { layout, image, options, bundle: &bundle };
     bundle.fill(options.strictness, || work.run()).context("create runtime bundle")
+}
+
+/// Refuses owners that the maps lack before there is a directory. That takes a while, which
+/// nobody is to wait for who cannot have the bundle there anyway.
+fn check_owners(
+    layout: &Layout,
+    image: &Image,
+    bundle: &Path,
+    options: &UnpackOptions,
+) -> Result<()> {
+    let apply = apply_options(options);
+    if !apply.maps.has_all_of_container()
+        && let Ok(there) = BundleDir::open(bundle, Use::Shared)
+    {
+        there.refuse_existing(&names_of(image))?;
+    }
+    refuse_unmapped(layout, image, &apply).context("unpack rootfs")
+}
+
+/// The names in a bundle that have the digest of the image in them: the manifest and its index.
+fn names_of(image: &Image) -> [String; 2] {
+    let digest = &image.path().target().digest;
+    [mtree_name(digest), stat_index_name(digest)]
 }
 
 pub(super) fn apply_options(options: &UnpackOptions) -> ApplyOptions {
@@ -117,10 +142,10 @@ struct Unpack<'a> {
 
 impl Unpack<'_> {
     fn run(&self) -> Result<()> {
-        let digest = &self.image.path().target().digest;
-        let (mtree, index) = (mtree_name(digest), stat_index_name(digest));
+        let names = names_of(self.image);
         self.bundle.clear_interrupted()?;
-        self.bundle.refuse_existing(&[&mtree, &index])?;
+        self.bundle.refuse_existing(&names)?;
+        let [mtree, index] = names;
         self.options.space.check(self.image, &self.bundle.dir)?;
         let mut staging = Staging::begin(self.bundle)?;
         let terms = self.options.terms();

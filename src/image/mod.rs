@@ -13,6 +13,8 @@ mod index;
 mod insert;
 mod list;
 mod new_layer;
+mod owners;
+mod parallel;
 mod source_lock;
 mod stat;
 mod stored;
@@ -28,11 +30,10 @@ pub use index::IndexEditor;
 pub use insert::{InsertOptions, Insertion, Lower, Target, insert};
 pub use list::{IndexEntry, Summary, entries, entries_to_json, summaries, summaries_to_json};
 pub use new_layer::{CompressionChoice, LayerOptions};
+pub use owners::refuse_unmapped;
 pub use source_lock::open_tree;
 pub use stat::{HistoryStat, Stat};
-pub use unpack::{
-    AfterLayer, RootfsOptions, UnpackedLayer, diff_id, open_layer, refuse_unmapped, unpack_rootfs,
-};
+pub use unpack::{AfterLayer, RootfsOptions, UnpackedLayer, diff_id, open_layer, unpack_rootfs};
 
 use crate::error::{Context, Error, ErrorKind, Result, counted};
 use crate::layout::{Layout, LayoutWriter};

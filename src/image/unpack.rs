@@ -2,24 +2,22 @@
 //! From the layers of an image in a layout to a root filesystem.
 
 use std::fmt;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::sync::Arc;
 
 use super::Image;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::idmap::IdMaps;
 use crate::interrupt::Interruptible;
 use crate::layer::compress::{Compression, Decoder};
 use crate::layer::{
-    ApplyOptions, Entry, EntryKind, FileDigests, LayerFailure, LayerSource, Members, Unpacked,
-    Whiteout, classify, unpack_layers_telling,
+    ApplyOptions, FileDigests, LayerFailure, LayerSource, Unpacked, unpack_layers_telling,
 };
 use crate::layout::{BlobReader, Layout};
 use crate::oci::media_type::Kind;
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher};
 use crate::progress::{Counted, Progress, Stage};
 use crate::quote::quote;
-use crate::rootfs::{FsOps, RootPath};
+use crate::rootfs::FsOps;
 
 /// How much is read at once.
 pub(super) const READ_SIZE: usize = 256 << 10;
@@ -116,40 +114,6 @@ fn first(image: &Image, start_from: Option<&Digest>) -> Result<usize> {
     })
 }
 
-/// Refuses an image whose files have owners that the maps lack. For trees that are there
-/// already, which a failure half-way would leave half changed: it reads all layers once more.
-///
-/// # Errors
-/// It names the first such member and its id. What else is wrong with a layer is no matter
-/// here: unpacking it says so.
-pub fn refuse_unmapped(layout: &Layout, image: &Image, options: &ApplyOptions) -> Result<()> {
-    let limits = options.limits.for_stored(image.stored_size());
-    let mut left = limits.unpacked_size.unwrap_or(u64::MAX);
-    for descriptor in &image.manifest.layers {
-        let Ok(stream) = open_layer(layout, descriptor) else { break };
-        let mut members = Members::new(BufReader::new(stream.take(left)));
-        while let Ok(Some(member)) = members.next_member() {
-            refuse_unmapped_member(&member, &options.maps)
-                .with_context(|| format!("unpack layer {}", descriptor.digest))?;
-        }
-        left = members.into_inner().into_inner().limit();
-    }
-    Ok(())
-}
-
-fn refuse_unmapped_member(member: &Entry, maps: &IdMaps) -> Result<()> {
-    let path = RootPath::clean(&member.path)?;
-    // Nobody owns a whiteout, and a hard link has the owner of its target.
-    let is_plain = match path.name() {
-        Some(name) => matches!(classify(name), Ok(Whiteout::Plain)),
-        None => true,
-    };
-    if is_plain && !matches!(member.kind, EntryKind::Hardlink { .. }) {
-        maps.to_host(member.owner).with_context(|| format!("unpack entry: {path}"))?;
-    }
-    Ok(())
-}
-
 fn source<'a>(
     layout: &'a Layout,
     descriptor: &Descriptor,
@@ -158,10 +122,8 @@ fn source<'a>(
 ) -> Result<LayerSource<'a>> {
     log::info!("unpack layer: {}", descriptor.digest);
     let name = descriptor.digest.to_string();
-    let compression = compression(descriptor)?;
-    let blob = Counted::new(layout.blob(descriptor)?, progress.clone());
-    let interrupt = layout.interrupt().clone();
-    let stream = Box::new(Interruptible::new(Decoder::new(blob, compression)?, interrupt));
+    let stream = open_counted(layout, descriptor, progress)?;
+    let stream = Box::new(Interruptible::new(stream, layout.interrupt().clone()));
     Ok(LayerSource { name, stream, diff_id: Some(diff_id.clone()) })
 }
 
@@ -173,6 +135,16 @@ fn source<'a>(
 /// compressed in a way that is not known; also when the layout lacks the blob.
 pub fn open_layer(layout: &Layout, descriptor: &Descriptor) -> Result<Decoder<BlobReader>> {
     Decoder::new(layout.blob(descriptor)?, compression(descriptor)?)
+}
+
+/// As [`open_layer`], counting the bytes of the blob.
+pub(super) fn open_counted(
+    layout: &Layout,
+    descriptor: &Descriptor,
+    progress: &Arc<Progress>,
+) -> Result<Decoder<Counted<BlobReader>>> {
+    let compression = compression(descriptor)?;
+    Decoder::new(Counted::new(layout.blob(descriptor)?, progress.clone()), compression)
 }
 
 /// Finds out the diff id of a tar layer by reading it, and verifies its blob on the way. The

@@ -51,6 +51,7 @@ pub use entry::{Chunk, Entry, EntryKind, MemberLimits, Members};
 pub use format::DiskFormat;
 pub use limits::Limits;
 pub use owners::{OwnerCheck, Owners};
+pub(crate) use owners::{Side, Unmapped};
 pub use pack::{PackOptions, RootMember, RootName, TreePacker, pack_tree};
 pub(crate) use unpack::unpack_layers_telling;
 pub use unpack::{LayerFailure, LayerSource, Unpacked, Written, unpack_layer, unpack_layers};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::dirs::OpenDirs;
 use crate::error::{Context, Error, Result};
-use crate::idmap::{IdMaps, Owner};
+use crate::idmap::{IdMap, IdMaps, Owner};
 use crate::rootfs::{FsOps, Kind, Name, RootPath, Stat};
 
 /// Who owns the members of a layer.
@@ -46,9 +46,138 @@ impl Owners {
         }
     }
 
-    /// Whether there may be owners that have none in the image.
-    fn may_fail(&self) -> bool {
-        matches!(self, Self::Mapped(maps) if !maps.is_identity())
+    /// The maps, if there may be owners that they lack.
+    fn lacking(&self) -> Option<&IdMaps> {
+        match self {
+            Self::Mapped(maps) if !maps.is_identity() => Some(maps),
+            _ => None,
+        }
+    }
+}
+
+/// Whose ids are to be mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Those in an image.
+    Container,
+    /// Those on disk.
+    Host,
+}
+
+impl Side {
+    fn map(self, map: &IdMap, id: u32) -> Result<u32> {
+        match self {
+            Self::Container => map.to_host(id),
+            Self::Host => map.to_container(id),
+        }
+    }
+
+    fn map_owner(self, maps: &IdMaps, owner: Owner) -> Result<Owner> {
+        match self {
+            Self::Container => maps.to_host(owner),
+            Self::Host => maps.to_container(owner).context("map header"),
+        }
+    }
+}
+
+/// The owners that id maps lack. All are looked at before the first is told, so that whoever
+/// makes the maps need not meet one after the other.
+#[derive(Debug)]
+pub(crate) struct Unmapped {
+    side: Side,
+    first: Option<Error>,
+    count: u64,
+    uids: Span,
+    gids: Span,
+}
+
+/// The lowest and the highest of some ids.
+#[derive(Debug, Clone, Copy, Default)]
+struct Span(Option<(u32, u32)>);
+
+impl Span {
+    fn add(&mut self, id: u32) {
+        let (low, high) = self.0.unwrap_or((id, id));
+        self.0 = Some((low.min(id), high.max(id)));
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        for id in other.0.into_iter().flat_map(|(low, high)| [low, high]) {
+            self.add(id);
+        }
+        self
+    }
+
+    fn is_single(self) -> bool {
+        self.0.is_none_or(|(low, high)| low == high)
+    }
+}
+
+impl Unmapped {
+    /// None so far.
+    pub(crate) fn new(side: Side) -> Self {
+        Self { side, first: None, count: 0, uids: Span::default(), gids: Span::default() }
+    }
+
+    /// Looks at the owner of an object, which the error is to name.
+    pub(crate) fn look(&mut self, maps: &IdMaps, owner: Owner, named: impl FnOnce(Error) -> Error) {
+        let Err(error) = self.side.map_owner(maps, owner) else { return };
+        for (map, id, span) in
+            [(&maps.uid, owner.uid, &mut self.uids), (&maps.gid, owner.gid, &mut self.gids)]
+        {
+            if self.side.map(map, id).is_err() {
+                span.add(id);
+            }
+        }
+        self.count += 1;
+        self.first.get_or_insert_with(|| named(error));
+    }
+
+    /// Takes those together that were found in two places, of which `other` comes later.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            side: self.side,
+            first: self.first.or(other.first),
+            count: self.count + other.count,
+            uids: self.uids.and(other.uids),
+            gids: self.gids.and(other.gids),
+        }
+    }
+
+    /// Ends in an error if there is any: it names the first object and its id, and says how many
+    /// there are, and which ids.
+    pub(crate) fn refuse(self) -> Result<()> {
+        let lacking = self.lacking();
+        let Some(mut error) = self.first else { return Ok(()) };
+        let objects = match self.side {
+            Side::Container => "entries",
+            Side::Host => "objects",
+        };
+        if self.count > 1 {
+            let count = self.count;
+            error = error.context(format!("{count} {objects} have owners outside of the maps"));
+        }
+        let is_told = self.uids.is_single()
+            && self.gids.is_single()
+            && (self.uids.0.is_none() || self.gids.0.is_none());
+        Err(if is_told { error } else { error.context(format!("the maps lack {lacking}")) })
+    }
+
+    fn lacking(&self) -> String {
+        let side = match self.side {
+            Side::Container => "container",
+            Side::Host => "host",
+        };
+        let spans = [("uid", self.uids), ("gid", self.gids)].into_iter();
+        let spans = spans.filter_map(|(name, span)| {
+            let (low, high) = span.0?;
+            Some(if low == high {
+                format!("{side} {name} {low}")
+            } else {
+                format!("{side} {name}s from {low} to {high}")
+            })
+        });
+        spans.collect::<Vec<_>>().join(" and ")
     }
 }
 
@@ -59,15 +188,14 @@ pub struct OwnerCheck<'a> {
     owners: &'a Owners,
     place: &'a Path,
     open: OpenDirs,
-    first: Option<Error>,
-    more: u64,
+    unmapped: Unmapped,
 }
 
 impl<'a> OwnerCheck<'a> {
     /// Checks what `fs` holds.
     pub fn new(fs: &'a dyn FsOps, owners: &'a Owners) -> Self {
-        let place = Path::new("");
-        Self { fs, owners, place, open: OpenDirs::default(), first: None, more: 0 }
+        let (place, unmapped) = (Path::new(""), Unmapped::new(Side::Host));
+        Self { fs, owners, place, open: OpenDirs::default(), unmapped }
     }
 
     /// Calls the root of the tree this in errors.
@@ -82,23 +210,24 @@ impl<'a> OwnerCheck<'a> {
     /// # Errors
     /// When something cannot be looked at, and as [`OwnerCheck::all_below`].
     pub fn each<'p>(mut self, paths: impl Iterator<Item = &'p RootPath>) -> Result<()> {
-        if self.owners.may_fail() {
+        if let Some(maps) = self.owners.lacking() {
             for path in paths {
-                self.look(path)?;
+                self.look(maps, path)?;
             }
         }
-        self.finish()
+        self.unmapped.refuse()
     }
 
     /// Looks at the object at a path and all that is below it.
     ///
     /// # Errors
     /// When an owner is outside of the maps: it names the first such object and its id, and
-    /// says how many others there are.
+    /// says how many there are, and which ids.
     pub fn all_below(mut self, path: &RootPath) -> Result<()> {
-        let mut pending = if self.owners.may_fail() { vec![path.clone()] } else { Vec::new() };
+        let Some(maps) = self.owners.lacking() else { return Ok(()) };
+        let mut pending = vec![path.clone()];
         while let Some(path) = pending.pop() {
-            if self.look(&path)? != Kind::Dir {
+            if self.look(maps, &path)? != Kind::Dir {
                 continue;
             }
             let dir = self.open.get(self.fs, &path)?;
@@ -108,18 +237,13 @@ impl<'a> OwnerCheck<'a> {
                 pending.push(path.join(Name::new(&entry.name)?));
             }
         }
-        self.finish()
+        self.unmapped.refuse()
     }
 
-    fn look(&mut self, path: &RootPath) -> Result<Kind> {
+    fn look(&mut self, maps: &IdMaps, path: &RootPath) -> Result<Kind> {
         let adding = || format!("could not add file {:?}", path.below(self.place));
         let stat = self.stat(path).with_context(adding)?;
-        if let Err(error) = self.owners.in_image(stat.owner) {
-            match self.first {
-                None => self.first = Some(error.context(adding())),
-                Some(_) => self.more += 1,
-            }
-        }
+        self.unmapped.look(maps, stat.owner, |error| error.context(adding()));
         Ok(stat.kind)
     }
 
@@ -130,13 +254,5 @@ impl<'a> OwnerCheck<'a> {
         };
         let dir = self.open.get(self.fs, &parent)?;
         Ok(self.fs.stat(&dir, name)?)
-    }
-
-    fn finish(self) -> Result<()> {
-        let Some(error) = self.first else { return Ok(()) };
-        Err(match self.more {
-            0 => error,
-            more => error.context(format!("{} objects have owners outside of the maps", more + 1)),
-        })
     }
 }

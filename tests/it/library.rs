@@ -16,6 +16,7 @@ use umoci::image::{
     self, CompressionChoice, Image, ImageEditor, LayerOptions, RootfsOptions, UnpackedLayer,
     unpack_rootfs,
 };
+use umoci::interrupt::Interrupt;
 use umoci::layer::compress::{Compression, EncoderOptions};
 use umoci::layer::{ApplyOptions, Owners, PackOptions, pack_tree};
 use umoci::layout::{
@@ -308,4 +309,22 @@ fn a_configuration_becomes_one_for_a_runtime() {
     let spec: serde_json::Value = serde_json::from_slice(&spec.to_bytes().unwrap()).unwrap();
     assert_eq!(spec["process"]["args"], serde_json::json!(["/bin/sh"]));
     assert_eq!(spec["process"]["user"], serde_json::json!({"uid": 7, "gid": 8}));
+}
+
+#[test]
+fn owners_are_known_before_anything_is_made_of_an_image() {
+    let place = Place::new();
+    let image = place.image("image", &["a", "b"]);
+    let check = |layout: &Layout| image::refuse_unmapped(layout, &image, &place.apply());
+    check(&place.layout).unwrap();
+    // Nobody waits to be told who has asked to stop.
+    let interrupt = Interrupt::default();
+    interrupt.raise();
+    let stopped = Layout::open(place.path("layout")).unwrap().with_interrupt(interrupt);
+    assert_eq!(check(&stopped).unwrap_err().kind(), ErrorKind::Interrupted);
+    // What else is wrong with a layer is told by who unpacks it.
+    let (layer, _) = image.layers().next().unwrap();
+    let blob = layer.digest.to_string().replace(':', "/");
+    std::fs::write(place.path("layout/blobs").join(blob), "").unwrap();
+    check(&place.layout).unwrap();
 }

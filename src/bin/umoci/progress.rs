@@ -74,6 +74,7 @@ impl Meter {
 fn line(state: &State, elapsed: Duration) -> Option<String> {
     let mut line = match state.stage {
         Stage::Waiting => return None,
+        Stage::CheckingOwners => "checking owners".to_owned(),
         Stage::Unpacking => format!("unpacking layer {} of {}", state.layer.max(1), state.layers),
         Stage::Comparing => "comparing files".to_owned(),
         Stage::Packing => "packing a layer".to_owned(),

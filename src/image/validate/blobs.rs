@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! All blobs, each read once, whatever refers to it, and several at the same time.
 
-use std::cmp::Reverse;
 use std::fs::File;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, Builder};
 
+use super::super::parallel;
 use super::ValidateOptions;
-use super::blob::{self, Reading, Task, panicked};
+use super::blob::{self, Reading, Task};
 use super::code::Code;
 use super::finding::{Findings, Place};
 use super::input::Blob;
@@ -53,33 +51,19 @@ impl<'a> Blobs<'a> {
 
     /// Reads all of them with some threads. What is found is in the order of the tasks.
     pub(super) fn read(&self, threads: NonZeroUsize) -> Result<Reading> {
-        let mut order: Vec<(usize, &Task)> = self.tasks.iter().enumerate().collect();
-        // A large one that comes last would leave all but one thread without work.
-        order.sort_by_key(|(_, task)| Reverse(task.size));
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut done = Vec::new();
-            while let Some((at, task)) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+        let done = parallel::each(
+            self.tasks,
+            threads,
+            |task| task.size,
+            |task| {
                 self.options.progress.next_layer();
-                done.push((*at, self.one(task)?));
+                let done = self.one(task)?;
                 // What was read until then is no finding.
                 self.options.interrupt.check()?;
-            }
-            Ok::<_, Error>(done)
-        };
-        let mut done = thread::scope(|scope| {
-            let helpers = 1..threads.get().min(self.tasks.len());
-            // Where no thread can be had, there is still this one.
-            let helpers = helpers.map_while(|_| Builder::new().spawn_scoped(scope, work).ok());
-            let helpers: Vec<_> = helpers.collect();
-            let mut done = work()?;
-            for helper in helpers {
-                done.extend(helper.join().map_err(|_| panicked("reader of a blob"))??);
-            }
-            Ok::<_, Error>(done)
-        })?;
-        done.sort_unstable_by_key(|(at, _)| *at);
-        Ok(self.together(done.into_iter().map(|(_, done)| done)))
+                Ok(done)
+            },
+        )?;
+        Ok(self.together(done.into_iter()))
     }
 
     /// What is known when all is known. Of an image that is too large that is all that is told: what

@@ -22,3 +22,4 @@ mod stopped;
 mod strict;
 mod together;
 mod twice;
+mod unmapped;

@@ -149,7 +149,7 @@ fn a_user_with_ranges_of_ids_gives_files_away() {
     assert_same_layers(&sandbox, "user", "root");
 }
 
-const MAPS: [&str; 4] = [
+pub(super) const MAPS: [&str; 4] = [
     "--uid-map=0:200000:40",
     "--uid-map=40:300000:65000",
     "--gid-map=0:200000:7",
@@ -181,67 +181,6 @@ fn several_ranges_lead_there_and_back() {
         sandbox.umoci(&["repack", "--compress=none", image, bundle]).succeeds_silently();
     }
     assert_same_layers(&sandbox, "user", "root");
-}
-
-#[test]
-fn ids_outside_the_maps_are_told_with_their_path() {
-    if !needs_root() {
-        return;
-    }
-    let sandbox = scene::sandbox();
-    let words = ["unpack", "--image=img:full", "few", "--uid-map=0:200000:10"];
-    let line = sandbox.umoci(&words).fails();
-    assert!(
-        line.contains("container id 1000 cannot be mapped") && line.contains("locked"),
-        "{line}"
-    );
-    assert!(!sandbox.path("few").exists());
-
-    let words = [&["unpack", "--image=img:full", "mapped"], &MAPS[..]].concat();
-    sandbox.umoci(&words).succeeds_silently();
-    // Several that are new, and owners that are outside on purpose.
-    for name in ["bin/late", "etc/new"] {
-        std::fs::write(sandbox.path("mapped/rootfs").join(name), "").unwrap();
-    }
-    let before = sandbox.tree("img");
-    let line = sandbox.umoci(&["repack", "--image=img:new", "mapped"]).fails();
-    let expected = "2 objects have owners outside of the maps: could not add file \"bin/late\": \
-        map header: map uid to container: host id 0 cannot be mapped to a container id";
-    assert!(line.ends_with(expected), "{line}");
-    let words = [&["insert", "--image=img:full"], &MAPS[..], &["mapped/rootfs/etc", "/etc"]];
-    let line = sandbox.umoci(&words.concat()).fails();
-    assert!(
-        line.contains("\"mapped/rootfs/etc/new\"") && line.contains("host id 0 cannot be mapped"),
-        "{line}"
-    );
-    assert_eq!(sandbox.tree("img"), before);
-    assert_no_blob_was_begun(&sandbox, &["repack", "--image=img:new", "mapped"]);
-}
-
-/// No file is ever made in the layout, not even one that is removed again.
-fn assert_no_blob_was_begun(sandbox: &Sandbox, words: &[&str]) {
-    let Some(strace) = crate::harness::strace() else { return };
-    let traced = ["-f", "-qq", "-o", "calls", "-e", "trace=openat,openat2"];
-    let program = [env!("CARGO_BIN_EXE_umoci")];
-    sandbox.peer(&strace, &[&traced[..], &program, words].concat()).fails();
-    let calls = std::fs::read_to_string(sandbox.path("calls")).unwrap();
-    assert!(calls.contains("rootfs") && !calls.contains("O_CREAT"), "{calls}");
-}
-
-#[test]
-fn a_tree_that_is_there_is_not_half_changed_for_an_id_outside_of_the_maps() {
-    if !needs_root() {
-        return;
-    }
-    let sandbox = scene::sandbox();
-    std::fs::create_dir(sandbox.path("tree")).unwrap();
-    let map = "--uid-map=0:200000:10";
-    let words = ["raw", "unpack", map, "--image=img:full", "tree"];
-    let line = sandbox.umoci(&words).fails();
-    assert!(line.contains("container id 1000 cannot be mapped to a host id"), "{line}");
-    assert!(line.contains("unpack entry: locked"), "{line}");
-    assert_eq!(std::fs::read_dir(sandbox.path("tree")).unwrap().count(), 0);
-    assert_eq!(sandbox.path("tree").metadata().unwrap().uid(), 0);
 }
 
 #[test]
