@@ -61,6 +61,10 @@ impl<F: FsOps> FsOps for Rootless<F> {
     }
 
     fn create_symlink(&self, target: &[u8], dir: &Dir, name: Name<'_>) -> io::Result<()> {
+        if self.lacks(|has| has.symlinks) {
+            let message = "the filesystem has no symbolic links";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        }
         self.exactly(dir, name, || self.inner.create_symlink(target, dir, name))
     }
 

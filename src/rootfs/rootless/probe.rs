@@ -35,6 +35,8 @@ pub(super) struct Abilities {
     pub(super) links: Ability,
     /// Device nodes.
     pub(super) devices: Ability,
+    /// Symbolic links.
+    pub(super) symlinks: Ability,
     /// Extended attributes of the namespace `user`.
     pub(super) user_attributes: Ability,
     /// Keeping a file's capabilities while what was written before is still under way: a
@@ -52,7 +54,8 @@ const PREFIX: &str = ".umoci-probe-";
 const FILE: &str = "File";
 const LINK: &str = "link";
 const NODE: &str = "node";
-const NAMES: [&str; 3] = [FILE, LINK, NODE];
+const SYMLINK: &str = "symlink";
+const NAMES: [&str; 4] = [FILE, LINK, NODE, SYMLINK];
 /// What is not made there, and is there only if case does not count.
 const SAME: &str = "fILE";
 /// How often one is made that somebody takes for abandoned before it can be locked.
@@ -95,6 +98,7 @@ impl Abilities {
         let has_mode = sys::stat_fd(&file)?.mode == BITS;
         let own = sys::stat_at(place, name(FILE))?.identity;
         let node = sys::make_node_at(place, name(NODE), Kind::CharDevice, 0o600, NULL);
+        let symlink = sys::symlink_at(name(FILE), place, name(SYMLINK));
         let attribute = XattrTarget::Open(&file).set(b"user.umoci", b"1");
         let same = sys::stat_at(place, name(SAME));
         let listed = sys::read_dir(place)?;
@@ -106,6 +110,7 @@ impl Abilities {
             modes: missing_if(is_denied(&mode) || mode.is_ok() && !has_mode),
             links: missing_if(!link.is_ok_and(|link| link.identity == own && link.nlink > 1)),
             devices: missing_if(is_denied(&node)),
+            symlinks: missing_if(is_denied(&symlink) || is_unsupported(&symlink)),
             user_attributes: missing_if(is_unsupported(&attribute)),
             capabilities: missing_if(loses_capability(place, file)?),
             case: missing_if(same.is_ok()),
@@ -190,7 +195,8 @@ fn is_own(dir: &File) -> io::Result<bool> {
         let name = OsStr::from_bytes(&entry.name);
         let stat = sys::stat_at(dir, name)?;
         let is_made = match stat.kind {
-            Kind::File => name != NODE && stat.size <= CONTENTS.len() as u64,
+            Kind::Symlink => name == SYMLINK && sys::read_link_at(dir, name)? == FILE.as_bytes(),
+            Kind::File => name != NODE && name != SYMLINK && stat.size <= CONTENTS.len() as u64,
             Kind::CharDevice => name == NODE && stat.device == NULL,
             _ => false,
         };
@@ -258,7 +264,10 @@ mod tests {
             create_dir(&place).unwrap();
             // Where there are no devices, there is none.
             for name in NAMES[..made].iter().filter(|name| **name != NODE) {
-                write(place.join(name), CONTENTS).unwrap();
+                match *name {
+                    SYMLINK => symlink(FILE, place.join(name)).unwrap(),
+                    _ => write(place.join(name), CONTENTS).unwrap(),
+                }
             }
         }
         find(root.path());
@@ -276,7 +285,7 @@ mod tests {
         std::fs::set_permissions(at(&name(2)), PermissionsExt::from_mode(0o4755)).unwrap();
         let fifo = nix::sys::stat::Mode::from_bits_truncate(0o600);
         nix::unistd::mkfifo(&at(&name(3)), fifo).unwrap();
-        for (number, inside) in [(4, "other"), (5, FILE), (6, LINK), (7, NODE)] {
+        for (number, inside) in [(4, "other"), (5, FILE), (6, LINK), (7, NODE), (9, SYMLINK)] {
             create_dir(at(&name(number))).unwrap();
             write(at(&name(number)).join(inside), "long").unwrap();
         }
@@ -286,7 +295,7 @@ mod tests {
         let held = File::open(at(&name(8))).unwrap();
         held.lock().unwrap();
         find(root.path());
-        assert_eq!(read_dir(root.path()).unwrap().count(), 10);
+        assert_eq!(read_dir(root.path()).unwrap().count(), 11);
         assert_eq!(read(at(&name(2))).unwrap(), b"x");
         assert_eq!(read(at(&name(5)).join(FILE)).unwrap(), b"long");
         assert_eq!(read(outside.path().join(FILE)).unwrap(), b"x");

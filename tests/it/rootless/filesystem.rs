@@ -167,6 +167,20 @@ fn a_hard_link_that_is_refused_is_a_copy() {
 }
 
 #[test]
+fn a_filesystem_without_symbolic_links_is_told() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    let unpack = "limited symlinks; ! $umoci unpack --image=img:full m/b && test ! -e m/b\n\
+        $umoci unpack --image=img m/b";
+    let Some(run) = with_limits(&sandbox, unpack) else { return };
+    run.succeeds();
+    let text = "unpack entry: var/www/link: the filesystem has no symbolic links\n";
+    assert!(run.stderr().ends_with(text), "{}", run.stderr());
+}
+
+#[test]
 fn files_of_its_own_are_no_obstacle_either() {
     if !needs_root() {
         return;

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A filesystem in user space that shows another directory and refuses what it is told to refuse.
 
-Usage: limited.py DIRECTORY MOUNTPOINT [owners] [links] [attributes] [nodes] [modes] [stubborn] [case] [lower] [numbers] [labels]
+Usage: limited.py DIRECTORY MOUNTPOINT [owners] [links] [symlinks] [attributes] [nodes] [modes] [stubborn] [case] [lower] [numbers] [labels]
 
 With `stubborn` it says that it has changed owners and modes, but does not. With `labels` every inode
 has attributes that nobody has set and nobody can take away, as SELinux and NFS give them. With `numbers`
@@ -18,7 +18,7 @@ from fusepy import FUSE, FuseOSError, Operations
 
 TIMES = ("st_atime", "st_mtime", "st_ctime")
 LABELS = {"security.selinux": b"system_u:object_r:some_t:s0", "system.nfs4_acl": b"\0\0\0\0"}
-REFUSALS = {"owners": errno.EPERM, "links": errno.EPERM, "attributes": errno.EOPNOTSUPP, "nodes": errno.EPERM, "modes": errno.EPERM}
+REFUSALS = {"owners": errno.EPERM, "links": errno.EPERM, "symlinks": errno.EPERM, "attributes": errno.EOPNOTSUPP, "nodes": errno.EPERM, "modes": errno.EPERM}
 
 
 class Limited(Operations):
@@ -66,6 +66,7 @@ class Limited(Operations):
         os.unlink(self.real(path))
 
     def symlink(self, path, target):
+        self.refuse("symlinks")
         os.symlink(target, self.real(path))
 
     def rename(self, old, new):
