@@ -18,6 +18,9 @@ use crate::oci::Descriptor;
 use crate::progress::Stage;
 use crate::rootfs::RootPath;
 
+/// How many layers are read at the same time at most: each takes memory of its own.
+const MOST_THREADS: usize = 4;
+
 /// Refuses an image of which some entry has an owner that the maps lack, whatever a later layer
 /// makes of it. An unpack finds that too, but only when it gets there: by then it has written
 /// something, and it knows nothing of the owners that are still to come.
@@ -40,9 +43,13 @@ pub fn refuse_unmapped(layout: &Layout, image: &Image, options: &ApplyOptions) -
     let limits = options.limits.for_stored(stored);
     let left = AtomicU64::new(limits.unpacked_size.unwrap_or(u64::MAX));
     let check = Check { layout, options, left };
-    let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let found = parallel::each(layers, threads, |layer| layer.size, |layer| check.layer(layer))?;
+    let found = parallel::each(layers, threads(), |layer| layer.size, |layer| check.layer(layer))?;
     found.into_iter().fold(Unmapped::new(Side::Container), Unmapped::and).refuse()
+}
+
+fn threads() -> NonZeroUsize {
+    let most = NonZeroUsize::new(MOST_THREADS).unwrap_or(NonZeroUsize::MIN);
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(most)
 }
 
 struct Check<'a> {
