@@ -98,7 +98,7 @@ fn in_another_kernel(
          export PATH=/usr/sbin:/usr/bin:/sbin:/bin; cd {top}; echo >started\n\
          mount -t proc proc /proc && mount -t {kind} /dev/ubda m\n\
          umoci={umoci} sh -ec '{script}' >out 2>err\n\
-         echo $? >status; cd /; umount {top}/m; halt -f -p\n"
+         echo $? >status; cd /; umount {top}/m; echo o >/proc/sysrq-trigger; sleep 9\n"
     );
     std::fs::write(sandbox.path("init"), init).unwrap();
     let run = format!(
