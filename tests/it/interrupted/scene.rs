@@ -179,6 +179,13 @@ pub(super) const UNPACK: Task = Task {
     once: Some("already exists"),
 };
 
+pub(super) const RAW_UNPACK: Task = Task {
+    scene: Scene::Root,
+    words: &["raw", "unpack", "--no-space-check", "--image=img:two", "fresh"],
+    tag: None,
+    promise: |sandbox| std::fs::read(sandbox.path("fresh/bin/sh")).is_ok_and(|sh| sh == b"#!"),
+    once: None,
+};
 pub(super) const INDEX_CREATE: Task = Task {
     scene: Scene::Platforms,
     words: &["index", "create", "--image=img:all", "two", "arm64"],

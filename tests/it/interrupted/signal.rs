@@ -169,6 +169,11 @@ fn unpack() {
 }
 
 #[test]
+fn raw_unpack() {
+    stopped_anywhere(&scene::RAW_UNPACK);
+}
+
+#[test]
 fn index_create() {
     stopped_anywhere(&scene::INDEX_CREATE);
     done_once_named(&scene::INDEX_CREATE, "img/index.json");
