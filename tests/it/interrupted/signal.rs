@@ -14,9 +14,8 @@ use crate::traced::Traced;
 
 /// The status of a command that SIGTERM has stopped.
 const STOPPED: i32 = 143;
-/// Calls with which things begin, take effect, and end.
-const TURNING: [&str; 8] =
-    ["openat", "flock", "write", "fsync", "rename", "renameat", "renameat2", "unlinkat"];
+/// Calls before which nothing is changed yet, or after which all is.
+const TURNING: [&str; 6] = ["flock", "fsync", "rename", "renameat", "renameat2", "unlinkat"];
 /// What is said when there was nothing left to stop.
 const TOO_LATE: &str = "umoci: warn: SIGTERM came too late: ";
 
@@ -81,7 +80,7 @@ fn done_once_named(task: &Task, path: &str) {
     let sandbox = task.scene.make();
     let before = tags(&sandbox);
     let name = Path::new(path).file_name().unwrap().to_str().unwrap();
-    let delay = ["-P", name, "-e", "inject=rename,renameat,renameat2:delay_exit=500000"];
+    let delay = ["-P", name, "-e", "inject=rename,renameat,renameat2:delay_exit=1000000"];
     let inode = || sandbox.path(path).metadata().map(|file| file.ino()).ok();
     let old = inode();
     let Some(mut traced) = delayed(&sandbox, task, &delay) else { return };
