@@ -144,3 +144,28 @@ fn nobody_takes_open_doors_for_real() {
     }
     assert!(!open());
 }
+
+/// Anybody can lock directories such as `/etc` and `/tmp`.
+#[test]
+fn nobody_keeps_root_from_his_own_directories() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    let source = sandbox.path("source");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("file"), "x").unwrap();
+    let lock = std::fs::File::open(&source).unwrap();
+    lock.lock().unwrap();
+    for meant in ["source", "source/file"] {
+        sandbox.umoci(&["insert", "--image=img:full", meant, "/s"]).succeeds_silently();
+    }
+    // In a tree of another's, root waits for who has it alone.
+    std::os::unix::fs::chown(&source, Some(1000), Some(1000)).unwrap();
+    let words = ["insert", "--image=img:full", "source", "/s"];
+    let mut waiting = sandbox.command(&words).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(waiting.try_wait().unwrap().is_none());
+    lock.unlock().unwrap();
+    assert!(waiting.wait().unwrap().success());
+}
