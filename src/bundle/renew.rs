@@ -109,7 +109,7 @@ impl<'a> Renewal<'a> {
             Some(start) if quiet && captured.newest >= start => Err(Error::new(
                 ErrorKind::Busy,
                 "the root filesystem was changed while it was repacked; \
-                 the image is made, the bundle stays one of the old image",
+                 the bundle stays one of the old image",
             )),
             _ => Ok(()),
         }

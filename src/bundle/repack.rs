@@ -250,7 +250,8 @@ pub fn repack(
         // The image is made. To fail now would look as if it were not.
         fs.ignore_interrupts();
         let from = named(&path, name)?;
-        renewal.finish(bundle, &fs, &record, from, options).context("refresh bundle")?;
+        let finished = renewal.finish(bundle, &fs, &record, from, options);
+        finished.context("the image is made; refresh bundle")?;
     }
     Ok(path)
 }

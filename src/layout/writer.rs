@@ -226,7 +226,8 @@ impl LayoutWriter {
             self.session.warn_if_listed_twice();
         }
         // Even an index that says all this already may be of somebody who was killed before this.
-        self.session.sync_index()?;
+        let synced = self.session.sync_index();
+        synced.context("the index is written, but may not survive a power failure")?;
         Ok(value)
     }
 

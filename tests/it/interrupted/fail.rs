@@ -164,3 +164,30 @@ fn rootless_repack_and_refresh() {
 fn rootless_insert() {
     fails_anywhere(&scene::ROOTLESS_INSERT);
 }
+
+/// What fails when the change is made already does not look as if nothing had happened.
+#[test]
+fn what_is_changed_all_the_same_is_told() {
+    let Some(strace) = strace() else { return };
+    if !needs_root() {
+        return;
+    }
+    let cases = [
+        (&scene::CONFIG, "img", "inject=fsync:error=EIO", "the index is written, but may not"),
+        (&scene::TAG, "img", "inject=fsync:error=EIO", "the index is written, but may not"),
+        (&scene::REFRESH, "umoci.json", "inject=renameat:error=EIO", "the image is made; refresh"),
+    ];
+    for (task, path, fault, message) in cases {
+        let sandbox = task.scene.make();
+        let before = tags(&sandbox);
+        let place = sandbox.path(path);
+        let path = if place.is_dir() { place.to_str().unwrap() } else { path };
+        let program = task.scene.program(&sandbox);
+        let traced = ["-f", "-qq", "-o", "/dev/null", "-P", path, "-e", fault];
+        let words = [&traced[..], &[program.to_str().unwrap()], task.words].concat();
+        let run = task.scene.run(&sandbox, &strace, &words);
+        run.fails_with(message);
+        assert_ne!(tags(&sandbox), before, "{:?}", task.words);
+        task.check(&before, &sandbox, Some(&run));
+    }
+}
