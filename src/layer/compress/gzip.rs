@@ -138,7 +138,7 @@ pub(super) struct GzipEncoder<W> {
     pool: Pool,
     /// Blocks that threads have, oldest first.
     pending: VecDeque<Receiver<Block>>,
-    /// How many blocks threads may have.
+    /// How many blocks threads may have: more than there are threads, as some take far longer than others.
     most_pending: usize,
     /// The block that is being filled.
     block: Block,
@@ -155,7 +155,7 @@ impl<W: Write> GzipEncoder<W> {
             output,
             pool: Pool::new(threads),
             pending: VecDeque::new(),
-            most_pending: threads.get().saturating_add(2),
+            most_pending: threads.get().saturating_mul(2).saturating_add(4),
             block: Block::default(),
             spare: Vec::new(),
             crc: Crc::new(),

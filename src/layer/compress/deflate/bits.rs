@@ -18,21 +18,17 @@ impl Packed {
     }
 }
 
-/// Collects bits in a word, and writes it to the output by the byte.
-#[derive(Default)]
-pub(super) struct BitWriter {
-    output: Vec<u8>,
+/// Collects bits in a word, and writes it by the byte to room that was made for it.
+pub(super) struct Bits<'a> {
+    room: &'a mut [u8],
+    /// How many bytes of the room are full.
+    at: usize,
     word: u64,
-    /// How many bits of `word` are taken: below 8 after [`BitWriter::flush`].
+    /// How many bits of `word` are taken: below 8 after [`Bits::flush`].
     taken: u32,
 }
 
-impl BitWriter {
-    /// Writes behind what `output` holds.
-    pub(super) fn new(output: Vec<u8>) -> Self {
-        Self { output, word: 0, taken: 0 }
-    }
-
+impl Bits<'_> {
     /// Takes `count` bits. 56 fit between two flushes.
     #[inline]
     pub(super) fn put(&mut self, bits: u64, count: u32) {
@@ -46,21 +42,49 @@ impl BitWriter {
         self.put(u64::from(packed.0 & 0xff_ffff), packed.0 >> 24);
     }
 
-    /// Moves whole bytes to the output.
+    /// Moves whole bytes to the room.
     #[inline]
     pub(super) fn flush(&mut self) {
-        let end = self.output.len() + (self.taken >> 3) as usize;
-        self.output.extend_from_slice(&self.word.to_le_bytes());
-        self.output.truncate(end);
+        self.room[self.at..self.at + 8].copy_from_slice(&self.word.to_le_bytes());
+        self.at += (self.taken >> 3) as usize;
         self.word >>= self.taken & 0b11_1000;
         self.taken &= 7;
+    }
+}
+
+/// What is behind whole bytes of the output: less than 8 bits.
+#[derive(Default)]
+pub(super) struct BitWriter {
+    output: Vec<u8>,
+    word: u64,
+    taken: u32,
+}
+
+impl BitWriter {
+    /// Writes behind what `output` holds.
+    pub(super) fn new(output: Vec<u8>) -> Self {
+        Self { output, word: 0, taken: 0 }
+    }
+
+    /// Writes what takes at most so many bits.
+    pub(super) fn write(&mut self, most: u64, write: impl FnOnce(&mut Bits<'_>)) {
+        let from = self.output.len();
+        // A flush writes a whole word.
+        let room = usize::try_from(most / 8).unwrap_or(usize::MAX).saturating_add(16);
+        self.output.resize(from + room, 0);
+        let mut bits =
+            Bits { room: &mut self.output[from..], at: 0, word: self.word, taken: self.taken };
+        write(&mut bits);
+        bits.flush();
+        let at = bits.at;
+        (self.word, self.taken) = (bits.word, bits.taken);
+        self.output.truncate(from + at);
     }
 
     /// A stored block (3.2.4) of at most 65535 bytes, which is not the last.
     pub(super) fn stored(&mut self, bytes: &[u8]) {
-        self.put(0, 3);
-        self.taken = self.taken.next_multiple_of(8);
-        self.flush();
+        let padding = (self.taken + 3).next_multiple_of(8) - self.taken;
+        self.write(16, |bits| bits.put(0, padding));
         let length = u16::try_from(bytes.len()).expect("a stored block's length has 16 bits");
         self.output.extend_from_slice(&length.to_le_bytes());
         self.output.extend_from_slice(&(!length).to_le_bytes());

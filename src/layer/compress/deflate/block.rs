@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Writes the blocks of the format, each the way that takes the fewest bits.
 
-use super::bits::{BitWriter, Packed};
+use std::sync::LazyLock;
+
+use super::bits::{BitWriter, Bits, Packed};
 use super::huffman::Code;
 use super::symbols::{
     Counts, DISTANCES, END, LENGTH_CODES, LITERALS, Sequence, distance_base, distance_extra,
     length_base, length_extra,
 };
 
-/// The longest code of a literal: four of them are written at once, see [`BitWriter::put`].
+/// The longest code of a literal: four of them are written at once, see [`Bits::put`].
 const LITERAL_LIMIT: usize = 14;
 const DISTANCE_LIMIT: usize = 15;
 /// The longest code for a code's length (3.2.7).
@@ -33,18 +35,18 @@ impl Codes {
         }
     }
 
-    /// The codes that need not be told (3.2.6).
-    fn fixed() -> Self {
-        let mut literals = [8; LITERALS];
-        literals[144..256].fill(9);
-        literals[256..280].fill(7);
-        Self { literals: Code::of(literals), distances: Code::of([5; DISTANCES]) }
-    }
-
     fn size(&self, counts: &Counts) -> u64 {
         self.literals.size(&counts.literals) + self.distances.size(&counts.distances)
     }
 }
+
+/// The codes that need not be told (3.2.6).
+static FIXED: LazyLock<Codes> = LazyLock::new(|| {
+    let mut literals = [8; LITERALS];
+    literals[144..256].fill(9);
+    literals[256..280].fill(7);
+    Codes { literals: Code::of(literals), distances: Code::of([5; DISTANCES]) }
+});
 
 /// Writes a block of `bytes`, which are what the sequences stand for. It is not the last.
 pub(super) fn write(
@@ -54,7 +56,7 @@ pub(super) fn write(
     mut counts: Counts,
 ) {
     counts.literals[END] = 1;
-    let (best, fixed) = (Codes::best(&counts), Codes::fixed());
+    let (best, fixed) = (Codes::best(&counts), &*FIXED);
     let header = Header::new(&best);
     let extra = extra_bits(&counts);
     let with_best = 3 + header.size() + best.size(&counts) + extra;
@@ -62,13 +64,17 @@ pub(super) fn write(
     if stored_size(writer, bytes.len()) <= with_best.min(with_fixed) {
         bytes.chunks(MOST_STORED).for_each(|bytes| writer.stored(bytes));
     } else if with_fixed <= with_best {
-        writer.put(0b010, 3);
-        writer.flush();
-        write_symbols(writer, bytes, sequences, &fixed);
+        writer.write(with_fixed, |bits| {
+            bits.put(0b010, 3);
+            bits.flush();
+            write_symbols(bits, bytes, sequences, fixed);
+        });
     } else {
-        writer.put(0b100, 3);
-        header.write(writer);
-        write_symbols(writer, bytes, sequences, &best);
+        writer.write(with_best, |bits| {
+            bits.put(0b100, 3);
+            header.write(bits);
+            write_symbols(bits, bytes, sequences, &best);
+        });
     }
 }
 
@@ -125,7 +131,7 @@ impl Header {
         14 + 3 * self.told() as u64 + self.symbols.iter().map(bits).sum::<u64>()
     }
 
-    fn write(&self, writer: &mut BitWriter) {
+    fn write(&self, writer: &mut Bits<'_>) {
         let told = self.told();
         writer.put((self.literals - 257) as u64, 5);
         writer.put((self.distances - 1) as u64, 5);
@@ -195,11 +201,13 @@ impl Writings {
         let literals =
             std::array::from_fn(|byte| Packed::new(code.bits[byte].into(), code.lengths[byte]));
         let mut lengths = [Packed::default(); LENGTH_CODES.len()];
-        for ((number, length), writing) in LENGTH_CODES.iter().zip(0..).zip(&mut lengths).skip(3) {
-            let symbol = END + 1 + usize::from(*number);
+        for number in 0..29 {
+            let symbol = END + 1 + usize::from(number);
             let (bits, count) = (u32::from(code.bits[symbol]), code.lengths[symbol]);
-            let extra = length - length_base(*number);
-            *writing = Packed::new(bits | extra << count, count + length_extra(*number));
+            let of_number = lengths[length_base(number) as usize..].iter_mut();
+            for (extra, writing) in (0..1 << length_extra(number)).zip(of_number) {
+                *writing = Packed::new(bits | extra << count, count + length_extra(number));
+            }
         }
         let mut distances = [Distance::default(); DISTANCES];
         for (symbol, distance) in (0..30).zip(&mut distances) {
@@ -233,7 +241,7 @@ static WANTED: [[u32; 4]; 5] = {
     masks
 };
 
-fn write_symbols(writer: &mut BitWriter, bytes: &[u8], sequences: &[Sequence], codes: &Codes) {
+fn write_symbols(writer: &mut Bits<'_>, bytes: &[u8], sequences: &[Sequence], codes: &Codes) {
     let writings = Writings::new(codes);
     let mut rest = bytes;
     for &sequence in sequences {
@@ -257,7 +265,7 @@ fn write_symbols(writer: &mut BitWriter, bytes: &[u8], sequences: &[Sequence], c
 
 /// Writes up to four literals.
 #[inline]
-fn write_literals(writer: &mut BitWriter, writings: &Writings, bytes: &[u8], count: usize) {
+fn write_literals(writer: &mut Bits<'_>, writings: &Writings, bytes: &[u8], count: usize) {
     let four = bytes.first_chunk().copied().unwrap_or_else(|| {
         let mut four = [0; 4];
         four[..bytes.len()].copy_from_slice(bytes);
@@ -270,7 +278,7 @@ fn write_literals(writer: &mut BitWriter, writings: &Writings, bytes: &[u8], cou
 }
 
 #[inline]
-fn write_reference(writer: &mut BitWriter, writings: &Writings, sequence: Sequence) {
+fn write_reference(writer: &mut Bits<'_>, writings: &Writings, sequence: Sequence) {
     writer.put_packed(writings.lengths[usize::from(sequence.length)]);
     let distance = writings.distances[usize::from(sequence.distance_symbol)];
     writer.put(distance.bits.into(), distance.length.into());

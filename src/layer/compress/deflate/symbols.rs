@@ -111,7 +111,8 @@ const fn least_of(number: u8, steps: u8) -> u32 {
     (first as u32) << extra_of(number, steps)
 }
 
-/// How often each symbol occurs, the end apart.
+/// How often each symbol occurs, the end apart. A block's symbols are no more than
+/// its bytes, far from the 32 bits, so sums need no look whether they wrap.
 #[derive(Clone, Debug)]
 pub(super) struct Counts {
     pub(super) literals: [u32; LITERALS],
@@ -126,18 +127,20 @@ impl Default for Counts {
 
 impl Counts {
     #[inline]
-    pub(super) fn literal(&mut self, byte: u8) {
-        self.literals[usize::from(byte)] += 1;
+    pub(super) fn literal(&mut self, byte: u8, times: u32) {
+        let count = &mut self.literals[usize::from(byte)];
+        *count = count.wrapping_add(times);
     }
 
     #[inline]
     pub(super) fn reference(&mut self, length_code: u8, distance_symbol: u8) {
-        self.literals[END + 1 + usize::from(length_code)] += 1;
-        self.distances[usize::from(distance_symbol) % DISTANCES] += 1;
+        let of_length = &mut self.literals[END + 1 + usize::from(length_code)];
+        *of_length = of_length.wrapping_add(1);
+        let of_distance = &mut self.distances[usize::from(distance_symbol) % DISTANCES];
+        *of_distance = of_distance.wrapping_add(1);
     }
 
     pub(super) fn add(&mut self, other: &Self) {
-        // A block's symbols are no more than its bytes, far from 32 bits.
         for (count, other) in self.literals.iter_mut().zip(&other.literals) {
             *count = count.wrapping_add(*other);
         }
