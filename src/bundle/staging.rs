@@ -15,6 +15,7 @@ use super::moved::Moved;
 use super::temp_file::{self, TempFile};
 use super::{metadata, record, runtime_spec};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::layout::lock;
 use crate::random::random;
 use crate::rootfs::Strictness;
 use crate::sys;
@@ -81,7 +82,8 @@ impl BundleDir {
         match locked {
             Err(TryLockError::WouldBlock) if sys::is_locked_for_us(&self.dir) => Ok(()),
             Err(TryLockError::WouldBlock) => {
-                let message = format!("bundle {:?} is in use by another process", self.path);
+                let holder = lock::process(&self.dir);
+                let message = format!("bundle {:?} is in use by {holder}", self.path);
                 Err(Error::new(ErrorKind::Busy, message))
             }
             Err(TryLockError::Error(error)) if !sys::cannot_lock(&error) => {

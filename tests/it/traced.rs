@@ -41,7 +41,7 @@ impl Traced {
     }
 
     /// The program, if it has been started and is still there.
-    fn program(&mut self) -> Option<Pid> {
+    pub(crate) fn program(&mut self) -> Option<Pid> {
         let path = format!("/proc/{0}/task/{0}/children", self.strace().id());
         let children = std::fs::read_to_string(path).unwrap_or_default();
         children.split_whitespace().next().map(|id| Pid::from_raw(id.parse().unwrap()))

@@ -255,8 +255,8 @@ fn only_one_at_a_time() {
     sandbox.umoci_as_ordinary_user(&REPACK).succeeds();
     let expected = last_layer(&sandbox, "new");
     let before = modes(&sandbox);
-    let first = Standing::start(&sandbox, &strace, &REPACK);
-    let busy = "is in use by another process";
+    let mut first = Standing::start(&sandbox, &strace, &REPACK);
+    let busy = &format!("is in use by process {}", first.0.program().unwrap());
     sandbox.umoci_as_ordinary_user(&REPACK).fails_with(busy);
     sandbox.umoci(&REPACK).fails_with(busy);
     let insert = ["insert", "--rootless", "--image=img:full", "home/b/rootfs/etc", "/x"];
