@@ -9,28 +9,33 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::OnceLock;
 
 use super::metadata::{Device, Kind, Metadata, Stat, Xattr};
 use super::path::{Name, RootPath};
 
 /// An open directory of a root filesystem.
 #[derive(Debug)]
-pub struct Dir(File);
+pub struct Dir {
+    file: File,
+    /// Whether it tells names apart that differ in nothing but case, once that is known.
+    pub(super) tells_case: OnceLock<bool>,
+}
 
 impl Dir {
     pub(super) fn new(file: File) -> Self {
-        Self(file)
+        Self { file, tells_case: OnceLock::new() }
     }
 
     /// The directory as the open file it is.
     pub(super) fn as_file(&self) -> &File {
-        &self.0
+        &self.file
     }
 }
 
 impl AsFd for Dir {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.file.as_fd()
     }
 }
 

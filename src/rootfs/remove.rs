@@ -5,11 +5,15 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::time::Duration;
 
 use super::metadata::Kind;
 use super::ops::{Dir, FsOps};
 use super::path::{Name, RootPath};
 
+/// How long to wait, in milliseconds, before each attempt to remove what is left of a directory
+/// that has been emptied.
+const PAUSES: [u64; 10] = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500];
 /// How many directories on the way down are kept open.
 const KEPT_OPEN: usize = 64;
 
@@ -18,7 +22,7 @@ const KEPT_OPEN: usize = 64;
 /// # Errors
 /// When something is mounted below `path`. What came before it in the order of names is gone then.
 pub fn remove_all(fs: &dyn FsOps, path: &RootPath) -> io::Result<()> {
-    remove_unless(fs, path, &|_| false).map(drop)
+    remove_unless(fs, path, &|_| false, || Ok(())).map(drop)
 }
 
 /// Whether something was left by [`remove_unless`].
@@ -32,7 +36,38 @@ pub enum Removed {
 
 /// Removes `path` and what is below it, but nothing that `keep` names: a kept
 /// directory is entered and stays, whatever is not kept in it goes.
+///
+/// Filesystems in user space and of other machines keep a file that is removed while it is open
+/// in its directory, under a name of their own, until they hear that it is closed, which may be a
+/// while after that. So where a directory is not empty `close` is called, which closes what the
+/// caller has open, and the rest is removed as soon as can be.
 pub fn remove_unless(
+    fs: &dyn FsOps,
+    path: &RootPath,
+    keep: &dyn Fn(&RootPath) -> bool,
+    close: impl FnOnce() -> io::Result<()>,
+) -> io::Result<Removed> {
+    let mut removed = remove_once(fs, path, keep);
+    if !is_left(&removed) {
+        return removed;
+    }
+    close()?;
+    for pause in PAUSES {
+        std::thread::sleep(Duration::from_millis(pause));
+        removed = remove_once(fs, path, keep);
+        if !is_left(&removed) {
+            break;
+        }
+    }
+    removed
+}
+
+/// Whether there was something in a directory after it had been emptied.
+fn is_left(removed: &io::Result<Removed>) -> bool {
+    matches!(removed, Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty)
+}
+
+fn remove_once(
     fs: &dyn FsOps,
     path: &RootPath,
     keep: &dyn Fn(&RootPath) -> bool,
@@ -103,9 +138,8 @@ impl Removal<'_> {
                 Ok(Some(path.clone()))
             }
             Ok(_) if (self.keep)(path) => Ok(None),
-            Ok(_) => self.fs.remove_file(dir, name).map(|()| None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            Ok(_) => gone(self.fs.remove_file(dir, name)).map(|()| None),
+            Err(error) => gone(Err(error)).map(|()| None),
         }
     }
 
@@ -146,6 +180,14 @@ impl Removal<'_> {
         }
         let message = format!("{name:?} is a mount point; it is not entered for removal");
         Err(io::Error::new(io::ErrorKind::ResourceBusy, message))
+    }
+}
+
+/// What is gone by itself meanwhile needs no removal.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
@@ -200,7 +242,8 @@ mod tests {
         }
         let kept = [path("a"), path("a/b"), path("a/b/y")];
         let fs = Native::open(root.path()).unwrap();
-        let removed = remove_unless(&fs, &path("a"), &|path| kept.contains(path)).unwrap();
+        let removed =
+            remove_unless(&fs, &path("a"), &|path| kept.contains(path), || Ok(())).unwrap();
         assert_eq!(removed, Removed::Part);
         assert!(root.path().join("a/b/y").exists());
         for gone in ["a/x", "a/b/x", "a/b/c"] {

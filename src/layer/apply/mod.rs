@@ -29,7 +29,7 @@ use crate::idmap::IdMaps;
 use crate::progress::Progress;
 use crate::rootfs::{
     Change, Device, FsOps, Kind, Metadata, Name, Removed, RootPath, Xattr, capability_to_host,
-    remove_all, remove_unless, resolve_within,
+    remove_unless, resolve_within,
 };
 
 /// Up to this size a file is handed over in one piece, in bytes.
@@ -330,7 +330,8 @@ impl Applier<'_, '_> {
         let kind = self.fs.stat(&place.parent.dir, place.name)?.kind;
         if kind == Kind::Dir {
             self.refuse_namesake(place)?;
-            remove_all(self.fs, &place.path)?;
+            let bodies = &mut *self.bodies;
+            remove_unless(self.fs, &place.path, &|_| false, || Ok(bodies.settle()?))?;
         } else {
             self.fs.remove_file(&place.parent.dir, place.name)?;
         }

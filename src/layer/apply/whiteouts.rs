@@ -174,10 +174,11 @@ impl Applier<'_, '_> {
 
     /// A file goes through the directory that is open already, and all that is open stays true.
     fn remove_hidden(&mut self, place: &Place<'_>) -> io::Result<Removed> {
-        let (dir, ledger) = (&place.parent.dir, &*self.ledger);
+        let (dir, ledger, bodies) = (&place.parent.dir, &*self.ledger, &mut *self.bodies);
         let kind = self.fs.stat(dir, place.name)?.kind;
         let removed = if kind == Kind::Dir {
-            remove_unless(self.fs, &place.path, &|path| ledger.is_current(path))?
+            let keep = |path: &RootPath| ledger.is_current(path);
+            remove_unless(self.fs, &place.path, &keep, || Ok(bodies.settle()?))?
         } else if ledger.is_current(&place.path) {
             Removed::Part
         } else {

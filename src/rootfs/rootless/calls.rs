@@ -162,25 +162,11 @@ impl<F: FsOps> FsOps for Rootless<F> {
     }
 
     fn has_exactly(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool> {
-        if !self.lacks(|has| has.case) {
-            return Ok(true);
-        }
-        let entries = self.with_dir(dir, || self.inner.read_dir(dir))?;
-        Ok(entries.iter().any(|entry| *entry.name == *name.as_bytes()))
+        self.is_listed(dir, name)
     }
 
     fn namesake(&self, dir: &Dir, name: Name<'_>) -> io::Result<Option<Box<[u8]>>> {
-        if self.has_exactly(dir, name)? {
-            return Ok(None);
-        }
-        let entries = self.with_dir(dir, || self.inner.read_dir(dir))?;
-        let folded = fold(name.as_bytes());
-        let namesake = entries.into_iter().find(|entry| fold(&entry.name) == folded);
-        let Some(DirEntry { name: namesake, .. }) = namesake else { return Ok(None) };
-        let what =
-            || format!("{} is taken for it, which differs in case only", namesake.escape_ascii());
-        self.substitute_name(Substitute::SameName, dir, name, what)?;
-        Ok(Some(namesake))
+        self.find_namesake(dir, name)
     }
 
     fn inode(&self, dir: &Dir, name: Name<'_>) -> io::Result<Inode> {
@@ -202,50 +188,7 @@ impl<F: FsOps> FsOps for Rootless<F> {
     }
 }
 
-/// A name without its case, as nearly as can be told: each filesystem has rules of its own.
-fn fold(name: &[u8]) -> String {
-    String::from_utf8_lossy(name).to_lowercase()
-}
-
 impl<F: FsOps> Rootless<F> {
-    /// Makes something in a directory, where another name may be taken for this one.
-    fn exactly<T>(
-        &self,
-        dir: &Dir,
-        name: Name<'_>,
-        make: impl Fn() -> io::Result<T>,
-    ) -> io::Result<T> {
-        self.exact(dir, name, || self.with_dir(dir, &make))
-    }
-
-    fn exact<T>(
-        &self,
-        dir: &Dir,
-        name: Name<'_>,
-        make: impl FnOnce() -> io::Result<T>,
-    ) -> io::Result<T> {
-        let made = make();
-        let is_taken = matches!(&made, Err(error) if error.kind() == io::ErrorKind::AlreadyExists);
-        if is_taken && !self.has_exactly(dir, name)? {
-            let what = || "its place is taken by a name that differs in case only".to_owned();
-            self.substitute_name(Substitute::SameName, dir, name, what)?;
-        }
-        made
-    }
-
-    /// As [`Rootless::substitute`], where it is about a name of which there is nothing yet.
-    fn substitute_name(
-        &self,
-        substitute: Substitute,
-        dir: &Dir,
-        name: Name<'_>,
-        what: impl Fn() -> String,
-    ) -> io::Result<()> {
-        self.substitute(substitute, Target::Name(dir, name), what)?;
-        self.ledger.note_name(substitute, sys::stat_fd(dir)?.identity, name);
-        Ok(())
-    }
-
     /// Removes a name, and forgets what was noted of it, and of what has no other name.
     fn forgetting(
         &self,

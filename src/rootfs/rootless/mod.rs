@@ -9,6 +9,7 @@
 mod access;
 mod aside;
 mod calls;
+mod case;
 mod census;
 mod meant;
 mod owner;

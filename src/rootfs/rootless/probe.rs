@@ -42,8 +42,6 @@ pub(super) struct Abilities {
     /// Keeping a file's capabilities while what was written before is still under way: a
     /// filesystem in user space may do the writing later, and writing takes them away.
     pub(super) capabilities: Ability,
-    /// Telling names apart that differ in nothing but case.
-    pub(super) case: Ability,
     /// Keeping names as they are made.
     pub(super) names: Ability,
 }
@@ -56,8 +54,6 @@ const LINK: &str = "link";
 const NODE: &str = "node";
 const SYMLINK: &str = "symlink";
 const NAMES: [&str; 4] = [FILE, LINK, NODE, SYMLINK];
-/// What is not made there, and is there only if case does not count.
-const SAME: &str = "fILE";
 /// How often one is made that somebody takes for abandoned before it can be locked.
 const ATTEMPTS: u32 = 5;
 /// No capabilities at all, in version 2 of the format.
@@ -100,7 +96,6 @@ impl Abilities {
         let node = sys::make_node_at(place, name(NODE), Kind::CharDevice, 0o600, NULL);
         let symlink = sys::symlink_at(name(FILE), place, name(SYMLINK));
         let attribute = XattrTarget::Open(&file).set(b"user.umoci", b"1");
-        let same = sys::stat_at(place, name(SAME));
         let listed = sys::read_dir(place)?;
         let is_listed = listed.iter().any(|entry| *entry.name == *FILE.as_bytes());
         Ok(Self {
@@ -113,7 +108,6 @@ impl Abilities {
             symlinks: missing_if(is_denied(&symlink) || is_unsupported(&symlink)),
             user_attributes: missing_if(is_unsupported(&attribute)),
             capabilities: missing_if(loses_capability(place, file)?),
-            case: missing_if(same.is_ok()),
             names: missing_if(!is_listed),
         })
     }
@@ -251,8 +245,7 @@ mod tests {
     fn nothing_is_left_where_it_is_tried() {
         let root = tempfile::tempdir().unwrap();
         let found = find(root.path());
-        let names = (found.case, found.names, found.links);
-        assert_eq!(names, (Ability::Given, Ability::Given, Ability::Given));
+        assert_eq!((found.names, found.links), (Ability::Given, Ability::Given));
         assert_eq!(read_dir(root.path()).unwrap().count(), 0);
     }
 

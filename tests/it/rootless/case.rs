@@ -11,7 +11,7 @@ use crate::harness::{Run, Sandbox, needs_root, peer};
 
 /// What a layer has: `name/` is a directory, `name -> target` a symbolic link, `name = target` a
 /// hard link, and any other name a file with itself in it.
-fn add_layer(sandbox: &Sandbox, image: &str, members: &[&str]) {
+pub(super) fn add_layer(sandbox: &Sandbox, image: &str, members: &[&str]) {
     let mut layer = tar::Builder::new(Vec::new());
     for member in members {
         let mut header = tar::Header::new_ustar();
@@ -142,6 +142,36 @@ fn names_that_differ_in_case_only_are_told() {
         let at = |name: &str| sandbox.path("all/rootfs").join(name).exists();
         assert!(at("OLD") && !at("old"));
     }
+}
+
+/// A single directory may be like that, as those of ext4 with `casefold`.
+#[test]
+fn one_directory_among_others_is_told() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = Sandbox::with_image();
+    let names = ["README", "readme", "lib/", "lib/one", "Lib/", "Lib/two", "1", "2"];
+    for dir in ["folded", "other"] {
+        let names = names.iter().map(|name| format!("{dir}/{name}"));
+        let names: Vec<_> = std::iter::once(format!("{dir}/")).chain(names).collect();
+        add_layer(&sandbox, "latest", &names.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    // Names of earlier layers are no others than these.
+    add_layer(&sandbox, "latest", &["folded/1", "folded/README", "other/README", "folded/.wh.LIB"]);
+    let script = format!("limited folded; $umoci unpack --image=img m/b; {LIST}");
+    let Some(run) = with_limits(&sandbox, &script) else { return };
+    let line = told(&run, 1);
+    assert!(line.ends_with("emulated: 3 names that are taken for others"), "{line}");
+    let folded = "./folded/1 folded/1\n./folded/2 folded/2\n./folded/README folded/README\n\
+                  ./folded/lib/one folded/lib/one\n./folded/lib/two folded/Lib/two\n";
+    let other = "./other/1 other/1\n./other/2 other/2\n./other/Lib/two other/Lib/two\n\
+                 ./other/README other/README\n./other/lib/one other/lib/one\n\
+                 ./other/readme other/readme\n";
+    assert_eq!(run.stdout(), [folded, other].concat());
+    let strict = "limited folded; $umoci unpack --strict --image=img m/s";
+    let line = with_limits(&sandbox, strict).unwrap().fails();
+    assert!(line.contains("folded/readme") && line.contains("differs in case only"), "{line}");
 }
 
 /// What has lost its place is no change, and what is changed is named as it is listed.

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A filesystem in user space that shows another directory and refuses what it is told to refuse.
 
-Usage: limited.py DIRECTORY MOUNTPOINT [owners] [links] [symlinks] [attributes] [nodes] [modes] [stubborn] [case] [lower] [numbers] [labels]
+Usage: limited.py DIRECTORY MOUNTPOINT [owners] [links] [symlinks] [attributes] [nodes] [modes] [stubborn] [case] [folded] [lower] [numbers] [labels]
 
 With `stubborn` it says that it has changed owners and modes, but does not. With `labels` every inode
 has attributes that nobody has set and nobody can take away, as SELinux and NFS give them. With `numbers`
 inodes have other numbers each time that it runs. With `case` names that differ in nothing but the case of
-ASCII letters are one and the same, as they are in a directory of ext4 with `casefold`. With `lower` they also
-lose their upper case. It runs until it is unmounted.
+ASCII letters are one and the same; with `folded` only in directories of that name, as in those of ext4 with
+`casefold`. With `lower` they also lose their upper case. It runs until it is unmounted.
 """
 import errno
 import os
@@ -35,7 +35,8 @@ class Limited(Operations):
         """The path of the directory that is shown."""
         real = self.directory
         for name in (path.lower() if "lower" in self.limits else path).split("/")[1:]:
-            if "case" in self.limits and not os.path.lexists(os.path.join(real, name)):
+            folds = "case" in self.limits or "folded" in self.limits and os.path.basename(real) == "folded"
+            if folds and not os.path.lexists(os.path.join(real, name)):
                 names = os.listdir(real) if os.path.isdir(real) else []
                 name = next((other for other in names if other.lower() == name.lower()), name)
             real = os.path.join(real, name) if name else real

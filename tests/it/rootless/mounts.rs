@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Filesystems of the kernel and of others in user space, and what is mounted where.
 
-use super::filesystem::{layer_of_root, with_mounts};
+use super::case::add_layer;
+use super::filesystem::{layer_of_root, with_limits, with_mounts};
 use super::scene::{self, last_layer, members, touch};
 use crate::harness::{Sandbox, needs_root, peer, skip};
 
@@ -223,4 +224,44 @@ fn a_link_that_cannot_be_is_a_copy() {
         "{}",
         strict.stderr()
     );
+}
+
+/// In user space a file that is removed while it is open keeps a name in its directory. Small files
+/// are open until there are enough of them for a worker.
+#[test]
+fn a_directory_goes_while_files_in_it_are_open() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = Sandbox::with_image();
+    let layers: [&[&str]; 3] = [
+        &[
+            "again/",
+            "again/deep/",
+            "again/deep/file",
+            "again",
+            "below/",
+            "below/deep/",
+            "below/deep/file",
+        ],
+        &["twice/", "twice/file", "twice/kept", ".wh.below"],
+        &["twice", "opaque/", "opaque/file", "opaque/.wh..wh..opq"],
+    ];
+    for members in layers {
+        add_layer(&sandbox, "latest", members);
+    }
+    let all = "for flag in '' --rootless; do\n\
+        $umoci unpack $flag --image=img m/b$flag; (cd m/b$flag/rootfs; find . | sort; cat again twice)\n\
+        $umoci repack --image=img:same m/b$flag; done";
+    for mount in ["bindfs --no-allow-other under m; trap 'umount m' EXIT\n", "limited\n"] {
+        if mount.starts_with("bindfs") && peer("bindfs").is_none() {
+            continue;
+        }
+        let script = format!("mkdir -p m under; {mount}{all}");
+        let Some(run) = with_limits(&sandbox, &script) else { return };
+        let expected = ".\n./again\n./opaque\n./opaque/file\n./twice\nagaintwice";
+        assert_eq!(run.succeeds(), [expected, expected].concat(), "{mount}");
+        assert_eq!(run.stderr(), "", "{mount}");
+        assert_eq!(last_layer(&sandbox, "same"), last_layer(&sandbox, "latest"), "{mount}");
+    }
 }
