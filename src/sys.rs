@@ -85,6 +85,15 @@ fn regular(opened: io::Result<File>) -> io::Result<File> {
     }
 }
 
+/// Opens a pipe to write to; `None` while nobody reads it.
+pub(crate) fn open_read_pipe(path: &Path) -> io::Result<Option<File>> {
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    match openat(AT_FDCWD, path, flags, Mode::empty()) {
+        Err(Errno::ENXIO) => Ok(None),
+        opened => Ok(Some(File::from(opened?))),
+    }
+}
+
 /// Makes a new regular file to write, mode 0644 less umask.
 pub(crate) fn create_file(dir: &File, name: &Path) -> io::Result<File> {
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;

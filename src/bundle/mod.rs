@@ -29,7 +29,7 @@ pub use repack::{Bundle, Refresh, RepackOptions, Volumes, repack};
 pub use rootfs::unpack_into;
 pub use runtime_config::{RuntimeConfigOptions, write_runtime_config};
 pub use runtime_spec::{RuntimeSpec, RuntimeSpecOptions, runtime_spec};
-pub use source::tree_notes_at;
+pub use source::{open_tree, tree_notes_at};
 pub use space::SpaceCheck;
 pub use unpack::{UnpackOptions, unpack};
 

@@ -4,17 +4,23 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::passwd::{Accounts, User};
 use super::runtime_spec::{Host, RuntimeSpecOptions, runtime_spec};
+use super::source::open_tree;
 use super::staging::{BundleDir, Use};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::idmap::IdMaps;
 use crate::image::Image;
-use crate::rootfs::Native;
+use crate::interrupt::Interrupt;
+use crate::rootfs::{FsOps, Native};
 use crate::sys;
+
+/// How long it takes at most to notice that somebody reads a pipe.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How a runtime configuration is made for no bundle in particular.
 #[derive(Debug, Clone, Default)]
@@ -24,8 +30,11 @@ pub struct RuntimeConfigOptions {
     pub rootfs: Option<PathBuf>,
     /// The id maps of the root filesystem.
     pub maps: IdMaps,
-    /// What the machine is like, for a container that an ordinary user is to run.
+    /// What the machine is like, for a container that an ordinary user is to run. What its owner
+    /// has closed in the root filesystem is then no obstacle.
     pub rootless: Option<Host>,
+    /// When to stop.
+    pub interrupt: Interrupt,
 }
 
 /// Writes the runtime configuration of an image to `path`. A regular file there is replaced
@@ -42,7 +51,7 @@ pub fn write_runtime_config(
     let spec = image.config().config.user.as_str();
     let (user, root_path) = match &options.rootfs {
         None => (User::without_rootfs(spec)?, ".".to_owned()),
-        Some(rootfs) => (user_in(rootfs, spec)?, base_name(rootfs)?),
+        Some(rootfs) => (accounts(rootfs, options)?.find(spec)?, base_name(rootfs)?),
     };
     let spec_options = RuntimeSpecOptions {
         root_path,
@@ -50,17 +59,24 @@ pub fn write_runtime_config(
         rootless: options.rootless.clone(),
     };
     let spec = runtime_spec(image.config(), &user, &spec_options)?;
-    replace(path, &spec.to_bytes()?).at("write", path)
+    replace(path, &spec.to_bytes()?, &options.interrupt).at("write", path)
 }
 
-/// Who an image's user is in a root filesystem, which need not be there yet.
-fn user_in(rootfs: &Path, spec: &str) -> Result<User> {
-    let accounts = match File::open(rootfs) {
-        Ok(dir) => Accounts::read(&Native::from_dir(dir).at("open rootfs", rootfs)?)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Accounts::default(),
-        Err(error) => return Err(error).at("open rootfs", rootfs),
-    };
-    accounts.find(spec)
+/// Who is known in a root filesystem, which need not be there yet.
+fn accounts(rootfs: &Path, options: &RuntimeConfigOptions) -> Result<Accounts> {
+    match open(rootfs, options) {
+        Ok(fs) => Accounts::read(&*fs),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Accounts::default()),
+        Err(error) => Err(error),
+    }
+}
+
+fn open(rootfs: &Path, options: &RuntimeConfigOptions) -> Result<Box<dyn FsOps>> {
+    if options.rootless.is_some() {
+        let fs = open_tree(rootfs, &options.interrupt).context("open rootfs")?;
+        return Ok(Box::new(fs));
+    }
+    Ok(Box::new(Native::open(rootfs).at("open rootfs", rootfs)?))
 }
 
 /// The last component of a directory's path, or of what the path leads to.
@@ -77,12 +93,13 @@ fn base_name(path: &Path) -> Result<String> {
 }
 
 /// Gives a file new contents, all of them or none.
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+fn replace(path: &Path, bytes: &[u8], interrupt: &Interrupt) -> Result<()> {
     let (path, mode) = match path.metadata() {
         Ok(metadata) if metadata.is_dir() => return Err(Error::invalid("is a directory")),
         Ok(metadata) if !metadata.is_file() => {
-            let mut file = OpenOptions::new().write(true).open(path)?;
-            return Ok(file.write_all(bytes)?);
+            let is_pipe = metadata.file_type().is_fifo();
+            let _reader = is_pipe.then(|| wait_for_reader(path, interrupt)).transpose()?;
+            return Ok(OpenOptions::new().write(true).open(path)?.write_all(bytes)?);
         }
         Ok(metadata) => (path.canonicalize()?, Some(metadata.permissions())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -104,11 +121,26 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     temporary.commit(Path::new(name))
 }
 
+/// Waits until somebody reads a pipe. Opening it to write waits as well, but is not interrupted.
+fn wait_for_reader(path: &Path, interrupt: &Interrupt) -> Result<File> {
+    loop {
+        match sys::open_read_pipe(path)? {
+            Some(file) => return Ok(file),
+            None => interrupt.check()?,
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
+
+    fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+        super::replace(path, bytes, &Interrupt::default())
+    }
 
     #[test]
     fn files_are_replaced_and_nothing_else_is() {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! [`tree_notes_at`]: what a bundle says of its tree to those who take files out of it.
+//! Trees for those who only read them: [`tree_notes_at`], what a bundle says of its tree to those
+//! who take files out of it, and [`open_tree`], any tree without privileges.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::aside::AsideFile;
 use super::emulation::Terms;
@@ -10,7 +13,9 @@ use super::record;
 use super::repack::Bundle;
 use super::staging::{BundleDir, ROOTFS, Use};
 use crate::error::{Context, Result};
-use crate::rootfs::{TreeNotes, View};
+use crate::image::source_lock;
+use crate::interrupt::Interrupt;
+use crate::rootfs::{Native, Reminder, Rootless, RootlessOptions, TreeNotes, View, open_own_dir};
 
 /// What is known of the tree that `source` is in, if it is the root filesystem of a bundle.
 /// Permission bits of the tree that somebody who was killed had made to step aside are put back.
@@ -40,6 +45,28 @@ fn tree_notes_of(path: &Path, privileges: Privileges) -> Result<TreeNotes> {
         }
     }
     Ok(notes)
+}
+
+/// Opens a tree to be read without privileges, as it is on disk: whatever its owner has forbidden
+/// to himself steps aside for one call at a time. A bundle around it notes that; those
+/// who read any other tree are kept apart.
+///
+/// # Errors
+/// When it cannot be opened, and [`ErrorKind::Busy`](crate::ErrorKind::Busy) when somebody has it
+/// for himself.
+pub fn open_tree(path: &Path, interrupt: &Interrupt) -> Result<Rootless<Native>> {
+    let path = path.canonicalize().at("open", path)?;
+    let (root, reminder): (File, Arc<dyn Reminder>) = match bundle_around(&path) {
+        Some(bundle) => {
+            let aside = AsideFile::restored(&BundleDir::open(&bundle, Use::Shared)?)?;
+            let root = open_own_dir(&File::open("/")?, &path, Some(&*aside)).at("open", &path)?;
+            (root, aside)
+        }
+        None => source_lock::open_tree(&path, interrupt)?,
+    };
+    let (reminder, interrupt) = (Some(reminder), interrupt.clone());
+    let options = RootlessOptions { reminder, interrupt, ..RootlessOptions::default() };
+    Ok(Rootless::native(root, options)?)
 }
 
 /// The bundle that a path leads into, wherever links on the way lead to; the last name is no

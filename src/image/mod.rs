@@ -15,7 +15,7 @@ mod list;
 mod new_layer;
 mod owners;
 mod parallel;
-mod source_lock;
+pub(crate) mod source_lock;
 mod stat;
 mod stored;
 mod unpack;
@@ -31,7 +31,6 @@ pub use insert::{InsertOptions, Insertion, Lower, Target, insert};
 pub use list::{IndexEntry, Summary, entries, entries_to_json, summaries, summaries_to_json};
 pub use new_layer::{CompressionChoice, LayerOptions};
 pub use owners::refuse_unmapped;
-pub use source_lock::open_tree;
 pub use stat::{HistoryStat, Stat};
 pub use unpack::{AfterLayer, RootfsOptions, UnpackedLayer, diff_id, open_layer, unpack_rootfs};
 

@@ -24,7 +24,7 @@ use crate::sys;
 /// # Errors
 /// When it cannot be opened, and [`ErrorKind::Busy`](crate::ErrorKind::Busy) when somebody has it
 /// for himself for too long.
-pub fn open_tree(path: &Path, interrupt: &Interrupt) -> Result<(File, Arc<dyn Reminder>)> {
+pub(crate) fn open_tree(path: &Path, interrupt: &Interrupt) -> Result<(File, Arc<dyn Reminder>)> {
     let share = |dir: File, path: &Path| SourceLock::share(dir, path, interrupt.clone());
     // It may be open for a moment only, for somebody else.
     let above = path.parent().and_then(|above| Some((File::open(above).ok()?, above)));

@@ -116,6 +116,45 @@ fn a_closed_root_is_no_obstacle() {
     assert_eq!(mode(&sandbox, "home/b/rootfs"), 0);
 }
 
+/// Also where there is no bundle around the root filesystem; the permission bits come back.
+#[test]
+fn users_are_looked_up_in_closed_files() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    std::fs::write(sandbox.path("root/rootfs/etc/passwd"), "ann:x:7:8::/home:/bin/sh\n").unwrap();
+    let closed = ["etc/passwd", "etc", ""];
+    for name in closed {
+        set_mode(sandbox.path("root/rootfs").join(name), 0o000);
+    }
+    sandbox.umoci(&["repack", "--image=img:closed", "root"]).succeeds_silently();
+    sandbox.umoci(&["config", "--image=img:closed", "--config.user=ann"]).succeeds();
+    sandbox.give_to_ordinary_user("img");
+    for words in [
+        &["unpack", "--rootless", "--image=img:closed", "home/b"][..],
+        &["raw", "unpack", "--rootless", "--image=img:closed", "home/rootfs"],
+    ] {
+        sandbox.umoci_as_ordinary_user(words).emulates();
+    }
+    let made = sandbox.json("home/b/config.json")["process"]["user"].clone();
+    assert_eq!((made["uid"].as_u64(), made["gid"].as_u64()), (Some(7), Some(8)));
+    for rootfs in ["home/b/rootfs", "home/rootfs"] {
+        let place = format!("--rootfs={rootfs}");
+        let words =
+            ["raw", "runtime-config", "--rootless", "--image=img:closed", &place, "home/c.json"];
+        sandbox.umoci_as_ordinary_user(&words).succeeds();
+        assert_eq!(sandbox.json("home/c.json")["process"]["user"], made);
+        assert!(closed.iter().all(|name| mode(&sandbox, &format!("{rootfs}/{name}")) == 0));
+        std::fs::remove_file(sandbox.path("home/c.json")).unwrap();
+    }
+    // Where it is not asked for, nothing steps aside.
+    let words =
+        ["raw", "runtime-config", "--image=img:closed", "--rootfs=home/rootfs", "home/c.json"];
+    let run = sandbox.umoci_as_ordinary_user(&words);
+    run.fails_with("open rootfs \"home/rootfs\": permission denied");
+}
+
 /// Also where the root itself is closed; the permission bits come back.
 #[test]
 fn a_closed_tree_is_validated() {

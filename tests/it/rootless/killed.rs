@@ -147,6 +147,78 @@ fn a_check_against_a_manifest() {
     assert!(killed_everywhere(&sandbox, &words, next) > 10);
 }
 
+/// The words for a configuration whose user is looked up in the bundle.
+const LOOKUP: [&str; 6] = [
+    "raw",
+    "runtime-config",
+    "--rootless",
+    "--image=img:full",
+    "--rootfs=home/b/rootfs",
+    "home/config.json",
+];
+
+/// As [`sandbox`], with a user who is looked up in closed files; all of the way is closed.
+fn closed_accounts() -> Sandbox {
+    let sandbox = sandbox();
+    let user = ["config", "--image=img:full", "--config.user=ann"];
+    sandbox.umoci(&user).succeeds();
+    sandbox.give_to_ordinary_user("img");
+    let passwd = sandbox.path("home/b/rootfs/etc/passwd");
+    std::fs::write(&passwd, "ann:x:7:8::/home/ann:/bin/sh\n").unwrap();
+    for closed in ["rootfs/etc/passwd", "rootfs/etc", "rootfs"] {
+        set_mode(sandbox.path("home/b").join(closed), 0o000);
+    }
+    sandbox
+}
+
+#[test]
+fn a_lookup_of_users() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = closed_accounts();
+    let next = || {
+        sandbox.umoci_as_ordinary_user(&LOOKUP).succeeds();
+        let user = &sandbox.json("home/config.json")["process"]["user"];
+        assert_eq!((user["uid"].as_u64(), user["gid"].as_u64()), (Some(7), Some(8)));
+    };
+    next();
+    assert!(killed_everywhere(&sandbox, &LOOKUP, next) > 2);
+}
+
+/// SIGTERM while permission bits have stepped aside, in a bundle and in any other tree.
+#[test]
+fn a_lookup_of_users_that_is_stopped() {
+    let (Some(strace), true) = (strace(), needs_root()) else { return };
+    let sandbox = closed_accounts();
+    let program = sandbox.copy_for_others();
+    for is_bundle in [true, false] {
+        if !is_bundle {
+            std::fs::remove_file(sandbox.path("home/b/umoci.json")).unwrap();
+        }
+        let before = modes(&sandbox);
+        let mut stopped = 0;
+        for at in 1.. {
+            let fault = format!("inject={}:delay_exit=200000:when={at}", CHMOD.join(","));
+            let filter = format!("trace={}", CHMOD.join(","));
+            let traced = ["-f", "-qq", "-o", "/dev/null", "-e", &filter, "-e", &fault];
+            let traced = [&traced[..], &[program.to_str().unwrap()]].concat();
+            let words = [&traced[..], &LOOKUP].concat();
+            let mut lookup = Traced::start(&mut sandbox.peer_of_ordinary_user(&strace, &words));
+            if !lookup.is_held_up() {
+                break;
+            }
+            lookup.signal(Signal::SIGTERM);
+            let run = lookup.ends();
+            assert!(matches!(run.status(), Some(0 | 143)), "{}", run.stderr());
+            stopped += usize::from(run.status() == Some(143));
+            assert_eq!(modes(&sandbox), before, "{at}");
+            assert!(!sandbox.path(NOTE).exists());
+        }
+        assert!(stopped > 2, "{stopped}");
+    }
+}
+
 /// A tree in which nothing is closed needs no note, nor the calls for it.
 #[test]
 fn nothing_is_noted_without_need() {

@@ -64,6 +64,23 @@ fn a_long_file_is_left_off() {
     }
 }
 
+/// Nobody reads the pipe that the configuration goes to.
+#[test]
+fn a_pipe_is_waited_for_no_longer() {
+    let sandbox = Sandbox::with_image();
+    assert!(sandbox.program("mkfifo", &["pipe"]).status().unwrap().success());
+    let words = ["raw", "runtime-config", "--rootless", "--image=img", "pipe"];
+    let watches = |child: &mut Child| {
+        let threads = format!("/proc/{}/task", child.id());
+        wait_until(|| std::fs::read_dir(&threads).is_ok_and(|threads| threads.count() > 1));
+    };
+    assert_eq!(stopped(&sandbox, &words, watches), Some(143));
+    let child = sandbox.command(&words).spawn().unwrap();
+    let config = std::fs::read(sandbox.path("pipe")).unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+    assert!(config.starts_with(b"{") && config.ends_with(b"}\n"), "{} bytes", config.len());
+}
+
 #[test]
 fn a_lock_is_waited_for_no_longer() {
     let sandbox = Sandbox::with_image();

@@ -4,14 +4,13 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 
 use clap::CommandFactory;
-use umoci::bundle::{Privileges, tree_notes_at};
+use umoci::bundle::open_tree;
 use umoci::error::{Context, Error, Result};
-use umoci::image::open_tree;
-use umoci::rootfs::{FsOps, Native, Rootless, RootlessOptions, open_own_dir};
+use umoci::rootfs::{FsOps, Native};
 use umoci::snapshot::{Keyword, ValidateOptions, validate};
 
 use crate::failure::Outcome;
@@ -101,18 +100,11 @@ impl Args {
     }
 
     /// Opens the tree; without privileges whatever its owner has forbidden to himself.
-    fn open(&self, path: &Path) -> io::Result<Box<dyn FsOps>> {
+    fn open(&self, path: &Path) -> Result<Box<dyn FsOps>> {
         if !self.rootless {
             return Ok(Box::new(File::open(path).and_then(Native::from_dir)?));
         }
-        let (path, interrupt) = (path.canonicalize()?, interrupt::watch());
-        let (root, reminder) = match tree_notes_at(&path, Privileges::Rootless)?.reminder {
-            Some(reminder) => (open_own_dir(&File::open("/")?, &path, Some(&*reminder))?, reminder),
-            None => open_tree(&path, &interrupt)?,
-        };
-        let reminder = Some(reminder);
-        let options = RootlessOptions { reminder, interrupt, ..RootlessOptions::default() };
-        Ok(Box::new(Rootless::native(root, options)?))
+        Ok(Box::new(open_tree(path, &interrupt::watch())?))
     }
 
     fn options(&self) -> Result<ValidateOptions> {

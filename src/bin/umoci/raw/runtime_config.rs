@@ -11,6 +11,7 @@ use umoci::image::Image;
 
 use crate::args::{self, IdMapArgs, ImageArg};
 use crate::failure::Outcome;
+use crate::interrupt;
 
 /// generate the runtime configuration of an image
 ///
@@ -57,6 +58,7 @@ impl Args {
             rootfs: self.rootfs.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from),
             maps: self.ids.maps()?,
             rootless: self.ids.rootless.then(Host::read).transpose()?,
+            interrupt: self.ids.rootless.then(interrupt::watch).unwrap_or_default(),
         })
     }
 }
