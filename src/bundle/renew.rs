@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::metadata::{self, BundleMetadata, MtreeRecord, Privileges};
+use super::record::{self, Stale};
 use super::repack::{Bundle, Record, RepackOptions};
 use super::staging::{BundleDir, Use};
 use super::temp_file::TempFile;
@@ -42,6 +43,7 @@ impl<'a> Renewal<'a> {
         fs: &dyn FsOps,
         record: &Record,
         from: DescriptorPath,
+        stale: &Stale,
         options: &RepackOptions,
     ) -> Result<()> {
         let old = bundle.metadata.from.target().digest.clone();
@@ -63,6 +65,8 @@ impl<'a> Renewal<'a> {
         let digest = Digest::from_sha256(&captured.manifest);
         metadata.mtree = Some(MtreeRecord { digest, size });
         write_metadata(dir, &metadata)?;
+        // What was told is in the new image. Until here the next one would have to tell it again.
+        record::renew(dir, stale)?;
         if old != new {
             dir.remove(Path::new(&mtree_name(&old)))?;
             dir.remove(Path::new(&stat_index_name(&old)))?;

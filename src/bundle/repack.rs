@@ -11,7 +11,7 @@ use super::emulation::Terms;
 use super::metadata::{BundleMetadata, MtreeRecord, Privileges};
 use super::owners;
 use super::publish::publish;
-use super::record;
+use super::record::{self, Stale};
 use super::renew::{Renewal, named};
 use super::staging::{BundleDir, Use};
 use super::{mtree_name, stat_index_name};
@@ -139,6 +139,14 @@ impl Bundle {
         }
     }
 
+    /// The tree as it is meant, and what of its record is void, which is told.
+    fn meant(&self, options: &RepackOptions) -> Result<(Rootless<Native>, Stale)> {
+        let fs = self.rootfs(View::Image, options)?;
+        let stale = record::load(&self.dir, &fs)?;
+        stale.tell(options.strictness)?;
+        Ok((fs, stale))
+    }
+
     /// The tree as it is on disk, which is what was recorded, or as it is meant.
     fn rootfs(&self, view: View, options: &RepackOptions) -> Result<Rootless<Native>> {
         self.terms(options).open_bundle(&self.dir, view)
@@ -239,18 +247,21 @@ pub fn repack(
     let record = bundle.record()?;
     let changes = changes(&fs, bundle, &record, &image, options)?;
     let mut editor = ImageEditor::new(writer, image);
-    if changes.is_empty() {
-        editor.record(options.history.clone());
-    } else {
-        add_layer(&mut editor, &changes, bundle, options).context("add diff layer")?;
+    let is_meant_needed = renewal.is_some() || !changes.is_empty();
+    let meant = is_meant_needed.then(|| bundle.meant(options)).transpose()?;
+    match &meant {
+        Some((fs, _)) if !changes.is_empty() => {
+            add_layer(&mut editor, &changes, bundle, fs, options).context("add diff layer")?;
+        }
+        _ => editor.record(options.history.clone()),
     }
     options.annotations.iter().try_for_each(|edit| editor.annotate(edit))?;
     let path = publish(editor, writer, name)?;
-    if let Some(renewal) = renewal {
+    if let Some((renewal, (_, stale))) = renewal.zip(meant) {
         // The image is made. To fail now would look as if it were not.
         fs.ignore_interrupts();
         let from = named(&path, name)?;
-        let finished = renewal.finish(bundle, &fs, &record, from, options);
+        let finished = renewal.finish(bundle, &fs, &record, from, &stale, options);
         finished.context("the image is made; refresh bundle")?;
     }
     Ok(path)
@@ -287,6 +298,7 @@ fn add_layer(
     editor: &mut ImageEditor<'_>,
     changes: &[DiffEntry],
     bundle: &Bundle,
+    fs: &Rootless<Native>,
     options: &RepackOptions,
 ) -> Result<Descriptor> {
     let layer = LayerOptions {
@@ -301,15 +313,13 @@ fn add_layer(
         Privileges::Full => Owners::Mapped(bundle.metadata.maps.clone()),
         Privileges::Rootless => Owners::OfImage,
     };
-    let fs = bundle.rootfs(View::Image, options)?;
-    record::load(&bundle.dir, &fs)?;
     let added = changes.iter().filter(|entry| entry.change != Change::Deleted);
-    OwnerCheck::new(&fs, &owners).each(added.map(|entry| &entry.path))?;
+    OwnerCheck::new(fs, &owners).each(added.map(|entry| &entry.path))?;
     let tar_options = TarOptions { latest: options.latest, progress: options.progress.clone() };
     let descriptor = editor.add_layer(&layer, |output| {
         options.progress.expect_entries(changes.len() as u64);
         let tar = LayerWriter::new(output, tar_options);
-        let mut packer = TreePacker::new(&fs, &owners, tar);
+        let mut packer = TreePacker::new(fs, &owners, tar);
         for DiffEntry { path, change, .. } in changes {
             match change {
                 Change::Added | Change::Modified => packer.add(path)?,

@@ -3,6 +3,7 @@
 //! who take files out of it, and [`open_tree`], any tree without privileges.
 
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +16,10 @@ use super::staging::{BundleDir, ROOTFS, Use};
 use crate::error::{Context, Result};
 use crate::image::source_lock;
 use crate::interrupt::Interrupt;
-use crate::rootfs::{Native, Reminder, Rootless, RootlessOptions, TreeNotes, View, open_own_dir};
+use crate::rootfs::{
+    Native, Reminder, RootPath, Rootless, RootlessOptions, Strictness, TreeNotes, View,
+    open_own_dir,
+};
 
 /// What is known of the tree that `source` is in, if it is the root filesystem of a bundle.
 /// Permission bits of the tree that somebody who was killed had made to step aside are put back.
@@ -24,13 +28,25 @@ use crate::rootfs::{Native, Reminder, Rootless, RootlessOptions, TreeNotes, View
 ///
 /// # Errors
 /// When the record cannot be read, as [`Bundle::check_ids`], and
-/// [`ErrorKind::Busy`](crate::ErrorKind::Busy) when somebody uses the bundle alone.
-pub fn tree_notes_at(source: &Path, privileges: Privileges) -> Result<TreeNotes> {
-    let Some(path) = bundle_around(source) else { return Ok(TreeNotes::default()) };
-    tree_notes_of(&path, privileges).with_context(|| format!("open bundle {path:?}"))
+/// [`ErrorKind::Busy`](crate::ErrorKind::Busy) when somebody uses the bundle alone. When something
+/// else has taken the place of what was recorded in `source`, and that is to be refused; else it
+/// is told.
+pub fn tree_notes_at(
+    source: &Path,
+    privileges: Privileges,
+    strictness: Strictness,
+) -> Result<TreeNotes> {
+    let Some((path, inside)) = bundle_around(source) else { return Ok(TreeNotes::default()) };
+    tree_notes_of(&path, &inside, privileges, strictness)
+        .with_context(|| format!("open bundle {path:?}"))
 }
 
-fn tree_notes_of(path: &Path, privileges: Privileges) -> Result<TreeNotes> {
+fn tree_notes_of(
+    path: &Path,
+    inside: &Path,
+    privileges: Privileges,
+    strictness: Strictness,
+) -> Result<TreeNotes> {
     let dir = BundleDir::open(path, Use::Shared)?;
     let aside = AsideFile::restored(&dir)?;
     let mut notes = TreeNotes { reminder: Some(aside.clone()), ..TreeNotes::default() };
@@ -40,7 +56,8 @@ fn tree_notes_of(path: &Path, privileges: Privileges) -> Result<TreeNotes> {
             bundle.check_ids()?;
             let terms = Terms { privileges, reminder: notes.reminder.clone(), ..Terms::default() };
             let fs = terms.open_bundle(&bundle.dir, View::Disk)?;
-            record::load(&bundle.dir, &fs)?;
+            let top = RootPath::clean(inside.as_os_str().as_bytes())?;
+            record::load(&bundle.dir, &fs)?.within(&top).tell(strictness)?;
             notes.emulated = fs.all_emulated();
         }
     }
@@ -57,7 +74,7 @@ fn tree_notes_of(path: &Path, privileges: Privileges) -> Result<TreeNotes> {
 pub fn open_tree(path: &Path, interrupt: &Interrupt) -> Result<Rootless<Native>> {
     let path = path.canonicalize().at("open", path)?;
     let (root, reminder): (File, Arc<dyn Reminder>) = match bundle_around(&path) {
-        Some(bundle) => {
+        Some((bundle, _)) => {
             let aside = AsideFile::restored(&BundleDir::open(&bundle, Use::Shared)?)?;
             let root = open_own_dir(&File::open("/")?, &path, Some(&*aside)).at("open", &path)?;
             (root, aside)
@@ -69,9 +86,9 @@ pub fn open_tree(path: &Path, interrupt: &Interrupt) -> Result<Rootless<Native>>
     Ok(Rootless::native(root, options)?)
 }
 
-/// The bundle that a path leads into, wherever links on the way lead to; the last name is no
-/// such link.
-fn bundle_around(source: &Path) -> Option<PathBuf> {
+/// The bundle that a path leads into, wherever links on the way lead to, and where in its tree; the
+/// last name is no such link.
+fn bundle_around(source: &Path) -> Option<(PathBuf, PathBuf)> {
     let place = match (source.parent(), source.file_name()) {
         (Some(parent), Some(name)) => {
             let above = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
@@ -79,12 +96,13 @@ fn bundle_around(source: &Path) -> Option<PathBuf> {
         }
         _ => as_far_as_possible(source)?,
     };
-    let is_bundle = |dir: &&Path| {
+    let is_bundle = |dir: &Path| {
         dir.join(metadata::FILE_NAME).symlink_metadata().is_ok_and(|found| found.is_file())
     };
-    let roots =
+    let mut roots =
         place.ancestors().filter(|path| path.file_name().is_some_and(|name| name == ROOTFS));
-    roots.filter_map(Path::parent).find(is_bundle).map(Path::to_owned)
+    let root = roots.find(|root| root.parent().is_some_and(is_bundle))?;
+    Some((root.parent()?.to_owned(), place.strip_prefix(root).ok()?.to_owned()))
 }
 
 /// A path without links, but for what is behind a directory that is closed to its owner.

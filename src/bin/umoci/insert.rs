@@ -112,7 +112,7 @@ impl Args {
         let Insertion::Source { path, .. } = insertion else { return Ok(TreeNotes::default()) };
         let rootless = self.ids.rootless;
         let privileges = if rootless { Privileges::Rootless } else { Privileges::Full };
-        tree_notes_at(path, privileges)
+        tree_notes_at(path, privileges, self.strict.strictness())
     }
 
     /// Says where --rootless may help.

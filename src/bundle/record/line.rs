@@ -122,6 +122,11 @@ impl Line {
         })
     }
 
+    /// The line for the same object at another path.
+    pub(super) fn at(self, path: &RootPath) -> Self {
+        Self { path: word(path.as_bytes()), ..self }
+    }
+
     /// What the line says, checked.
     pub(super) fn meaning(&self) -> Result<(RootPath, Emulated)> {
         let path = RootPath::clean(vis::decode(self.path.as_bytes())?)?;

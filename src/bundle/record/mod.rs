@@ -7,9 +7,11 @@
 //! the bundle becomes one of another image. A line counts only for the object
 //! that it was written for: the same inode, wherever it has been moved to, or in
 //! a copy of the tree one of the same type and contents at the same path.
-//! Whatever a user has put in its place inherits nothing.
+//! Whatever a user has put in its place inherits nothing, which is told, until the bundle becomes
+//! one of an image that has it.
 
 mod line;
+mod stale;
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
@@ -20,6 +22,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use self::line::{Line, Tree, is_same_time, pair};
+pub(super) use self::stale::Stale;
+use self::stale::{NewPlaces, StaleObject};
 use super::places::Places;
 use super::staging::BundleDir;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -38,6 +42,7 @@ const VERSION: u32 = 1;
 /// takes five when it is escaped. The file may have any size: it is read by lines, and of these
 /// only what is in the tree is kept.
 const MAX_LINE: u64 = 16 << 20;
+
 /// What was found on a walk: an object that something is remembered of.
 #[derive(Debug)]
 pub(super) struct Remembered {
@@ -102,13 +107,47 @@ pub(super) fn write(
 }
 
 /// Reads the record of a bundle, if it has one, and tells `fs`, whose root is the bundle's tree.
+/// Gives what of it is void.
 ///
 /// # Errors
-/// When it is no such record. Where no substitutes are wanted, also when objects are no longer
-/// what was recorded, which otherwise is told.
-pub(super) fn load(bundle: &BundleDir, fs: &Rootless<Native>) -> Result<()> {
-    let Some(file) = open(bundle)? else { return Ok(()) };
+/// When it is no such record.
+pub(super) fn load(bundle: &BundleDir, fs: &Rootless<Native>) -> Result<Stale> {
+    let Some(file) = open(bundle)? else { return Ok(Stale::default()) };
     read(file, fs).at("read", bundle.path.join(FILE_NAME))
+}
+
+/// Writes the record of a bundle anew without what is stale.
+///
+/// # Errors
+/// When it is no such record, or cannot be written; it is as it was then.
+pub(super) fn renew(bundle: &BundleDir, stale: &Stale) -> Result<()> {
+    let places = stale.places();
+    if places.is_empty() {
+        return Ok(());
+    }
+    let Some(file) = open(bundle)? else { return Ok(()) };
+    let renewed = bundle.temporary()?;
+    rewrite(file, renewed.file(), &places).at("renew", bundle.path.join(FILE_NAME))?;
+    renewed.commit(Path::new(FILE_NAME))
+}
+
+/// Copies a record. Lines that are good stay as they are, byte by byte: of a tree below an overlay
+/// they say more than could be found out by now.
+fn rewrite(old: File, new: &File, places: &NewPlaces<'_>) -> Result<()> {
+    let (was, is) = (old.metadata()?, new.metadata()?);
+    let (head, mut lines) = begin(old)?;
+    let mut out = BufWriter::new(new);
+    out.write_all(&json::to_bytes(&head.moved(&was, &is))?)?;
+    let mut bytes = Vec::new();
+    while next_line(&mut lines, &mut bytes)? {
+        let line: Line = json::from_slice(&bytes, Trailing::Refuse)?;
+        match places.get(&line.meaning()?.0) {
+            None => out.write_all(&bytes)?,
+            Some(None) => {}
+            Some(Some(path)) => out.write_all(&json::to_bytes(&line.at(path))?)?,
+        }
+    }
+    Ok(out.flush()?)
 }
 
 /// What the record says of who wrote it.
@@ -159,7 +198,7 @@ fn begin(file: File) -> Result<(Head, BufReader<File>)> {
     Ok((head, lines))
 }
 
-fn read(file: File, fs: &Rootless<Native>) -> Result<()> {
+fn read(file: File, fs: &Rootless<Native>) -> Result<Stale> {
     let own = file.metadata()?;
     let (head, mut lines) = begin(file)?;
     let mut places = Places::of(fs);
@@ -178,21 +217,37 @@ fn read(file: File, fs: &Rootless<Native>) -> Result<()> {
                 continue;
             }
         }
-        let of = lost.entry(line.inode).or_insert(Lost { line, emulated, is_replaced: false });
-        of.is_replaced |= stat.is_some();
+        let of = lost.entry(line.inode).or_insert_with(|| Lost::new(line, emulated));
+        of.replaced.extend(stat.map(|_| path));
     }
     if tree != Tree::Copied && !lost.is_empty() {
         remember_moved(&mut places, tree, &mut lost)?;
     }
-    tell_replaced(fs, tree, lost.into_values().filter(|lost| lost.is_replaced))
+    let replaced = lost.into_values().filter(|lost| !lost.replaced.is_empty());
+    Ok(Stale {
+        objects: replaced.map(Lost::into_stale).collect(),
+        is_overlaid: tree == Tree::Overlaid,
+    })
 }
 
 /// A line for an object that is not at its path.
 struct Lost {
     line: Line,
     emulated: Emulated,
-    /// Whether there is another at one of its paths.
-    is_replaced: bool,
+    /// Those of its paths where there is another.
+    replaced: Vec<RootPath>,
+    /// Where it is.
+    found: Option<RootPath>,
+}
+
+impl Lost {
+    fn new(line: Line, emulated: Emulated) -> Self {
+        Self { line, emulated, replaced: Vec::new(), found: None }
+    }
+
+    fn into_stale(self) -> StaleObject {
+        StaleObject { paths: self.replaced, found: self.found }
+    }
 }
 
 /// Looks for lost objects wherever else they may be, and takes out what is found.
@@ -202,41 +257,19 @@ fn remember_moved(
     lost: &mut HashMap<u64, Lost>,
 ) -> Result<()> {
     places.each(|places, path, stat| {
-        let Some(of) = lost.get(&stat.identity.ino) else { return Ok(()) };
+        let Some(of) = lost.get_mut(&stat.identity.ino) else { return Ok(()) };
         if of.line.is_for(tree, places, path, stat)? {
             log::debug!("{path:?} is what was recorded as {}", of.line.path);
             places.fs.remember(stat.identity, of.emulated.clone());
+            of.found = Some(path.clone());
             // Another name of it may always have been there: what has been put in the place of
             // this one is told all the same.
-            if !of.is_replaced || stat.nlink == 1 || stat.kind == Kind::Dir {
+            if of.replaced.is_empty() || stat.nlink == 1 || stat.kind == Kind::Dir {
                 lost.remove(&stat.identity.ino);
             }
         }
         Ok(())
     })
-}
-
-fn tell_replaced(
-    fs: &Rootless<Native>,
-    tree: Tree,
-    replaced: impl Iterator<Item = Lost>,
-) -> Result<()> {
-    let count = replaced
-        .inspect(|Lost { line, .. }| log::debug!("{}: no longer what was recorded", line.path))
-        .count();
-    let mut message = match count {
-        0 => return Ok(()),
-        1 => "1 object is no longer what was recorded".to_owned(),
-        count => format!("{count} objects are no longer what was recorded"),
-    };
-    if tree == Tree::Overlaid {
-        message += "; below an overlay, repack before it is mounted anew";
-    }
-    if fs.is_strict() {
-        return Err(Error::invalid(format!("{message} (strict)")));
-    }
-    log::warn!("{message}");
-    Ok(())
 }
 
 impl Head {
@@ -246,6 +279,17 @@ impl Head {
             (true, _) => Tree::Copied,
             (false, true) => Tree::Same,
             (false, false) => Tree::Overlaid,
+        }
+    }
+
+    /// The head for a record that takes the place of this one. That of a copy stays one.
+    fn moved(self, was: &Metadata, is: &Metadata) -> Self {
+        let is_original = self.record == Some(was.ino());
+        Self {
+            record: is_original.then(|| is.ino()),
+            seen_as: Some((is.uid(), is.gid())),
+            in_namespace: self.in_namespace || is_in_user_namespace(),
+            ..self
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use umoci::bundle::{Privileges, tree_notes_at};
+use umoci::bundle::{Privileges, Strictness, tree_notes_at};
 use umoci::rootfs::TreeNotes;
 
 const METADATA: &str = r#"{"umoci_version":"2","from_descriptor_path":{"descriptor_walk":[{
@@ -52,7 +52,9 @@ impl Bundle {
     }
 
     pub(super) fn notes(&self) -> Result<TreeNotes, String> {
-        tree_notes_at(&self.in_tree(""), Privileges::Rootless).map_err(|error| error.to_string())
+        let top = self.in_tree("");
+        tree_notes_at(&top, Privileges::Rootless, Strictness::Substitute)
+            .map_err(|error| error.to_string())
     }
 
     /// Asserts that what is outside of the tree is as it was.

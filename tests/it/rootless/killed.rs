@@ -38,7 +38,13 @@ pub(super) fn modes(sandbox: &Sandbox) -> BTreeMap<PathBuf, u32> {
 }
 
 /// Runs a command of an ordinary user that is killed at a call. Gives whether it came to that.
-fn is_killed(sandbox: &Sandbox, strace: &Path, words: &[&str], call: &str, at: u32) -> bool {
+pub(super) fn is_killed(
+    sandbox: &Sandbox,
+    strace: &Path,
+    words: &[&str],
+    call: &str,
+    at: u32,
+) -> bool {
     let program = sandbox.copy_for_others();
     let fault = format!("inject={call}:signal=KILL:when={at}");
     let filter = format!("trace={call}");

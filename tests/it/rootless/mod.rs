@@ -16,6 +16,7 @@ mod overlays;
 mod peers;
 mod privileges;
 mod probe;
+mod refreshed;
 mod round_trip;
 mod scene;
 mod stopped;

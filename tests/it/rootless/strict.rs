@@ -3,7 +3,7 @@
 //! that names the path and says what it is, on the way to the disk and back.
 
 use super::namespace::alone;
-use super::scene::CAPABILITY;
+use super::scene::{self, CAPABILITY};
 use crate::harness::{Sandbox, needs_root, set_mode, write};
 
 type Member = fn(&mut tar::Builder<Vec<u8>>);
@@ -110,6 +110,44 @@ fn each_substitute_is_an_error() {
         for words in [repack, insert] {
             let words: Vec<_> = words.iter().copied().filter(|word| *word != "--strict").collect();
             assert!(sandbox.umoci_as_ordinary_user(&words).emulates().starts_with("1 "));
+        }
+    }
+}
+
+/// What has become of the rest of a bundle is nothing to whoever takes a part of it.
+#[test]
+fn what_is_replaced_elsewhere_in_a_bundle_is_no_matter() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    let words = ["unpack", "--rootless", "--image=img:full", "home/b"];
+    sandbox.umoci_as_ordinary_user(&words).emulates();
+    for name in ["dev/null", "dev/disk", "bin/ping"] {
+        std::fs::remove_file(sandbox.path("home/b/rootfs").join(name)).unwrap();
+        write(sandbox.path("home/b/rootfs").join(name), "new");
+        set_mode(sandbox.path("home/b/rootfs").join(name), 0o644);
+    }
+    std::os::unix::fs::symlink("b/rootfs/bin", sandbox.path("home/link")).unwrap();
+    for (source, told) in [
+        ("home/b/rootfs/sealed", ""),
+        ("home/b/rootfs/bin/ping", "1 object is"),
+        ("home/link/ping", "1 object is"),
+        ("home/b/rootfs/dev", "2 objects are"),
+    ] {
+        let words = ["insert", "--rootless", "--image=img:full", "--tag=new", source, "/x"];
+        let run = sandbox.umoci_as_ordinary_user(&words);
+        run.succeeds();
+        let stderr = run.stderr();
+        let line = stderr.lines().find(|line| line.contains("no longer"));
+        let expected = format!("umoci: warn: {told} no longer what was recorded");
+        assert_eq!(line, (!told.is_empty()).then_some(&*expected), "{source}");
+        let strict = [&words[..1], &["--strict"], &words[1..]].concat();
+        let run = sandbox.umoci_as_ordinary_user(&strict);
+        if told.is_empty() {
+            run.succeeds_silently();
+        } else {
+            run.fails_with(&format!("{told} no longer what was recorded (strict)"));
         }
     }
 }
