@@ -2,6 +2,7 @@
 //! Whose the members of a layer are: [`Owners`], and [`OwnerCheck`], which
 //! finds owners that no layer can name before one is begun.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::dirs::OpenDirs;
@@ -87,46 +88,71 @@ pub(crate) struct Unmapped {
     side: Side,
     first: Option<Error>,
     count: u64,
-    uids: Span,
-    gids: Span,
+    uids: Ids,
+    gids: Ids,
 }
 
-/// The lowest and the highest of some ids.
-#[derive(Debug, Clone, Copy, Default)]
-struct Span(Option<(u32, u32)>);
+/// How many ids are told one by one.
+const LISTED: usize = 5;
+/// How many ids are counted: an image may have any number of them.
+const COUNTED: usize = 10_000;
 
-impl Span {
+/// Some ids: the first of them that were met, and how far all reach.
+#[derive(Debug, Clone, Default)]
+struct Ids {
+    met: BTreeSet<u32>,
+    span: Option<(u32, u32)>,
+}
+
+impl Ids {
     fn add(&mut self, id: u32) {
-        let (low, high) = self.0.unwrap_or((id, id));
-        self.0 = Some((low.min(id), high.max(id)));
+        let (low, high) = self.span.unwrap_or((id, id));
+        self.span = Some((low.min(id), high.max(id)));
+        // With one more it is known that there are more than are counted.
+        if self.met.len() <= COUNTED {
+            self.met.insert(id);
+        }
     }
 
     fn and(mut self, other: Self) -> Self {
-        for id in other.0.into_iter().flat_map(|(low, high)| [low, high]) {
-            self.add(id);
-        }
+        let ends = other.span.into_iter().flat_map(|(low, high)| [low, high]);
+        ends.chain(other.met).for_each(|id| self.add(id));
         self
     }
 
-    fn is_single(self) -> bool {
-        self.0.is_none_or(|(low, high)| low == high)
+    fn is_empty(&self) -> bool {
+        self.span.is_none()
+    }
+
+    /// Which ones they are, called `name`; each of them if they are few.
+    fn told(&self, name: &str) -> Option<String> {
+        let (low, high) = self.span?;
+        Some(match self.met.len() {
+            1 => format!("{name} {low}"),
+            count if count <= LISTED => {
+                let ids: Vec<_> = self.met.iter().map(u32::to_string).collect();
+                format!("{name}s {}", ids.join(", "))
+            }
+            count if count <= COUNTED => format!("{count} {name}s between {low} and {high}"),
+            _ => format!("more than {COUNTED} {name}s between {low} and {high}"),
+        })
     }
 }
 
 impl Unmapped {
     /// None so far.
     pub(crate) fn new(side: Side) -> Self {
-        Self { side, first: None, count: 0, uids: Span::default(), gids: Span::default() }
+        Self { side, first: None, count: 0, uids: Ids::default(), gids: Ids::default() }
     }
 
     /// Looks at the owner of an object, which the error is to name.
     pub(crate) fn look(&mut self, maps: &IdMaps, owner: Owner, named: impl FnOnce(Error) -> Error) {
         let Err(error) = self.side.map_owner(maps, owner) else { return };
-        for (map, id, span) in
+        for (map, id, ids) in
             [(&maps.uid, owner.uid, &mut self.uids), (&maps.gid, owner.gid, &mut self.gids)]
         {
             if self.side.map(map, id).is_err() {
-                span.add(id);
+                ids.add(id);
             }
         }
         self.count += 1;
@@ -157,9 +183,8 @@ impl Unmapped {
             let count = self.count;
             error = error.context(format!("{count} {objects} have owners outside of the maps"));
         }
-        let is_told = self.uids.is_single()
-            && self.gids.is_single()
-            && (self.uids.0.is_none() || self.gids.0.is_none());
+        // One that lacks a single id says so itself.
+        let is_told = self.count == 1 && (self.uids.is_empty() || self.gids.is_empty());
         Err(if is_told { error } else { error.context(format!("the maps lack {lacking}")) })
     }
 
@@ -168,16 +193,9 @@ impl Unmapped {
             Side::Container => "container",
             Side::Host => "host",
         };
-        let spans = [("uid", self.uids), ("gid", self.gids)].into_iter();
-        let spans = spans.filter_map(|(name, span)| {
-            let (low, high) = span.0?;
-            Some(if low == high {
-                format!("{side} {name} {low}")
-            } else {
-                format!("{side} {name}s from {low} to {high}")
-            })
-        });
-        spans.collect::<Vec<_>>().join(" and ")
+        let ids = [("uid", &self.uids), ("gid", &self.gids)].into_iter();
+        let told = ids.filter_map(|(name, ids)| ids.told(&format!("{side} {name}")));
+        told.collect::<Vec<_>>().join(" and ")
     }
 }
 
@@ -254,5 +272,34 @@ impl<'a> OwnerCheck<'a> {
         };
         let dir = self.open.get(self.fs, &parent)?;
         Ok(self.fs.stat(&dir, name)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_ids_are_told_one_by_one_and_many_are_counted() {
+        let told = |ids: &[u32]| {
+            let (mut one, mut other) = (Ids::default(), Ids::default());
+            ids.iter().step_by(2).for_each(|id| one.add(*id));
+            ids.iter().skip(1).step_by(2).for_each(|id| other.add(*id));
+            one.and(other).told("uid")
+        };
+        for (ids, expected) in [
+            (&[][..], None),
+            (&[7, 7, 7], Some("uid 7")),
+            (&[9, 7, 7], Some("uids 7, 9")),
+            (&[5, 4, 3, 2_000_000, 1], Some("uids 1, 3, 4, 5, 2000000")),
+            (&[6, 5, 4, 3, 2_000_000, 1], Some("6 uids between 1 and 2000000")),
+        ] {
+            assert_eq!(told(ids).as_deref(), expected);
+        }
+        let all: Vec<u32> = (1..=20_000).collect();
+        let counted = "10000 uids between 1 and 10000";
+        assert_eq!(told(&all[..10_000]).as_deref(), Some(counted));
+        let more = "more than 10000 uids between 1 and 20000";
+        assert_eq!(told(&all).as_deref(), Some(more));
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use umoci::error::{Context, Result};
 use umoci::idmap::{IdMap, IdMaps, IdRange};
 use umoci::layer::Owners;
-use umoci::quote::quote_if_needed;
+use umoci::quote::{quote, quote_if_needed};
 use umoci::rootfs::Strictness;
 
 use crate::host;
@@ -75,9 +75,14 @@ fn map(flag: &str, values: &[String], root: Option<u32>) -> Result<IdMap> {
     for value in values {
         value
             .parse::<IdRange>()
-            .with_context(|| format!("failure parsing {flag} {}", quote_if_needed(value)))?;
+            .with_context(|| format!("failure parsing {flag} {}", shown(value)))?;
     }
     IdMap::parse(values).with_context(|| format!("failure parsing {flag}"))
+}
+
+/// A value in a message, where an empty one has to be seen.
+fn shown(value: &str) -> String {
+    if value.is_empty() { quote(value) } else { quote_if_needed(value) }
 }
 
 #[cfg(test)]
@@ -109,7 +114,7 @@ mod tests {
     fn errors_name_the_flag() {
         for (values, text) in [
             (&["0"][..], "failure parsing --uid-map 0: invalid number of fields"),
-            (&["0:0", ""], "failure parsing --uid-map : invalid number of fields"),
+            (&["0:0", ""], "failure parsing --uid-map \"\": invalid number of fields"),
             (&["0:x"], "failure parsing --uid-map 0:x: invalid hostID in mapping"),
             (&["0:0:9", "5:50"], "failure parsing --uid-map: ranges"),
             (&["1:1"], "ensure rootuid has mapping: container id 0 cannot be mapped"),
