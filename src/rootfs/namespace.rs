@@ -3,6 +3,7 @@
 //! the system have a number in it.
 
 use std::fs::read_to_string;
+use std::ops::RangeInclusive;
 
 use crate::idmap::Owner;
 
@@ -46,17 +47,46 @@ impl Namespace {
     }
 }
 
-fn stranger(map: &str, shown: u32) -> Option<u32> {
-    let has = |line: &str| {
+/// The ids that can be given to files in a user namespace; all where that is not known.
+#[derive(Debug, Clone, Default)]
+pub(super) struct GivenIds {
+    uids: Vec<RangeInclusive<u32>>,
+    gids: Vec<RangeInclusive<u32>>,
+}
+
+impl GivenIds {
+    /// Asks the system.
+    pub(super) fn read() -> Self {
+        let read = |kind: char| {
+            let map = read_to_string(format!("/proc/self/{kind}id_map")).unwrap_or_default();
+            ranges(&map).unwrap_or_default()
+        };
+        Self { uids: read('u'), gids: read('g') }
+    }
+
+    /// Whether a file may be given to an owner.
+    pub(super) fn has(&self, owner: Owner) -> bool {
+        let has = |ranges: &[RangeInclusive<u32>], id: u32| {
+            ranges.is_empty() || ranges.iter().any(|range| range.contains(&id))
+        };
+        has(&self.uids, owner.uid) && has(&self.gids, owner.gid)
+    }
+}
+
+/// The ids of a namespace in a map of the kernel's, if it can be understood.
+fn ranges(map: &str) -> Option<Vec<RangeInclusive<u32>>> {
+    let range = |line: &str| {
         let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
-        match (numbers.next(), numbers.next(), numbers.next()) {
-            (Some(Ok(first)), Some(Ok(_)), Some(Ok(count))) => {
-                shown.checked_sub(first).is_some_and(|offset| offset < count)
-            }
-            _ => true,
-        }
+        let (first, _, count) = (numbers.next()?, numbers.next()?, numbers.next()?);
+        let first = first.ok()?;
+        Some(first..=first.checked_add(count.ok()?.checked_sub(1)?)?)
     };
-    let is_known = map.is_empty() || is_all(map) || map.lines().any(has);
+    map.lines().map(range).collect()
+}
+
+fn stranger(map: &str, shown: u32) -> Option<u32> {
+    let has = |known: Vec<RangeInclusive<u32>>| known.iter().any(|range| range.contains(&shown));
+    let is_known = map.is_empty() || is_all(map) || ranges(map).is_none_or(has);
     (!is_known).then_some(shown)
 }
 
@@ -81,5 +111,23 @@ mod tests {
         let namespace = Namespace { uid: Some(NOBODY), gid: None };
         assert!(namespace.hides(Owner { uid: NOBODY, gid: 0 }));
         assert!(!namespace.hides(Owner { uid: 0, gid: NOBODY }));
+    }
+    #[test]
+    fn files_are_given_to_those_whom_the_map_has() {
+        let given = |map: &str| {
+            let ids = GivenIds { uids: ranges(map).unwrap_or_default(), gids: Vec::new() };
+            [0, 1, 9, 10, 4_294_967_294].map(|uid| ids.has(Owner { uid, gid: 7 }))
+        };
+        let all = [true; 5];
+        for (map, expected) in [
+            ("", all),
+            ("nonsense\n", all),
+            ("0 0 0\n", all),
+            ("         0          0 4294967295\n", all),
+            ("0 1000 1\n", [true, false, false, false, false]),
+            ("0 1000 1\n1 100000 9\n", [true, true, true, false, false]),
+        ] {
+            assert_eq!(given(map), expected, "{map:?}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::access::{FILE_BITS, Object};
 use super::census::Substitute;
 use super::record::{Emulated, Node};
 use super::target::Target;
-use super::{Ownership, Rootless, placeholder_for, reason};
+use super::{Ownership, Rootless, reason};
 
 impl<F: FsOps> FsOps for Rootless<F> {
     fn open_dir(&self, path: &RootPath) -> io::Result<Dir> {
@@ -239,8 +239,8 @@ impl<F: FsOps> Rootless<F> {
     /// An empty file in the place of a device, with a note of what it stands for.
     fn create_placeholder(&self, dir: &Dir, name: Name<'_>, node: Node) -> io::Result<()> {
         let file = self.exactly(dir, name, || self.inner.create_file(dir, name, 0o600))?;
-        let what = || placeholder_for(node.device);
-        self.substitute(Substitute::Placeholder, Target::Name(dir, name), what)?;
+        let what = || node.told_of_placeholder();
+        self.substitute(node.placeholder(), Target::Name(dir, name), what)?;
         let identity = sys::stat_fd(&file)?.identity;
         self.remember(identity, Emulated { node: Some(node), ..Emulated::default() });
         Ok(())

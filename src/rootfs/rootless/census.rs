@@ -14,8 +14,10 @@ pub enum Substitute {
     OwnerAttribute,
     /// The owner is kept in the record.
     OwnerRecord,
-    /// An empty file stands for a device or pipe.
+    /// An empty file stands for a device.
     Placeholder,
+    /// An empty file stands for a FIFO.
+    FifoPlaceholder,
     /// The attribute is kept in the record.
     AttributeRecord,
     /// The permission bits are kept in the record.
@@ -41,6 +43,7 @@ impl Substitute {
             Self::OwnerAttribute => ("owner in an attribute", "owners in attributes"),
             Self::OwnerRecord => ("owner in the record", "owners in the record"),
             Self::Placeholder => ("device as an empty file", "devices as empty files"),
+            Self::FifoPlaceholder => ("FIFO as an empty file", "FIFOs as empty files"),
             Self::AttributeRecord => ("attribute in the record", "attributes in the record"),
             Self::ModeRecord => ("mode in the record", "modes in the record"),
             Self::Copy => ("hard link as a copy", "hard links as copies"),
@@ -55,9 +58,11 @@ impl Substitute {
     /// Whether nothing but the record knows what was meant.
     fn needs_record(self) -> bool {
         match self {
-            Self::OwnerRecord | Self::Placeholder | Self::AttributeRecord | Self::ModeRecord => {
-                true
-            }
+            Self::OwnerRecord
+            | Self::Placeholder
+            | Self::FifoPlaceholder
+            | Self::AttributeRecord
+            | Self::ModeRecord => true,
             Self::OwnerAttribute
             | Self::Copy
             | Self::SameName

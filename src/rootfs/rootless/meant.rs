@@ -8,9 +8,9 @@ use super::super::metadata::{Kind, Stat, Xattr};
 use super::super::ops::{Contents, FsOps, Inode};
 use super::super::xattr;
 use super::census::Substitute;
-use super::record::Emulated;
+use super::record::{Emulated, Node};
 use super::target::Target;
-use super::{OWNER_ATTRIBUTE, Ownership, Rootless, View, owner, placeholder_for};
+use super::{OWNER_ATTRIBUTE, Ownership, Rootless, View, owner};
 use crate::error::{Error, ErrorKind};
 
 /// What an inode is meant to be, and which substitute on disk said so.
@@ -135,8 +135,8 @@ impl<F: FsOps> Rootless<F> {
             self.count_one(substitute, target, what)?;
         }
         if meaning.stat.kind != stat.kind {
-            let what = || placeholder_for(meaning.stat.device);
-            return self.count_one(Substitute::Placeholder, target, what);
+            let node = Node { kind: meaning.stat.kind, device: meaning.stat.device };
+            return self.count_one(node.placeholder(), target, || node.told_of_placeholder());
         }
         if meaning.stat.mode != stat.mode {
             let what = || format!("the mode {:04o} is not that on disk", meaning.stat.mode);

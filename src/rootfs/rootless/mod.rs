@@ -35,8 +35,8 @@ use self::access::{Access, Object};
 use self::probe::{Abilities, Ability};
 use self::record::Ledger;
 use self::target::Target;
-use super::metadata::{Device, FileTime, Identity, Stat};
-use super::namespace::Namespace;
+use super::metadata::{FileTime, Identity, Stat};
+use super::namespace::{GivenIds, Namespace};
 use super::native::Native;
 use super::ops::{Dir, FsOps};
 use super::path::Name;
@@ -153,6 +153,7 @@ pub struct Rootless<F> {
     access: Access,
     abilities: Abilities,
     namespace: Namespace,
+    given_ids: GivenIds,
     options: RootlessOptions,
     ledger: Ledger,
 }
@@ -174,12 +175,14 @@ impl<F: FsOps> Rootless<F> {
             View::Image => Namespace::read(),
             View::Disk => Namespace::default(),
         };
-        let (abilities, ledger) = (Abilities::default(), Ledger::default());
-        Ok(Self { inner, root, access, abilities, namespace, options, ledger })
+        let (abilities, given_ids) = (Abilities::default(), GivenIds::default());
+        let ledger = Ledger::default();
+        Ok(Self { inner, root, access, abilities, namespace, given_ids, options, ledger })
     }
 
     /// Finds out what the filesystem of the tree can do, by trying it in `dir`, a directory on
-    /// it that is empty or the tree itself. What it never does gets its substitute at once.
+    /// it that is empty or the tree itself, and which owners there are in the user namespace.
+    /// What can never be gets its substitute at once.
     ///
     /// # Errors
     /// [`io::ErrorKind::Unsupported`] when it has other names for files than those that they are
@@ -187,6 +190,7 @@ impl<F: FsOps> Rootless<F> {
     pub fn probe(&mut self, dir: &File) -> io::Result<()> {
         if self.options.refusals != Refusals::Fail {
             self.abilities = Abilities::probe(dir);
+            self.given_ids = GivenIds::read();
         }
         if self.lacks(|has| has.names) {
             let message = "the filesystem does not keep upper and lower case of names";
@@ -312,6 +316,7 @@ impl<F: FsOps> Rootless<F> {
             Substitute::OwnerAttribute
             | Substitute::OwnerRecord
             | Substitute::Placeholder
+            | Substitute::FifoPlaceholder
             | Substitute::AttributeRecord => {
                 self.options.ownership == Ownership::Record || is_reading
             }
@@ -324,11 +329,6 @@ impl<F: FsOps> Rootless<F> {
             | Substitute::PrivilegeLoss => false,
         }
     }
-}
-
-/// What is said of a file that stands for a device.
-fn placeholder_for(Device { major, minor }: Device) -> String {
-    format!("an empty file stands for the device {major}:{minor}")
 }
 
 /// The system's text as messages have it.

@@ -20,6 +20,25 @@ pub struct Node {
     pub device: Device,
 }
 
+impl Node {
+    /// What takes its place where it cannot be made.
+    pub(super) fn placeholder(self) -> Substitute {
+        match self.kind {
+            Kind::Fifo => Substitute::FifoPlaceholder,
+            _ => Substitute::Placeholder,
+        }
+    }
+
+    /// What is said of the file that stands for it.
+    pub(super) fn told_of_placeholder(self) -> String {
+        let Self { kind, device: Device { major, minor } } = self;
+        match kind {
+            Kind::Fifo => "an empty file stands for the FIFO".to_owned(),
+            _ => format!("an empty file stands for the device {major}:{minor}"),
+        }
+    }
+}
+
 /// Permission bits that an inode could not be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldMode {
@@ -252,7 +271,9 @@ impl Records {
         let mut census = Census::default();
         for emulated in self.emulated.values() {
             census.add(Substitute::OwnerRecord, u64::from(emulated.owner.is_some()));
-            census.add(Substitute::Placeholder, u64::from(emulated.node.is_some()));
+            if let Some(node) = emulated.node {
+                census.add(node.placeholder(), 1);
+            }
             census.add(Substitute::AttributeRecord, emulated.xattrs.len() as u64);
             // What stands for a device has bits of its own as a matter of course.
             let has_other_mode = emulated.mode.is_some() && emulated.node.is_none();

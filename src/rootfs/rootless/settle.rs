@@ -17,6 +17,9 @@ use super::{OWNER_ATTRIBUTE, Ownership, Rootless, owner, reason};
 /// The bit that the system may take from a file of a group that its owner is not in.
 const SETGID: u32 = 0o2000;
 
+/// Why an owner is recorded.
+const NOT_IN_NAMESPACE: &str = "the user namespace does not have it";
+
 /// One inode that is being settled.
 struct Settling<'a, F> {
     fs: &'a Rootless<F>,
@@ -102,6 +105,7 @@ impl<F: FsOps> Rootless<F> {
         let needs_user = || change.metadata.xattrs.iter().any(is_of_user);
         if self.options.ownership == Ownership::Record
             || self.lacks(|has| has.owners)
+            || !self.given_ids.has(change.metadata.owner)
             || self.lacks(|has| has.modes)
             || self.lacks(|has| has.user_attributes) && needs_user()
         {
@@ -191,13 +195,15 @@ impl<F: FsOps> Settling<'_, F> {
         }
         let refusal = if self.fs.lacks(|has| has.owners) {
             "the filesystem knows no owners".to_owned()
+        } else if !self.fs.given_ids.has(owner) {
+            NOT_IN_NAMESPACE.to_owned()
         } else {
             match self.step(|target| target.chown(owner)) {
                 Ok(()) => return Ok(()),
                 Err(error) if !self.has_substitute(&error) => return Err(error),
                 // EINVAL means an id, and says little.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    "the user namespace does not have it".to_owned()
+                    NOT_IN_NAMESPACE.to_owned()
                 }
                 Err(error) => reason(error).to_string(),
             }

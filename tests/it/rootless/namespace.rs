@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use super::scene::{self, CAPABILITY, last_layer, members, touch};
-use crate::harness::{Run, Sandbox, needs_root, peer, skip};
+use crate::harness::{Run, Sandbox, needs_root, peer, skip, strace};
 
 /// Runs the program as root of a new user namespace in which only that root exists.
 pub(super) fn alone(sandbox: &Sandbox, words: &[&str]) -> Option<Run> {
@@ -71,6 +71,30 @@ fn root_of_a_namespace_of_one_loses_nothing() {
     let words = ["repack", "--compress=none", "--image=img:root", "root"];
     sandbox.umoci(&words).succeeds_silently();
     assert_same_layers(&sandbox, "user", "root");
+}
+
+/// Which owners there are is known from the map of the namespace: but for trying one that an
+/// ordinary file may have, none is given a file that it does not have.
+#[test]
+fn nobody_is_given_files_who_is_not_there() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    // It says whether there are such namespaces.
+    let Some(run) = alone(&sandbox, &["--version"]) else { return };
+    run.succeeds();
+    let (Some(strace), Some(unshare)) = (strace(), peer("unshare")) else { return };
+    let program = sandbox.copy_for_others();
+    let traced = ["-f", "-qq", "-o", "home/calls", "-e", "trace=chown,lchown,fchown,fchownat"];
+    let words = [unshare.to_str().unwrap(), "-r", program.to_str().unwrap()];
+    let words = [&traced[..], &words, &["unpack", "--image=img:full", "home/b"]].concat();
+    let run = Run::of(&mut sandbox.peer_of_ordinary_user(&strace, &words));
+    let told = warnings(&run);
+    assert!(told.last().unwrap().contains("10 owners in the record"), "{told:#?}");
+    let calls = std::fs::read_to_string(sandbox.path("home/calls")).unwrap();
+    let refused: Vec<_> = calls.lines().filter(|line| line.contains("EINVAL")).collect();
+    assert!(matches!(refused[..], [tried] if tried.contains(", 1, 1")), "{refused:#?}");
 }
 
 #[test]
