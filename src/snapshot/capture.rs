@@ -9,7 +9,7 @@ use super::entry::SnapshotEntry;
 use super::known::{Known, XattrHint};
 use super::mtree::{MtreeHeader, MtreeWriter};
 use super::stat_index::StatIndexWriter;
-use super::walk::{Child, Listing, Visitor, at, walk_knowing};
+use super::walk::{Child, Listing, Place, Visitor, at, walk_knowing};
 use crate::error::{Context, Result};
 use crate::progress::{Progress, Stage};
 use crate::rootfs::{FileTime, FsOps, Kind, Stat, Xattr};
@@ -92,20 +92,17 @@ enum IndexOutput<W> {
 
 impl<M: Write, I: Write> Visitor for Capture<'_, M, I> {
     fn enter(&mut self, listing: &Listing) -> Result<()> {
-        let mut entry = SnapshotEntry::of(listing.path.clone(), &listing.stat);
-        entry.xattrs = self.dir_xattrs(listing)?;
-        if listing.path.is_root() {
-            self.open_index(&listing.stat, &entry.xattrs)?;
+        let place = &listing.place;
+        if listing.is_first {
+            self.directory(place)?;
         }
         if let IndexOutput::Open(index) = &mut self.index {
-            index.block(&listing.path, &listing.children)?;
+            index.names(listing)?;
         }
-        self.count(&listing.stat);
-        self.manifest.enter(&entry)?;
         self.progress.add_entries(listing.children.len() as u64);
         let leaves = listing.children.iter().filter(|child| child.stat.kind != Kind::Dir);
         for child in leaves {
-            let entry = self.leaf(listing, child)?;
+            let entry = self.leaf(place, child)?;
             self.count(&child.stat);
             self.manifest.leaf(&entry)?;
         }
@@ -123,8 +120,17 @@ impl<M: Write, I: Write> Capture<'_, M, I> {
         self.newest = self.newest.max(stat.ctime);
     }
 
-    fn dir_xattrs(&mut self, listing: &Listing) -> Result<Box<[Xattr]>> {
-        let Listing { path, dir, known, .. } = listing;
+    fn directory(&mut self, place: &Place) -> Result<()> {
+        let mut entry = SnapshotEntry::of(place.path.clone(), &place.stat);
+        entry.xattrs = self.dir_xattrs(place)?;
+        if place.path.is_root() {
+            self.open_index(&place.stat, &entry.xattrs)?;
+        }
+        self.count(&place.stat);
+        self.manifest.enter(&entry)
+    }
+
+    fn dir_xattrs(&mut self, Place { path, dir, known, .. }: &Place) -> Result<Box<[Xattr]>> {
         // The root's are in the index too, which has no other way to vouch for it.
         if !path.is_root() && known.xattrs == XattrHint::None {
             return Ok(Box::default());
@@ -142,10 +148,10 @@ impl<M: Write, I: Write> Capture<'_, M, I> {
         Ok(())
     }
 
-    fn leaf(&mut self, listing: &Listing, child: &Child) -> Result<SnapshotEntry> {
-        let Listing { dir, .. } = listing;
+    fn leaf(&mut self, place: &Place, child: &Child) -> Result<SnapshotEntry> {
+        let Place { dir, .. } = place;
         let (name, stat, known) = (child.name()?, &child.stat, &child.known);
-        let mut entry = SnapshotEntry::of(listing.path.join(name), stat);
+        let mut entry = SnapshotEntry::of(place.path.join(name), stat);
         let path = &entry.path;
         match stat.kind {
             Kind::Symlink => {

@@ -21,8 +21,8 @@ use std::sync::Arc;
 use super::contents::FileHasher;
 use super::entry::{Snapshot, SnapshotEntry, name_of};
 use super::hardlink::{self, LinkedName, State};
-use super::stat_index::StatIndex;
-use super::walk::{Child, Listing, Visitor, at, walk};
+use super::stat_index::{Cursor, StatIndex};
+use super::walk::{Child, Listing, Place, Visitor, at, walk};
 use crate::error::{Context, Result};
 use crate::progress::{Progress, Stage};
 use crate::rootfs::{FsOps, Identity, Kind, RootPath, Stat, Xattr, is_host_label};
@@ -103,8 +103,8 @@ pub fn diff<S: Borrow<Snapshot>>(
     let progress = &options.progress;
     progress.begin(Stage::Comparing);
     let findings = Findings::new(fs, options);
-    let mut comparison =
-        Comparison { index, snapshot: Lazy { load: Some(snapshot), value: None }, findings };
+    let snapshot = Lazy { load: Some(snapshot), value: None };
+    let mut comparison = Comparison { index, snapshot, reached: Reached::default(), findings };
     walk(fs, &mut comparison)?;
     let Findings { mut diffs, linked, .. } = comparison.findings;
     if let Some(snapshot) = &comparison.snapshot.value {
@@ -140,24 +140,50 @@ impl<L: FnOnce() -> Result<S>, S: Borrow<Snapshot>> Lazy<L, S> {
 struct Comparison<'a, L, S> {
     index: Option<&'a StatIndex>,
     snapshot: Lazy<L, S>,
+    reached: Reached<'a>,
     findings: Findings<'a>,
+}
+
+/// How far a directory that comes in parts has been compared.
+#[derive(Default)]
+struct Reached<'a> {
+    cursor: Option<Cursor<'a>>,
+    /// The last name so far.
+    name: Option<Box<[u8]>>,
+}
+
+impl Reached<'_> {
+    /// What was recorded of the names of the next part, and of names that are gone from there.
+    fn part<'s>(&self, listing: &Listing, recorded: &'s [SnapshotEntry]) -> &'s [SnapshotEntry] {
+        let up_to = |name: &[u8]| recorded.partition_point(|entry| *name_of(&entry.path) <= *name);
+        let start = self.name.as_deref().map_or(0, up_to);
+        let end = match listing.children.last() {
+            _ if listing.is_last => recorded.len(),
+            Some(child) => up_to(&child.name),
+            None => start,
+        };
+        recorded.get(start..end).unwrap_or_default()
+    }
 }
 
 impl<L: FnOnce() -> Result<S>, S: Borrow<Snapshot>> Visitor for Comparison<'_, L, S> {
     fn enter(&mut self, listing: &Listing) -> Result<()> {
-        if listing.path.is_root() {
-            self.enter_root(listing)?;
+        let place = &listing.place;
+        if listing.is_first {
+            self.begin(place)?;
         }
         self.findings.progress.add_entries(listing.children.len() as u64);
         let vouched = self.vouched(listing);
         if vouched.all {
-            listing.children.iter().for_each(|child| self.findings.vouched(listing, child));
-            return Ok(());
+            listing.children.iter().for_each(|child| self.findings.vouched(place, child));
+        } else if let Some(snapshot) = self.snapshot.get()? {
+            let recorded = self.reached.part(listing, snapshot.children(&place.path));
+            self.findings.compare(listing, recorded, &vouched.each)?;
         }
-        match self.snapshot.get()? {
-            Some(snapshot) => self.findings.compare(listing, snapshot, &vouched.each),
-            None => Ok(()),
+        if let Some(child) = listing.children.last() {
+            self.reached.name = Some(child.name.clone());
         }
+        Ok(())
     }
 
     fn leave(&mut self) -> Result<()> {
@@ -165,7 +191,7 @@ impl<L: FnOnce() -> Result<S>, S: Borrow<Snapshot>> Visitor for Comparison<'_, L
     }
 }
 
-/// For which names of a directory the index vouches.
+/// For which names of a directory, or of a part of it, the index vouches.
 struct Vouched {
     each: Vec<bool>,
     /// For each, and no name of the index is gone.
@@ -173,29 +199,37 @@ struct Vouched {
 }
 
 impl<L: FnOnce() -> Result<S>, S: Borrow<Snapshot>> Comparison<'_, L, S> {
-    fn enter_root(&mut self, listing: &Listing) -> Result<()> {
-        self.index = self.index.filter(|index| index.is_of(&listing.stat));
-        let xattrs = self.findings.fs.dir_xattrs(&listing.dir);
+    fn begin(&mut self, place: &Place) -> Result<()> {
+        if place.path.is_root() {
+            self.enter_root(place)?;
+        }
+        let cursor = self.index.and_then(|index| index.cursor(&place.path));
+        self.reached = Reached { cursor, name: None };
+        Ok(())
+    }
+
+    fn enter_root(&mut self, place: &Place) -> Result<()> {
+        self.index = self.index.filter(|index| index.is_of(&place.stat));
+        let xattrs = self.findings.fs.dir_xattrs(&place.dir);
         let xattrs = xattrs.context("read attributes of the root of the tree")?;
-        if self.index.is_some_and(|index| index.vouches_for_root(&listing.stat, &xattrs)) {
+        if self.index.is_some_and(|index| index.vouches_for_root(&place.stat, &xattrs)) {
             return Ok(());
         }
         let Some(snapshot) = self.snapshot.get()? else { return Ok(()) };
-        let entry = snapshot.get(&listing.path);
+        let entry = snapshot.get(&place.path);
         let same = entry.is_some_and(|entry| {
-            self.findings.is_same_stat(entry, &listing.stat) && same_xattrs(&entry.xattrs, &xattrs)
+            self.findings.is_same_stat(entry, &place.stat) && same_xattrs(&entry.xattrs, &xattrs)
         });
         let change = if entry.is_some() { Change::Modified } else { Change::Added };
         if !same {
-            let root = DiffEntry::without_bytes(listing.path.clone(), change);
+            let root = DiffEntry::without_bytes(place.path.clone(), change);
             self.findings.diffs.push(root);
         }
         Ok(())
     }
 
-    fn vouched(&self, listing: &Listing) -> Vouched {
-        let known = self.index.and_then(|index| Some((index, index.cursor(&listing.path)?)));
-        let Some((index, mut cursor)) = known else {
+    fn vouched(&mut self, listing: &Listing) -> Vouched {
+        let (Some(index), Some(cursor)) = (self.index, &mut self.reached.cursor) else {
             return Vouched { each: vec![false; listing.children.len()], all: false };
         };
         let mut all = true;
@@ -207,7 +241,7 @@ impl<L: FnOnce() -> Result<S>, S: Borrow<Snapshot>> Comparison<'_, L, S> {
             all &= vouched && !sought.passed;
             each.push(vouched);
         }
-        Vouched { each, all: all && cursor.is_at_end() }
+        Vouched { each, all: all && (!listing.is_last || cursor.is_at_end()) }
     }
 }
 
@@ -233,17 +267,22 @@ impl<'a> Findings<'a> {
     }
 
     /// Goes over the names of a directory on disk and in the snapshot together.
-    fn compare(&mut self, listing: &Listing, snapshot: &Snapshot, vouched: &[bool]) -> Result<()> {
-        let mut recorded = snapshot.children(&listing.path).iter().peekable();
-        for (child, vouched) in listing.children.iter().zip(vouched) {
+    fn compare(
+        &mut self,
+        Listing { place, children, .. }: &Listing,
+        recorded: &[SnapshotEntry],
+        vouched: &[bool],
+    ) -> Result<()> {
+        let mut recorded = recorded.iter().peekable();
+        for (child, vouched) in children.iter().zip(vouched) {
             while let Some(gone) = recorded.next_if(|entry| *name_of(&entry.path) < *child.name) {
                 self.gone(gone);
             }
             let entry = recorded.next_if(|entry| *name_of(&entry.path) == *child.name);
             match entry {
-                Some(_) if *vouched => self.vouched(listing, child),
-                Some(entry) => self.both(listing, child, entry)?,
-                None => self.added(listing, child)?,
+                Some(_) if *vouched => self.vouched(place, child),
+                Some(entry) => self.both(place, child, entry)?,
+                None => self.added(place, child)?,
             }
         }
         for gone in recorded {
@@ -252,8 +291,8 @@ impl<'a> Findings<'a> {
         Ok(())
     }
 
-    fn added(&mut self, listing: &Listing, child: &Child) -> Result<()> {
-        let path = listing.path.join(child.name()?);
+    fn added(&mut self, place: &Place, child: &Child) -> Result<()> {
+        let path = place.path.join(child.name()?);
         self.link(&path, &child.stat, 1, State::Changed);
         self.tell(path, Change::Added, &child.stat);
         Ok(())
@@ -270,8 +309,8 @@ impl<'a> Findings<'a> {
         self.diffs.push(DiffEntry { path, change, size });
     }
 
-    fn both(&mut self, listing: &Listing, child: &Child, entry: &SnapshotEntry) -> Result<()> {
-        let state = if self.is_same(listing, child, entry)? { State::Same } else { State::Changed };
+    fn both(&mut self, place: &Place, child: &Child, entry: &SnapshotEntry) -> Result<()> {
+        let state = if self.is_same(place, child, entry)? { State::Same } else { State::Changed };
         self.link(&entry.path, &child.stat, entry.nlink, state);
         if state == State::Changed {
             self.tell(entry.path.clone(), Change::Modified, &child.stat);
@@ -280,9 +319,9 @@ impl<'a> Findings<'a> {
     }
 
     /// Notes a name that has not been touched: only its other names matter.
-    fn vouched(&mut self, listing: &Listing, child: &Child) {
+    fn vouched(&mut self, place: &Place, child: &Child) {
         if let (true, Ok(name)) = (child.stat.nlink > 1, child.name()) {
-            self.link(&listing.path.join(name), &child.stat, child.stat.nlink, State::Same);
+            self.link(&place.path.join(name), &child.stat, child.stat.nlink, State::Same);
         }
     }
 
@@ -303,11 +342,11 @@ impl<'a> Findings<'a> {
     }
 
     /// Compares a name on disk with its entry, the cheap things first.
-    fn is_same(&mut self, listing: &Listing, child: &Child, entry: &SnapshotEntry) -> Result<bool> {
+    fn is_same(&mut self, place: &Place, child: &Child, entry: &SnapshotEntry) -> Result<bool> {
         if !self.is_same_stat(entry, &child.stat) {
             return Ok(false);
         }
-        let (dir, name, path) = (&listing.dir, child.name()?, &entry.path);
+        let (dir, name, path) = (&place.dir, child.name()?, &entry.path);
         match entry.kind {
             Kind::Symlink => {
                 let target = self.fs.read_link(dir, name).with_context(|| at("read link", path))?;

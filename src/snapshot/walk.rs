@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The walk that capture and diff share: every directory once, what it holds
 //! with one `stat` per name that is not known, then the directories in it, in order of bytes.
+//! What a large directory holds comes in parts, so that memory grows with its names only.
 //! It looks ahead, on a thread of its own, while what it has found is dealt with.
 
 use std::io;
@@ -9,13 +10,13 @@ use std::sync::mpsc::{self, SyncSender};
 
 use super::known::{Known, KnownEntry};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::rootfs::{Dir, FsOps, Kind, Name, RootPath, Stat};
+use crate::rootfs::{Dir, DirEntry, FsOps, Kind, Name, RootPath, Stat};
 
 /// How many directories of the current path are kept open. Further up they are
 /// opened again when the walk comes back, so that depth costs no handles.
 const OPEN_DIRS: usize = 24;
-/// How many names are handed over together, or how many directories if these
-/// are more: each is an open handle.
+/// How many names of a directory come together, and how many names are handed over together,
+/// or how many directories if these are more: each is an open handle.
 const BATCH_NAMES: usize = 512;
 const BATCH_DIRS: usize = 16;
 /// How many batches the walk is ahead at most.
@@ -36,20 +37,29 @@ impl Child {
     }
 }
 
-/// A directory and what is in it, sorted by name.
-#[derive(Debug)]
-pub(super) struct Listing {
+/// A directory.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
     pub(super) path: RootPath,
     pub(super) dir: Arc<Dir>,
     pub(super) stat: Stat,
     /// What was known of it before.
     pub(super) known: KnownEntry,
+}
+
+/// A directory and what is in it, or the next part of that, sorted by name.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) place: Place,
     pub(super) children: Vec<Child>,
+    /// Whether it begins with the first name of the directory, and ends with the last one.
+    pub(super) is_first: bool,
+    pub(super) is_last: bool,
 }
 
 /// What is done on a walk.
 pub(super) trait Visitor {
-    /// A directory, before those that are in it.
+    /// A directory, before those that are in it; once for each part of what it holds.
     fn enter(&mut self, listing: &Listing) -> Result<()>;
 
     /// The end of the directory that was entered last and not left yet.
@@ -73,7 +83,14 @@ pub(super) fn walk_knowing(
 fn run<'a>(fs: &'a dyn FsOps, known: Knowledge<'a>, visitor: &mut dyn Visitor) -> Result<()> {
     std::thread::scope(|scope| {
         let (batches, found) = mpsc::sync_channel(AHEAD);
-        let walk = Walk { fs, known, frames: Vec::new(), batch: Batch::default(), batches };
+        let walk = Walk {
+            fs,
+            known,
+            frames: Vec::new(),
+            batch: Batch::default(),
+            batches,
+            visit: Visit::Goes,
+        };
         let walker = std::thread::Builder::new().spawn_scoped(scope, || walk.run());
         let walker = walker.context("start a thread")?;
         let visited = show(found, visitor);
@@ -150,6 +167,7 @@ struct Walk<'a> {
     frames: Vec<Frame>,
     batch: Batch,
     batches: SyncSender<Vec<Step>>,
+    visit: Visit,
 }
 
 /// A directory that has been entered.
@@ -175,24 +193,32 @@ impl Walk<'_> {
         let look = || self.fs.stat_dir(&dir);
         let found = entry_of(&mut self.known, RootPath::root, &look);
         let (stat, known) = found.context("stat the root of the tree")?;
-        self.enter(Listing { path: root, dir: dir.into(), stat, known, children: Vec::new() })?;
-        while let Some(frame) = self.frames.last_mut() {
+        self.enter(Place { path: root, dir: dir.into(), stat, known })?;
+        while self.visit == Visit::Goes
+            && let Some(frame) = self.frames.last_mut()
+        {
             if let Some(child) = frame.rest.next() {
                 self.descend(&child)?;
             } else {
                 self.frames.pop();
-                self.batch.push(Step::Leave);
-            }
-            if self.batch.is_full() && self.hand_over() == Visit::Over {
-                break;
+                self.show(Step::Leave);
             }
         }
         Ok(())
     }
 
-    fn hand_over(&mut self) -> Visit {
+    fn show(&mut self, step: Step) {
+        self.batch.push(step);
+        if self.batch.is_full() {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
         let batch = std::mem::take(&mut self.batch);
-        if self.batches.send(batch.steps).is_ok() { Visit::Goes } else { Visit::Over }
+        if self.batches.send(batch.steps).is_err() {
+            self.visit = Visit::Over;
+        }
     }
 
     fn descend(&mut self, child: &Child) -> Result<()> {
@@ -209,27 +235,45 @@ impl Walk<'_> {
         frame.dir = Some(parent);
         let dir = dir.with_context(|| at("open", &path))?.into();
         let Child { stat, known, .. } = *child;
-        self.enter(Listing { path, dir, stat, known, children: Vec::new() })
+        self.enter(Place { path, dir, stat, known })
     }
 
-    /// Takes a directory whose children have not been found yet.
-    fn enter(&mut self, mut listing: Listing) -> Result<()> {
-        listing.children = self.list(&listing.path, &listing.dir)?;
+    fn enter(&mut self, place: Place) -> Result<()> {
+        let dirs = self.list(&place)?;
         let far = self.frames.len().checked_sub(OPEN_DIRS);
         if let Some(frame) = far.and_then(|far| self.frames.get_mut(far)) {
             frame.dir = None;
         }
-        let is_dir = |child: &&Child| child.stat.kind == Kind::Dir;
-        let dirs: Vec<_> = listing.children.iter().filter(is_dir).cloned().collect();
-        let (path, dir) = (listing.path.clone(), Some(listing.dir.clone()));
-        self.frames.push(Frame { path, dir, rest: dirs.into_iter() });
-        self.batch.push(Step::Enter(listing));
+        let Place { path, dir, .. } = place;
+        self.frames.push(Frame { path, dir: Some(dir), rest: dirs.into_iter() });
         Ok(())
     }
 
-    fn list(&mut self, path: &RootPath, dir: &Dir) -> Result<Vec<Child>> {
-        let entries = self.fs.read_dir(dir).with_context(|| at("list", path))?;
-        let mut children = Vec::with_capacity(entries.len());
+    /// Shows what is in a directory, and gives the directories among it.
+    fn list(&mut self, place: &Place) -> Result<Vec<Child>> {
+        let entries = self.fs.read_dir(&place.dir).with_context(|| at("list", &place.path))?;
+        let mut entries = entries.into_iter();
+        let (mut dirs, mut is_first) = (Vec::new(), true);
+        loop {
+            let children = self.look_at(place, entries.by_ref().take(BATCH_NAMES))?;
+            let is_dir = |child: &&Child| child.stat.kind == Kind::Dir;
+            dirs.extend(children.iter().filter(is_dir).cloned());
+            let is_last = entries.len() == 0;
+            self.show(Step::Enter(Listing { place: place.clone(), children, is_first, is_last }));
+            if is_last || self.visit == Visit::Over {
+                return Ok(dirs);
+            }
+            is_first = false;
+        }
+    }
+
+    /// Finds out what some names in a directory are.
+    fn look_at(
+        &mut self,
+        Place { path, dir, .. }: &Place,
+        entries: impl Iterator<Item = DirEntry>,
+    ) -> Result<Vec<Child>> {
+        let mut children = Vec::with_capacity(entries.size_hint().0);
         for entry in entries {
             let name = Name::new(&entry.name)?;
             let look = || self.fs.stat(dir, name);
@@ -266,8 +310,8 @@ mod tests {
         fn enter(&mut self, listing: &Listing) -> Result<()> {
             let names = listing.children.iter().map(|child| child.name.escape_ascii().to_string());
             let names: Vec<_> = names.collect();
-            self.seen.push(format!("{}: {}", listing.path, names.join(" ")));
-            self.depth += 1;
+            self.seen.push(format!("{}: {}", listing.place.path, names.join(" ")));
+            self.depth += usize::from(listing.is_first);
             self.most_open = self.most_open.max(fs::read_dir("/proc/self/fd").unwrap().count());
             Ok(())
         }

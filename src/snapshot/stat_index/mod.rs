@@ -17,9 +17,9 @@
 //! # Format
 //! All integers are LEB128, signed ones zigzag, unless said otherwise.
 //! ```text
-//! "UMOCSTAT" version(1) device(of the root)
+//! "UMOCSTAT" version(2) device(of the root)
 //! mode uid gid mtime-seconds count (name-length name value-length value)...   the root
-//! path-length path count record...                                            one block per directory
+//! path-length path record... 0                                                one block per directory
 //! manifest-sha256 (32 bytes)  sha256 of all before (32 bytes)
 //! record = name-length name kind [mode uid gid size nlink ino mtime-s mtime-ns ctime-s ctime-ns]
 //! ```
@@ -38,7 +38,9 @@ pub use read::StatIndex;
 pub(super) use write::StatIndexWriter;
 
 const MAGIC: &[u8; 8] = b"UMOCSTAT";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
+/// What stands in the place of a name after the last one of a directory.
+const NO_NAME: &[u8] = b"";
 
 /// What is compared of an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use super::number::Taker;
-use super::{Fingerprint, KINDS, MAGIC, VERSION};
+use super::{Fingerprint, KINDS, MAGIC, NO_NAME, VERSION};
 use crate::rootfs::{FileTime, Kind, Name, Owner, RootPath, Stat, Xattr};
 use crate::snapshot::contents::sum;
 
@@ -81,8 +81,7 @@ impl StatIndex {
         let start = self.blocks.get(found.ok()?)?;
         let mut taker = Taker(self.bytes.get(*start..)?);
         taker.bytes()?;
-        let left = taker.number()?;
-        Some(Cursor { records: Records { taker, left }.peekable() })
+        Some(Cursor { records: Records(taker).peekable() })
     }
 
     fn path_of(&self, block: usize) -> &[u8] {
@@ -110,15 +109,17 @@ fn take_root(taker: &mut Taker<'_>) -> Option<Root> {
 /// Goes over a block once, so that nothing can be amiss when it is asked later.
 fn check_block(taker: &mut Taker<'_>) -> Option<()> {
     taker.bytes()?;
-    let mut last: &[u8] = b"";
-    for _ in 0..taker.number()? {
+    let mut last = NO_NAME;
+    loop {
         let record = Record::take(taker)?;
+        if record.name == NO_NAME {
+            return Some(());
+        }
         if record.name <= last || Name::new(record.name).is_err() {
             return None;
         }
         last = record.name;
     }
-    Some(())
 }
 
 /// One name of a directory in the index.
@@ -129,9 +130,11 @@ pub(in crate::snapshot) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
+    /// Takes the next record, or the end of the directory, which has no name; `None` when it is
+    /// neither.
     fn take(taker: &mut Taker<'a>) -> Option<Self> {
         let name = taker.bytes()?;
-        let code = *taker.take(1)?.first()?;
+        let code = if name == NO_NAME { 0 } else { *taker.take(1)?.first()? };
         if code == 0 {
             return Some(Self { name, fingerprint: None });
         }
@@ -156,17 +159,17 @@ fn take_time(taker: &mut Taker<'_>) -> Option<FileTime> {
 
 /// The names in a directory of the index.
 #[derive(Debug, Clone)]
-struct Records<'a> {
-    taker: Taker<'a>,
-    left: u64,
-}
+struct Records<'a>(Taker<'a>);
 
 impl<'a> Iterator for Records<'a> {
     type Item = Record<'a>;
 
     fn next(&mut self) -> Option<Record<'a>> {
-        self.left = self.left.checked_sub(1)?;
-        Record::take(&mut self.taker)
+        let record = Record::take(&mut self.0).filter(|record| record.name != NO_NAME);
+        if record.is_none() {
+            self.0 = Taker(b"");
+        }
+        record
     }
 }
 

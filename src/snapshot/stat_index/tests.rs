@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What an index vouches for, and what is no index.
 
+use std::path::Path;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::rootfs::{Device, Identity, RootPath, Xattr};
+use crate::rootfs::{Device, FsOps, Identity, Native, RootPath, Xattr};
 use crate::snapshot::KnownEntry;
 use crate::snapshot::contents::sum;
-use crate::snapshot::walk::Child;
+use crate::snapshot::walk::{Child, Listing, Place};
 
 const MANIFEST: [u8; 32] = [7; 32];
 const TAKEN: FileTime = FileTime { seconds: 2_000_000_000, nanoseconds: 500 };
@@ -45,9 +47,19 @@ fn written(children: &[Child]) -> Vec<u8> {
     let mut writer =
         StatIndexWriter::new(Vec::new(), TAKEN, &stat(Kind::Dir, 1), &xattrs()).unwrap();
     let top = [child("a", stat(Kind::File, 2)), child("d", stat(Kind::Dir, 3))];
-    writer.block(&RootPath::root(), &top).unwrap();
-    writer.block(&path("d"), children).unwrap();
+    writer.names(&listing("", &top, [true, true])).unwrap();
+    // As a large directory comes.
+    let (some, others) = children.split_at(children.len() / 2);
+    writer.names(&listing("d", some, [true, false])).unwrap();
+    writer.names(&listing("d", others, [false, true])).unwrap();
     writer.finish(&MANIFEST).unwrap()
+}
+
+fn listing(directory: &str, children: &[Child], [is_first, is_last]: [bool; 2]) -> Listing {
+    let dir = Native::open(Path::new("/")).unwrap().open_dir(&RootPath::root()).unwrap().into();
+    let (stat, known) = (stat(Kind::Dir, 3), KnownEntry::default());
+    let place = Place { path: path(directory), dir, stat, known };
+    Listing { place, children: children.to_vec(), is_first, is_last }
 }
 
 fn parsed(children: &[Child]) -> StatIndex {
@@ -131,7 +143,7 @@ fn what_is_torn_or_foreign_is_no_index() {
 #[test]
 fn another_version_is_no_index() {
     let mut bytes = written(&[]);
-    bytes[MAGIC.len()] = 2;
+    bytes[MAGIC.len()] += 1;
     assert!(StatIndex::parse(seal(bytes), &MANIFEST).is_none());
 }
 

@@ -4,11 +4,11 @@
 use std::io::Write;
 
 use super::number::{put, put_bytes, put_signed};
-use super::{Fingerprint, KINDS, MAGIC, VERSION};
+use super::{Fingerprint, KINDS, MAGIC, NO_NAME, VERSION};
 use crate::error::{Context, Result};
-use crate::rootfs::{FileTime, RootPath, Stat, Xattr};
+use crate::rootfs::{FileTime, Stat, Xattr};
 use crate::snapshot::contents::Summed;
-use crate::snapshot::walk::Child;
+use crate::snapshot::walk::Listing;
 
 /// Writes an index, a block per directory.
 pub(in crate::snapshot) struct StatIndexWriter<W> {
@@ -44,14 +44,18 @@ impl<W: Write> StatIndexWriter<W> {
         Ok(Self { out, block: Vec::new(), device: stat.identity.dev, taken })
     }
 
-    /// Writes what is in a directory.
-    pub(in crate::snapshot) fn block(&mut self, path: &RootPath, children: &[Child]) -> Result<()> {
+    /// Writes what is in a directory, or a part of that.
+    pub(in crate::snapshot) fn names(&mut self, listing: &Listing) -> Result<()> {
         self.block.clear();
-        put_bytes(path.as_bytes(), &mut self.block);
-        put(children.len() as u64, &mut self.block);
-        for child in children {
+        if listing.is_first {
+            put_bytes(listing.place.path.as_bytes(), &mut self.block);
+        }
+        for child in &listing.children {
             put_bytes(&child.name, &mut self.block);
             self.fingerprint(&child.stat);
+        }
+        if listing.is_last {
+            put_bytes(NO_NAME, &mut self.block);
         }
         self.out.write_all(&self.block).context(WRITE)
     }

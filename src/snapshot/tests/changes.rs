@@ -237,3 +237,35 @@ fn moving_the_tree_keeps_the_index_good() {
     let diffs = diff(&tree.native(), unread, Some(&state.index()), &DiffOptions::default());
     assert!(diffs.unwrap().is_empty());
 }
+
+/// More names than are handed over together, with changes where one part ends and the next begins.
+#[test]
+fn large_directories_come_in_parts() {
+    let tree = Tree::new();
+    for number in 0..1500 {
+        tree.write(&format!("d/{number:04}"), "x");
+    }
+    tree.write("d/0600-/y", "y");
+    tree.settle();
+    let state = tree.capture();
+    let paths = state.snapshot().unwrap().entries().len();
+    assert_eq!((paths, tree.diff(&state)), (1504, Vec::new()));
+    let mut expected: Vec<String> = vec!["*d".into(), "*d/0600-/y".into(), "*d/1499".into()];
+    for number in [0, 1, 510, 511, 512, 513, 1023, 1024, 1025, 1498] {
+        fs::remove_file(tree.path(&format!("d/{number:04}"))).unwrap();
+        expected.push(format!("-d/{number:04}"));
+    }
+    for path in ["d/0600-/y", "d/1499"] {
+        tree.write(path, "z");
+    }
+    for path in ["d/0511+", "d/0512+", "d/1500"] {
+        tree.write(path, "new");
+        expected.push(format!("+{path}"));
+    }
+    expected.sort_by(|one, other| one[1..].cmp(&other[1..]));
+    assert_eq!(tree.diff(&state), expected);
+    for number in 256..1400 {
+        let _ = fs::remove_file(tree.path(&format!("d/{number:04}")));
+    }
+    assert_eq!(tree.diff(&state).len(), expected.len() + 1144 - 7);
+}

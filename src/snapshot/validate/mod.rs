@@ -18,7 +18,7 @@ pub use keyword::Keyword;
 use keyword::{OnDisk, whole_seconds};
 
 use super::mtree::{Record, parse_xattr, read_records, xattr_word};
-use super::walk::{Child, Listing, Visitor, at, walk};
+use super::walk::{Child, Listing, Place, Visitor, at, walk};
 use crate::error::{Context, Result};
 use crate::progress::{Progress, Stage};
 use crate::quote::quote;
@@ -133,11 +133,11 @@ struct Check<'a> {
 
 impl Visitor for Check<'_> {
     fn enter(&mut self, listing: &Listing) -> Result<()> {
-        if listing.path.is_root() {
-            let root = self.on_disk(&listing.dir, None, &listing.stat);
-            self.compare(&listing.path, &root)?;
+        let Place { path, dir, stat, .. } = &listing.place;
+        if path.is_root() && listing.is_first {
+            self.compare(path, &self.on_disk(dir, None, stat))?;
         }
-        listing.children.iter().try_for_each(|child| self.child(listing, child))
+        listing.children.iter().try_for_each(|child| self.child(&listing.place, child))
     }
 
     fn leave(&mut self) -> Result<()> {
@@ -146,10 +146,10 @@ impl Visitor for Check<'_> {
 }
 
 impl<'a> Check<'a> {
-    fn child(&mut self, listing: &Listing, child: &Child) -> Result<()> {
+    fn child(&mut self, place: &Place, child: &Child) -> Result<()> {
         let name = child.name()?;
-        let path = listing.path.join(name);
-        self.compare(&path, &self.on_disk(&listing.dir, Some(name), &child.stat))
+        let path = place.path.join(name);
+        self.compare(&path, &self.on_disk(&place.dir, Some(name), &child.stat))
     }
 
     fn on_disk<'b>(&self, dir: &'b Dir, name: Option<Name<'b>>, stat: &'b Stat) -> OnDisk<'b>
