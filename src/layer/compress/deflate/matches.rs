@@ -94,6 +94,8 @@ impl Matcher {
             // before the first byte: below 65536 the tables have nothing but true places.
             let back = u32::from(low(at).wrapping_sub(place));
             let there = word(bytes, at.wrapping_sub(back));
+            // A place that is `at` itself (a table that has nothing yet says 0) is 0 back, which
+            // becomes the largest number of all here, and no match.
             let bits = if back.wrapping_sub(1) < MOST_DISTANCE {
                 (here ^ there).trailing_zeros()
             } else {
