@@ -54,6 +54,15 @@ pub(crate) struct SharedBuffer {
     home: Sender<Vec<u8>>,
 }
 
+#[cfg(test)]
+impl Slice {
+    /// A slice that panics when it is looked at.
+    pub(crate) fn broken() -> Self {
+        let buffer = SharedBuffer { data: Vec::new(), len: 0, home: mpsc::channel().0 };
+        Self { buffer: buffer.into(), range: 0..1 }
+    }
+}
+
 impl Deref for SharedBuffer {
     type Target = [u8];
 

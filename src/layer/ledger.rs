@@ -4,12 +4,16 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::sync::Arc;
 
-use super::bodies::BodyId;
+use super::bodies::{BodyId, FilledFiles};
 use crate::rootfs::{RootPath, Steps};
 
 /// How many components may be looked at for each entry; few directories are as deep.
 const STEPS_PER_ENTRY: u64 = 64;
+/// Over how many tables the paths are spread. A table that grows is there twice for a moment,
+/// and they do not all grow at the same moment.
+const TABLES: usize = 32;
 
 /// The paths that were written since the start, all of them free of symbolic links.
 ///
@@ -18,7 +22,7 @@ const STEPS_PER_ENTRY: u64 = 64;
 /// nobody can make two paths meet.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    marks: HashMap<PathHash, Mark, BuildHasherDefault<AsItIs>>,
+    marks: [HashMap<PathHash, Mark, BuildHasherDefault<AsItIs>>; TABLES],
     keys: (RandomState, RandomState),
     /// The directory that was noted last for the current layer: most members come next to others.
     directory: Option<Box<[u8]>>,
@@ -27,11 +31,21 @@ pub(crate) struct Ledger {
     holes: u64,
     /// For the links on the way to entries of all layers; a few more with each entry.
     pub(crate) steps: Steps,
+    /// What is known of the bodies that the marks name.
+    files: Arc<FilledFiles>,
 }
 
-/// 128 bits in the place of a path.
+/// 128 bits in the place of a path; packed, so that a mark leaves no gap beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(Rust, packed(4))]
 struct PathHash(u64, u64);
+
+impl PathHash {
+    /// Which table it is in. The tables look at the other half.
+    fn table(self) -> usize {
+        usize::try_from(self.1 % TABLES as u64).unwrap_or_default()
+    }
+}
 
 impl Hash for PathHash {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -70,6 +84,11 @@ pub(crate) struct Mark {
 }
 
 impl Ledger {
+    /// Lets go of what `files` knows of a file when something takes its place.
+    pub(crate) fn new(files: Arc<FilledFiles>) -> Self {
+        Self { files, ..Self::default() }
+    }
+
     /// What follows belongs to the next layer.
     pub(crate) fn next_layer(&mut self) {
         self.layer += 1;
@@ -85,7 +104,8 @@ impl Ledger {
     pub(crate) fn link(&mut self, path: &RootPath, target: &RootPath) {
         let mut mark = self.get(target).unwrap_or_default();
         mark.is_linked = true;
-        if let Some(target) = self.marks.get_mut(&self.hash(target.as_bytes())) {
+        let key = self.hash(target.as_bytes());
+        if let Some(target) = self.marks[key.table()].get_mut(&key) {
             *target = mark;
         }
         self.mark(path, Mark { layer: self.layer, ..mark });
@@ -97,12 +117,22 @@ impl Ledger {
             self.note_directories(directory);
             self.directory = directory.map(Into::into);
         }
-        self.marks.insert(self.hash(path.as_bytes()), mark);
+        let key = self.hash(path.as_bytes());
+        let former = self.marks[key.table()].insert(key, mark);
+        self.let_go(former);
+    }
+
+    /// Nobody will ask for a body whose only mark has gone.
+    fn let_go(&self, former: Option<Mark>) {
+        if let Some(Mark { body: Some(body), is_linked: false, .. }) = former {
+            self.files.forget(body);
+        }
     }
 
     fn note_directories(&mut self, mut above: Option<&[u8]>) {
         while let Some(directory) = above {
-            let mark = self.marks.entry(self.hash(directory)).or_default();
+            let key = self.hash(directory);
+            let mark = self.marks[key.table()].entry(key).or_default();
             if mark.layer == self.layer {
                 break;
             }
@@ -117,7 +147,9 @@ impl Ledger {
 
     /// The path is no part of the current layer any more.
     pub(crate) fn forget(&mut self, path: &RootPath) {
-        self.marks.remove(&self.hash(path.as_bytes()));
+        let key = self.hash(path.as_bytes());
+        let former = self.marks[key.table()].remove(&key);
+        self.let_go(former);
         self.directory = None;
     }
 
@@ -142,7 +174,8 @@ impl Ledger {
 
     /// What is known of a path. Stale where the path has been removed since.
     pub(crate) fn get(&self, path: &RootPath) -> Option<Mark> {
-        self.marks.get(&self.hash(path.as_bytes())).copied()
+        let key = self.hash(path.as_bytes());
+        self.marks[key.table()].get(&key).copied()
     }
 }
 
@@ -157,6 +190,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_mark_is_small() {
+        assert!(size_of::<(PathHash, Mark)>() <= 28);
+    }
+
+    #[test]
     fn members_and_holes_add_up() {
         let mut ledger = Ledger::default();
         assert_eq!((ledger.count_entry(), ledger.count_entry()), (1, 2));
@@ -169,9 +207,10 @@ mod tests {
         let path = |path: &str| RootPath::clean(path).unwrap();
         let mut ledger = Ledger::default();
         ledger.next_layer();
-        ledger.insert(&path("a/b/c"), Some(7), false);
+        let body = BodyId::new(7);
+        ledger.insert(&path("a/b/c"), body, false);
         assert!(ledger.is_current(&path("a")) && ledger.is_current(&RootPath::root()));
-        assert_eq!(ledger.get(&path("a/b/c")).unwrap().body, Some(7));
+        assert_eq!(ledger.get(&path("a/b/c")).unwrap().body, body);
         ledger.next_layer();
         assert!(!ledger.is_current(&path("a/b")));
         ledger.insert(&path("a/x"), None, false);

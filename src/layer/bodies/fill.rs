@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
@@ -24,7 +24,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    fn set(&self, error: Error) {
+    pub(super) fn set(&self, error: Error) {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.failed.store(true, Ordering::Release);
     }
@@ -46,13 +46,14 @@ impl Failure {
 pub(super) struct Filler<'a> {
     pub(super) fs: &'a dyn FsOps,
     pub(super) digests: FileDigests,
+    pub(super) files: Arc<FilledFiles>,
     pub(super) failure: Failure,
 }
 
 impl Filler<'_> {
     /// Fills the files of a batch and notes what is known of them. After a failure, of whichever
     /// thread, it only lets go of them.
-    pub(super) fn fill(&self, batch: Batch, files: &mut FilledFiles) {
+    pub(super) fn fill(&self, batch: Batch) {
         let (first, count) = (batch.first, batch.jobs.len());
         let mut filled =
             Vec::with_capacity(if self.digests == FileDigests::Skip { 0 } else { count });
@@ -68,7 +69,7 @@ impl Filler<'_> {
                 }
             }
         }
-        files.add(first, filled);
+        self.files.add(first, filled);
     }
 
     fn fill_one(&self, new: &NewFile, body: Body) -> Result<Option<Filled>> {
@@ -91,7 +92,7 @@ impl Filler<'_> {
         let change =
             Change { metadata: &new.metadata, kind: Kind::File, clear_xattrs: new.clear_xattrs };
         let stat = self.fs.set_file_metadata(&new.file, &change).context("apply metadata")?;
-        Ok(hash.map(|hash| Filled { digest: hash.finalize().into(), stat }))
+        Ok(hash.map(|hash| Filled::new(hash.finalize().into(), &stat)))
     }
 }
 

@@ -5,18 +5,23 @@
 //! When they fall behind, whoever hands the files over fills some as well.
 
 mod fill;
+mod filled;
 mod queue;
 
 use std::fs::File;
+use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use self::fill::{Failure, Filler};
+pub(crate) use self::filled::{Filled, FilledFiles};
 use self::queue::Queue;
 use super::buffer::Slice;
+use super::unpack::BUFFERS;
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::rootfs::{FsOps, Metadata, RootPath, Stat};
+use crate::rootfs::{FsOps, Metadata, RootPath};
 
 /// How many files go to a worker together: waking one for each takes longer than most files.
 const BATCH: usize = 32;
@@ -25,8 +30,12 @@ const BATCH_BYTES: u64 = 256 << 10;
 /// How many batches wait; each of their files is an open handle.
 const QUEUE: usize = 4;
 
-/// Which body it is: counts from 0 in the order of [`Bodies::write`].
-pub(crate) type BodyId = u32;
+// A batch that has not gone yet may hold a buffer for each of its files, and nobody gives these
+// back before the next file comes, which needs a buffer.
+const _: () = assert!(BATCH < BUFFERS);
+
+/// Which body it is: counts from 1 in the order of [`Bodies::write`].
+pub(crate) type BodyId = NonZero<u32>;
 
 /// Whether the contents of regular files are hashed while they are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,7 +87,6 @@ struct Job {
 }
 
 /// Files with consecutive numbers.
-#[derive(Default)]
 struct Batch {
     first: BodyId,
     jobs: Vec<Job>,
@@ -86,36 +94,9 @@ struct Batch {
     bytes: u64,
 }
 
-/// What is known of a file that was filled.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Filled {
-    /// The SHA-256 of its contents.
-    pub(crate) digest: [u8; 32],
-    /// What it was when it was finished.
-    pub(crate) stat: Stat,
-}
-
-/// What is known of the files that were filled, by number.
-#[derive(Debug, Default)]
-pub(crate) struct FilledFiles(Vec<(BodyId, Vec<Filled>)>);
-
-impl FilledFiles {
-    /// What is known of a file, if digests were asked for.
-    pub(crate) fn get(&self, id: BodyId) -> Option<&Filled> {
-        let (first, files) =
-            &self.0[self.0.partition_point(|(first, _)| *first <= id).checked_sub(1)?];
-        files.get(usize::try_from(id - first).ok()?)
-    }
-
-    fn add(&mut self, first: BodyId, files: Vec<Filled>) {
-        if !files.is_empty() {
-            self.0.push((first, files));
-        }
-    }
-
-    fn join(&mut self, others: Self) {
-        self.0.extend(others.0);
-        self.0.sort_unstable_by_key(|(first, _)| *first);
+impl Batch {
+    fn starting_with(first: BodyId) -> Self {
+        Self { first, jobs: Vec::with_capacity(BATCH), bytes: 0 }
     }
 }
 
@@ -124,9 +105,7 @@ pub(crate) struct Bodies<'scope> {
     shared: Arc<Shared<'scope>>,
     /// What is to go to a worker next.
     batch: Batch,
-    workers: Vec<ScopedJoinHandle<'scope, FilledFiles>>,
-    /// What was filled here.
-    own: FilledFiles,
+    workers: Vec<ScopedJoinHandle<'scope, ()>>,
     next: BodyId,
 }
 
@@ -136,14 +115,17 @@ struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    /// Works until the queue is closed.
-    fn work(&self) -> FilledFiles {
-        let mut files = FilledFiles::default();
+    /// Works until the queue is closed. A panic is a failure like others: whoever waits for the
+    /// work, or for the buffers that it holds, is not to wait for ever.
+    fn work(&self) {
         while let Some(batch) = self.queue.take() {
-            self.filler.fill(batch, &mut files);
+            let filled = catch_unwind(AssertUnwindSafe(|| self.filler.fill(batch)));
+            if filled.is_err() {
+                let error = "internal error: a writer of files panicked";
+                self.filler.failure.set(Error::new(ErrorKind::Io, error));
+            }
             self.queue.done();
         }
-        files
     }
 }
 
@@ -153,11 +135,13 @@ impl<'scope> Bodies<'scope> {
         fs: &'env dyn FsOps,
         workers: usize,
         digests: FileDigests,
+        files: Arc<FilledFiles>,
     ) -> Result<Self> {
-        let filler = Filler { fs, digests, failure: Failure::default() };
+        let filler = Filler { fs, digests, files, failure: Failure::default() };
         let shared = Arc::new(Shared { queue: Queue::new(QUEUE), filler });
-        let (batch, own) = (Batch::default(), FilledFiles::default());
-        let mut bodies = Self { shared, batch, workers: Vec::new(), own, next: 0 };
+        let next = BodyId::MIN;
+        let batch = Batch::starting_with(next);
+        let mut bodies = Self { shared, batch, workers: Vec::new(), next };
         for _ in 0..workers {
             let shared = bodies.shared.clone();
             bodies.workers.push(start_thread(scope, move || shared.work())?);
@@ -199,8 +183,7 @@ impl<'scope> Bodies<'scope> {
     }
 
     fn take_batch(&mut self) -> Batch {
-        let next = Batch { first: self.next, jobs: Vec::with_capacity(BATCH), bytes: 0 };
-        std::mem::replace(&mut self.batch, next)
+        std::mem::replace(&mut self.batch, Batch::starting_with(self.next))
     }
 
     fn send(&mut self) {
@@ -209,7 +192,7 @@ impl<'scope> Bodies<'scope> {
         }
         let batch = self.take_batch();
         if let Some(batch) = self.shared.queue.offer(batch) {
-            self.shared.filler.fill(batch, &mut self.own);
+            self.shared.filler.fill(batch);
         }
     }
 
@@ -225,17 +208,15 @@ impl<'scope> Bodies<'scope> {
         self.shared.filler.failure.check()
     }
 
-    /// Waits for all files and gives what is known of them.
-    pub(crate) fn finish(mut self) -> Result<FilledFiles> {
+    /// Waits for all files.
+    pub(crate) fn finish(mut self) -> Result<()> {
         self.send();
         self.shared.queue.close();
-        let mut files = std::mem::take(&mut self.own);
         for worker in std::mem::take(&mut self.workers) {
-            files.join(worker.join().map_err(|_| {
-                Error::new(ErrorKind::Io, "internal error: a writer of files panicked")
-            })?);
+            // What panics is noted as a failure.
+            let _ = worker.join();
         }
-        self.shared.filler.failure.take().map_or(Ok(files), Err)
+        self.shared.filler.failure.take().map_or(Ok(()), Err)
     }
 }
 
@@ -243,5 +224,34 @@ impl Drop for Bodies<'_> {
     fn drop(&mut self) {
         // Nobody is to wait for more.
         self.shared.queue.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rootfs::Native;
+
+    /// Nobody waits for what a worker has dropped, neither for its end nor for its buffers.
+    #[test]
+    fn a_panic_is_a_failure() {
+        let place = tempfile::tempdir().unwrap();
+        let fs = Native::open(place.path()).unwrap();
+        let new = || NewFile {
+            file: tempfile::tempfile().unwrap(),
+            path: RootPath::root(),
+            metadata: Metadata::default(),
+            clear_xattrs: false,
+            size: 1,
+        };
+        std::thread::scope(|scope| {
+            let files = Arc::default();
+            let mut bodies = Bodies::start(scope, &fs, 1, FileDigests::Sha256, files).unwrap();
+            bodies.stream(new()).unwrap().send(Piece::Data(Slice::broken())).unwrap();
+            bodies.settle().unwrap_err();
+            bodies.write(new(), Body::Whole(None, Vec::new())).unwrap_err();
+            let error = bodies.finish().unwrap_err().to_string();
+            assert_eq!(error, "internal error: a writer of files panicked");
+        });
     }
 }

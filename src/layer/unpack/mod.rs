@@ -26,7 +26,7 @@ use crate::oci::{Digest, Hasher};
 use crate::rootfs::{FsOps, RootPath, Stat};
 
 /// How many buffers go round: 16 MiB in all.
-const BUFFERS: usize = 64;
+pub(super) const BUFFERS: usize = 64;
 /// How many workers write files at most, besides the stage that makes them. More only help
 /// where storage is slow.
 const WORKERS: usize = 2;
@@ -66,7 +66,7 @@ impl From<Error> for LayerFailure {
 #[derive(Debug, Default)]
 pub struct Unpacked {
     ledger: Ledger,
-    files: FilledFiles,
+    files: Arc<FilledFiles>,
 }
 
 /// What is known of a path that an unpack wrote.
@@ -88,7 +88,7 @@ impl Unpacked {
         let file = mark.body.and_then(|body| self.files.get(body));
         Written {
             digest: file.map(|file| file.digest),
-            stat: file.map(|file| file.stat).filter(|_| !mark.is_linked),
+            stat: file.filter(|_| !mark.is_linked).map(|file| file.stat()),
             has_xattrs: Some(mark.has_xattrs),
         }
     }
@@ -127,9 +127,10 @@ where
     I: ExactSizeIterator<Item = Result<LayerSource<'a>>> + Send,
 {
     let count = layers.len();
-    let mut ledger = Ledger::default();
+    let files = Arc::<FilledFiles>::default();
+    let mut ledger = Ledger::new(files.clone());
     let disk = Disk::new(fs, options.format);
-    let files = thread::scope(|scope| {
+    thread::scope(|scope| {
         let (to_apply, buffers) = mpsc::channel();
         let (to_hash, stream) = mpsc::channel();
         let limits = options.limits.clone();
@@ -137,7 +138,7 @@ where
         let decode = start_thread(scope, move || decode.run(layers))?;
         let (verified, to_tell) = mpsc::channel();
         let hash = start_thread(scope, move || hash_layers(&stream, &verified))?;
-        let mut bodies = Bodies::start(scope, disk.fs(), workers(), file_digests)?;
+        let mut bodies = Bodies::start(scope, disk.fs(), workers(), file_digests, files.clone())?;
         let after = after.map(|tell| After { verified: to_tell, tell });
         let mut work = Apply { disk: &disk, ledger: &mut ledger, bodies: &mut bodies, options };
         let applied = work.layers(count, &buffers, after.as_ref());
@@ -148,10 +149,10 @@ where
         // A stream that breaks off is the reason for what fails behind it.
         decoded?;
         // So is a file that cannot be written for what came after it.
-        let files = written?;
+        written?;
         applied?;
         hashed?;
-        Ok::<_, LayerFailure>(files)
+        Ok::<_, LayerFailure>(())
     })?;
     Ok(Unpacked { ledger, files })
 }
