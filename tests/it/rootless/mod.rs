@@ -21,6 +21,7 @@ mod round_trip;
 mod scene;
 mod stopped;
 mod strict;
+mod times;
 mod together;
 mod twice;
 mod unmapped;
