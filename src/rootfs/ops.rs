@@ -151,8 +151,9 @@ pub trait FsOps: fmt::Debug + Send + Sync {
         Ok(true)
     }
 
-    /// The name that a directory lists in the place of this one, where it takes the two for the
-    /// same. Who asks means to use that instead.
+    /// The name that a directory lists in the place of one that is there, where it takes the two
+    /// for the same; the name itself, where that is all that can be told. `None` where it lists
+    /// this very name, or has nothing by it. Who asks means to use the other instead.
     fn namesake(&self, dir: &Dir, name: Name<'_>) -> io::Result<Option<Box<[u8]>>> {
         let _ = (dir, name);
         Ok(None)

@@ -7,7 +7,7 @@ use std::io;
 use std::rc::Rc;
 
 use super::parents::Parent;
-use super::{Applier, Place};
+use super::{Applier, Place, listed};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::layer::entry::shown;
 use crate::rootfs::{Change, Contents, Inode, Kind, Metadata, Name, RootPath, Stat};
@@ -51,7 +51,7 @@ impl Applier<'_, '_> {
             if self.ledger.is_current(&path) {
                 continue;
             }
-            let parent = self.parents.open(&parent, self.ledger)?;
+            let parent = self.parents.open(&parent, self.ledger, self.bodies)?;
             let place = Place { parent, name, path: path.clone() };
             if !self
                 .link(&place, &target)
@@ -89,7 +89,7 @@ impl Applier<'_, '_> {
                 // The old object goes only when the new one can come.
                 match self.fs.stat(&target.parent.dir, target.name) {
                     Ok(stat) if stat.kind == Kind::Dir => return Err(to_a_directory()),
-                    Ok(stat) if self.is_at(place, &stat)? => Ok(()),
+                    Ok(stat) if self.is_at(place, target, &stat)? => Ok(()),
                     Ok(_) => {
                         self.remove_existing(place)?;
                         self.make_link(target, place)
@@ -112,10 +112,12 @@ impl Applier<'_, '_> {
         Ok(true)
     }
 
-    /// Whether a place has an inode already: by that name, or by one that is taken for it.
-    fn is_at(&self, place: &Place<'_>, stat: &Stat) -> Result<bool> {
-        match self.fs.stat(&place.parent.dir, place.name) {
-            Ok(there) => Ok(there.identity == stat.identity),
+    /// Whether a place has the target already: by that name, or by one that is taken for it.
+    fn is_at(&self, place: &Place<'_>, target: &Target<'_>, stat: &Stat) -> Result<bool> {
+        let Place { parent, name, .. } = place;
+        match self.fs.stat(&parent.dir, *name) {
+            Ok(there) if there.identity == stat.identity => Ok(true),
+            Ok(_) => Ok(listed::path_in(self.fs, &parent.path, &parent.dir, *name)? == target.path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -6,7 +6,9 @@
 //! workers of [`bodies`](super::bodies) by open handle.
 
 mod links;
+mod listed;
 mod parents;
+mod removal;
 mod whiteouts;
 
 use std::collections::{BTreeMap, HashSet};
@@ -17,19 +19,19 @@ use std::sync::Arc;
 use self::links::Deferred;
 use self::parents::{Parent, Parents};
 use self::whiteouts::Gone;
-use super::bodies::{Bodies, Body, NewFile, Piece};
+use super::bodies::{Bodies, Body, BodyId, NewFile, Piece};
 use super::buffer::BufferReader;
 use super::entry::{Entry, EntryKind, Members, shown};
 use super::format::{Disk, DiskFormat};
 use super::ledger::Ledger;
 use super::limits::Limits;
 use super::whiteout::{Whiteout, classify};
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Context, Error, Result};
 use crate::idmap::IdMaps;
 use crate::progress::Progress;
 use crate::rootfs::{
-    Change, Device, FsOps, Kind, Metadata, Name, Removed, RootPath, Xattr, capability_to_host,
-    remove_unless, resolve_within,
+    Change, Device, FsOps, Kind, Metadata, Name, RootPath, Xattr, capability_to_host,
+    resolve_within,
 };
 
 /// Up to this size a file is handed over in one piece, in bytes.
@@ -75,6 +77,7 @@ pub(crate) fn apply_members(
         fs: disk.fs(),
         options,
         ledger,
+        first_body: bodies.next_id(),
         bodies,
         parents: Parents::new(disk, options)?,
         deferred: Vec::new(),
@@ -99,6 +102,8 @@ struct Applier<'a, 'scope> {
     options: &'a ApplyOptions,
     ledger: &'a mut Ledger,
     bodies: &'a mut Bodies<'scope>,
+    /// The first body of this layer.
+    first_body: BodyId,
     parents: Parents<'a>,
     /// Hard links whose target has not been met yet.
     deferred: Vec<Deferred>,
@@ -158,7 +163,7 @@ impl Applier<'_, '_> {
         mut entry: Entry,
         members: &mut LayerMembers<'_>,
     ) -> Result<()> {
-        let parent = self.parents.open(parent, self.ledger)?;
+        let parent = self.parents.open(parent, self.ledger, self.bodies)?;
         let place = Place::new(parent, name);
         let kind = std::mem::replace(&mut entry.kind, EntryKind::Fifo);
         match kind {
@@ -272,8 +277,9 @@ impl Applier<'_, '_> {
 
     /// The directory that is there already, if one is (or a link to one that is kept).
     fn existing_directory(&mut self, place: &Place<'_>) -> Result<Option<RootPath>> {
-        match self.fs.stat(&place.parent.dir, place.name)?.kind {
-            Kind::Dir => Ok(Some(place.path.clone())),
+        let dir = &place.parent.dir;
+        match self.fs.stat(dir, place.name)?.kind {
+            Kind::Dir => Ok(Some(listed::path_in(self.fs, &place.parent.path, dir, place.name)?)),
             Kind::Symlink if self.options.dir_links == DirLinks::Keep => {
                 // A loop is no directory: it is replaced like any other link.
                 let steps = &mut self.ledger.steps;
@@ -324,31 +330,6 @@ impl Applier<'_, '_> {
             }
             result => Ok(result?),
         }
-    }
-
-    fn remove_existing(&mut self, place: &Place<'_>) -> Result<()> {
-        let kind = self.fs.stat(&place.parent.dir, place.name)?.kind;
-        if kind == Kind::Dir {
-            self.refuse_namesake(place)?;
-            let bodies = &mut *self.bodies;
-            remove_unless(self.fs, &place.path, &|_| false, || Ok(bodies.settle()?))?;
-        } else {
-            self.fs.remove_file(&place.parent.dir, place.name)?;
-        }
-        if matches!(kind, Kind::Dir | Kind::Symlink) {
-            self.parents.forget(&place.path);
-        }
-        Ok(())
-    }
-
-    /// A directory of another name is not to be lost with all that is in it for something that
-    /// differs in case only.
-    fn refuse_namesake(&self, place: &Place<'_>) -> Result<()> {
-        if self.fs.has_exactly(&place.parent.dir, place.name)? {
-            return Ok(());
-        }
-        let message = "its place is taken by a directory whose name differs in case only";
-        Err(Error::new(ErrorKind::AlreadyExists, message))
     }
 
     fn metadata(&self, entry: Entry) -> Result<Metadata> {

@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 
-use super::ApplyOptions;
+use super::removal::make_room;
+use super::{ApplyOptions, listed};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::layer::bodies::Bodies;
 use crate::layer::entry::shown;
 use crate::layer::format::Disk;
 use crate::layer::ledger::Ledger;
@@ -81,7 +83,12 @@ impl<'a> Parents<'a> {
     }
 
     /// Opens the directory that members are put into, making it where it is missing.
-    pub(super) fn open(&mut self, path: &RootPath, ledger: &mut Ledger) -> Result<Rc<Parent>> {
+    pub(super) fn open(
+        &mut self,
+        path: &RootPath,
+        ledger: &mut Ledger,
+        bodies: &mut Bodies<'_>,
+    ) -> Result<Rc<Parent>> {
         if let Some(parent) = self.opened(path) {
             return Ok(parent);
         }
@@ -89,12 +96,12 @@ impl<'a> Parents<'a> {
             Ok(dir) => (path.clone(), dir),
             Err(error) if leads_elsewhere(&error) => {
                 let canonical = resolve_within(self.fs, path, &mut ledger.steps)?;
-                let dir = self.make(&canonical, ledger)?;
+                let dir = self.make(&canonical, ledger, bodies)?;
                 (canonical, dir)
             }
             Err(error) => return Err(error.into()),
         };
-        self.keep(path, canonical, dir)
+        self.keep(path, canonical, dir, ledger)
     }
 
     /// Opens a directory that must be there already; `None` if it isn't.
@@ -107,7 +114,7 @@ impl<'a> Parents<'a> {
             return Ok(Some(parent));
         }
         let dir = match self.fs.open_dir(path) {
-            Ok(dir) => return self.keep(path, path.clone(), dir).map(Some),
+            Ok(dir) => return self.keep(path, path.clone(), dir, ledger).map(Some),
             Err(error) if leads_elsewhere(&error) => {
                 let canonical = resolve_within(self.fs, path, &mut ledger.steps)?;
                 self.fs.open_dir(&canonical).map(|dir| (canonical, dir))
@@ -115,7 +122,7 @@ impl<'a> Parents<'a> {
             Err(error) => Err(error),
         };
         match dir {
-            Ok((canonical, dir)) => self.keep(path, canonical, dir).map(Some),
+            Ok((canonical, dir)) => self.keep(path, canonical, dir, ledger).map(Some),
             Err(error) if leads_elsewhere(&error) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -131,7 +138,16 @@ impl<'a> Parents<'a> {
     }
 
     /// Keeps a directory open and notes what it was like before the layer touched it.
-    fn keep(&mut self, path: &RootPath, canonical: RootPath, dir: Dir) -> Result<Rc<Parent>> {
+    fn keep(
+        &mut self,
+        path: &RootPath,
+        canonical: RootPath,
+        dir: Dir,
+        ledger: &Ledger,
+    ) -> Result<Rc<Parent>> {
+        let is_listed =
+            |path: &RootPath| self.pending.contains_key(path) || ledger.get(path).is_some();
+        let canonical = listed::path(self.fs, canonical, is_listed)?;
         let inherits_xattrs = match self.pending.get(&canonical) {
             Some(pending) => pending.inherits_xattrs,
             None => {
@@ -173,19 +189,24 @@ impl<'a> Parents<'a> {
 
     /// Makes a directory and those above it. Nothing describes them, so they
     /// are root's, 0755 whatever the umask is, and as old as can be.
-    fn make(&mut self, path: &RootPath, ledger: &mut Ledger) -> Result<Dir> {
+    fn make(
+        &mut self,
+        path: &RootPath,
+        ledger: &mut Ledger,
+        bodies: &mut Bodies<'_>,
+    ) -> Result<Dir> {
         let mut dir = self.fs.open_dir(&RootPath::root())?;
         let mut done = RootPath::root();
         for name in path.components() {
-            let next = done.join(name);
-            dir = match self.fs.open_child(&dir, name) {
+            let next = match self.fs.open_child(&dir, name) {
                 Err(error) if leads_elsewhere(&error) => {
-                    self.make_one(&done, &dir, name, ledger)?;
+                    self.make_one(&done, &dir, name, ledger, bodies)?;
                     self.fs.open_child(&dir, name)?
                 }
                 result => result?,
             };
-            done = next;
+            done = listed::path_in(self.fs, &done, &dir, name)?;
+            dir = next;
         }
         Ok(dir)
     }
@@ -196,6 +217,7 @@ impl<'a> Parents<'a> {
         dir: &Dir,
         name: Name<'_>,
         ledger: &mut Ledger,
+        bodies: &mut Bodies<'_>,
     ) -> Result<()> {
         if !self.pending.contains_key(above) {
             self.note_times(above, dir)?;
@@ -203,7 +225,7 @@ impl<'a> Parents<'a> {
         let replaces = match self.fs.create_dir(dir, name) {
             // A file in the place of a directory makes room for it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.fs.remove_file(dir, name)?;
+                make_room(self.fs, dir, name, bodies)?;
                 self.fs.create_dir(dir, name)?;
                 true
             }

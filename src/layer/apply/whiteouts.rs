@@ -12,11 +12,8 @@ use std::io;
 use std::rc::Rc;
 
 use super::parents::Parent;
-use super::{
-    Applier, Context, DirLinks, Kind, Name, Place, Removed, Result, RootPath, remove_unless,
-    resolve_within,
-};
-use crate::rootfs::{Overlay, resolve_parent};
+use super::{Applier, Context, DirLinks, Kind, Name, Place, Result, RootPath, resolve_within};
+use crate::rootfs::{Overlay, Removed, remove_unless, resolve_parent};
 
 /// What of the layers below is gone at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,13 +126,13 @@ impl Applier<'_, '_> {
             (Some(Kind::Dir), Gone::Children) => {}
             _ if self.parents.is_below_opaque(overlay, &above)? => return Ok(()),
             (None, Gone::Name) => {
-                let parent = self.parents.open(&above, self.ledger)?;
+                let parent = self.parents.open(&above, self.ledger, self.bodies)?;
                 let owner = self.parents.root_owner();
                 return Ok(overlay.hide(&parent.dir, name, owner)?);
             }
             (None, Gone::Children) | (Some(Kind::Dir), Gone::Name) => {}
             (Some(_), _) => {
-                let parent = self.parents.open(&above, self.ledger)?;
+                let parent = self.parents.open(&above, self.ledger, self.bodies)?;
                 self.remove_existing(&Place { parent, name, path: path.clone() })?;
             }
         }
@@ -143,7 +140,7 @@ impl Applier<'_, '_> {
     }
 
     fn make_opaque(&mut self, path: &RootPath) -> Result<()> {
-        self.parents.open(path, self.ledger)?;
+        self.parents.open(path, self.ledger, self.bodies)?;
         self.parents.mark_opaque(path);
         Ok(())
     }
@@ -174,6 +171,8 @@ impl Applier<'_, '_> {
 
     /// A file goes through the directory that is open already, and all that is open stays true.
     fn remove_hidden(&mut self, place: &Place<'_>) -> io::Result<Removed> {
+        // What this layer has brought stays.
+        self.bodies.settle_before(self.first_body)?;
         let (dir, ledger, bodies) = (&place.parent.dir, &*self.ledger, &mut *self.bodies);
         let kind = self.fs.stat(dir, place.name)?.kind;
         let removed = if kind == Kind::Dir {

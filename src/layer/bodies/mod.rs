@@ -107,6 +107,8 @@ pub(crate) struct Bodies<'scope> {
     batch: Batch,
     workers: Vec<ScopedJoinHandle<'scope, ()>>,
     next: BodyId,
+    /// All with lower numbers are finished.
+    settled: BodyId,
 }
 
 struct Shared<'a> {
@@ -141,7 +143,7 @@ impl<'scope> Bodies<'scope> {
         let shared = Arc::new(Shared { queue: Queue::new(QUEUE), filler });
         let next = BodyId::MIN;
         let batch = Batch::starting_with(next);
-        let mut bodies = Self { shared, batch, workers: Vec::new(), next };
+        let mut bodies = Self { shared, batch, workers: Vec::new(), next, settled: next };
         for _ in 0..workers {
             let shared = bodies.shared.clone();
             bodies.workers.push(start_thread(scope, move || shared.work())?);
@@ -198,8 +200,18 @@ impl<'scope> Bodies<'scope> {
 
     /// Waits until all files that have been handed over are finished.
     pub(crate) fn settle(&mut self) -> Result<()> {
-        self.send();
-        self.shared.queue.settle();
+        self.settle_before(self.next)
+    }
+
+    /// Waits until all files with lower numbers than this are finished.
+    pub(crate) fn settle_before(&mut self, id: BodyId) -> Result<()> {
+        if self.settled < id {
+            // Who has to wait for it can as well do it.
+            let batch = self.take_batch();
+            self.shared.filler.fill(batch);
+            self.shared.queue.settle();
+            self.settled = self.next;
+        }
         self.check()
     }
 

@@ -59,16 +59,40 @@ impl<F: FsOps> Rootless<F> {
 
     /// See [`FsOps::namesake`].
     pub(super) fn find_namesake(&self, dir: &Dir, name: Name<'_>) -> io::Result<Option<Box<[u8]>>> {
-        if self.is_listed(dir, name)? {
+        if self.tells_case(dir, name)? {
             return Ok(None);
         }
-        let folded = fold(name.as_bytes());
-        let namesake = self.list(dir)?.into_iter().find(|entry| fold(&entry.name) == folded);
-        let Some(DirEntry { name: namesake, .. }) = namesake else { return Ok(None) };
+        let Some(there) = self.identity(dir, name)? else { return Ok(None) };
+        let entries = self.list(dir)?;
+        if has(&entries, name.as_bytes()) {
+            return Ok(None);
+        }
+        let namesake = self.choose(dir, &alike(entries, name), there)?;
+        let namesake = namesake.unwrap_or_else(|| name.as_bytes().into());
         let what =
             || format!("{} is taken for it, which differs in case only", namesake.escape_ascii());
         self.substitute_name(Substitute::SameName, dir, name, what)?;
         Ok(Some(namesake))
+    }
+
+    /// Which of several names means this inode. One alone is not asked: there are filesystems
+    /// that give an inode another number for each way to write its name.
+    fn choose(
+        &self,
+        dir: &Dir,
+        names: &[Box<[u8]>],
+        inode: Identity,
+    ) -> io::Result<Option<Box<[u8]>>> {
+        if let [only] = names {
+            return Ok(Some(only.clone()));
+        }
+        for name in names {
+            let means = Name::new(name).map_err(io::Error::from)?;
+            if self.identity(dir, means)? == Some(inode) {
+                return Ok(Some(name.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether a directory is known to tell a name from others of another case. It is asked by
@@ -81,9 +105,11 @@ impl<F: FsOps> Rootless<F> {
             return Ok(name.as_bytes().is_ascii());
         };
         let other = Name::new(&other).map_err(io::Error::from)?;
-        let Some(there) = self.identity(dir, name)? else { return Ok(true) };
-        // Two names of one inode are listed both.
-        let tells = self.identity(dir, other)? != Some(there) || {
+        if self.identity(dir, name)?.is_none() {
+            return Ok(true);
+        }
+        // Where both are there, they may be one, with whatever numbers, or two.
+        let tells = self.identity(dir, other)?.is_none() || {
             let entries = self.list(dir)?;
             has(&entries, name.as_bytes()) && has(&entries, other.as_bytes())
         };
@@ -104,6 +130,22 @@ impl<F: FsOps> Rootless<F> {
 
 fn has(entries: &[DirEntry], name: &[u8]) -> bool {
     entries.iter().any(|entry| *entry.name == *name)
+}
+
+/// The names that may be listed in the place of this one. Letters of ASCII are the same in all
+/// directories that take any for the same, so that one which differs in nothing else is the one.
+fn alike(entries: Vec<DirEntry>, name: Name<'_>) -> Vec<Box<[u8]>> {
+    let folded = fold(name.as_bytes());
+    let mut names = Vec::new();
+    for DirEntry { name: other, .. } in entries {
+        if other.eq_ignore_ascii_case(name.as_bytes()) {
+            return vec![other];
+        }
+        if fold(&other) == folded {
+            names.push(other);
+        }
+    }
+    names
 }
 
 /// A name with upper and lower case of its ASCII letters exchanged, which no filesystem fails to

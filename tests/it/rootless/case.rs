@@ -33,6 +33,10 @@ pub(super) fn add_layer(sandbox: &Sandbox, image: &str, members: &[&str]) {
             layer.append_data(&mut header, member, member.as_bytes()).unwrap();
         }
     }
+    add_archive(sandbox, image, layer);
+}
+
+pub(super) fn add_archive(sandbox: &Sandbox, image: &str, layer: tar::Builder<Vec<u8>>) {
     std::fs::write(sandbox.path("layer.tar"), layer.into_inner().unwrap()).unwrap();
     let image = format!("--image=img:{image}");
     sandbox.umoci(&["raw", "add-layer", &image, "layer.tar"]).succeeds_silently();
@@ -57,11 +61,11 @@ fn sandbox() -> Sandbox {
 }
 
 /// Where upper and lower case are the same.
-type Place = fn(&Sandbox, &str) -> Option<Run>;
+pub(super) type Place = fn(&Sandbox, &str) -> Option<Run>;
 
 /// Ways to run a script in which a filesystem is mounted at `m` that does not tell upper and
 /// lower case apart, and `$umoci` is the program.
-const PLACES: [(&str, Place); 3] = [
+pub(super) const PLACES: [(&str, Place); 3] = [
     ("FUSE", |sandbox, script| with_limits(sandbox, &format!("limited case; {script}"))),
     ("XFS", |sandbox, script| {
         in_another_kernel(sandbox, "xfs", ["mkfs.xfs", "-q -n version=ci"], script)

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A filesystem in user space that shows another directory and refuses what it is told to refuse.
 
-Usage: limited.py DIRECTORY MOUNTPOINT [owners] [links] [symlinks] [attributes] [nodes] [modes] [stubborn] [case] [folded] [lower] [numbers] [labels]
+Usage: limited.py DIRECTORY MOUNTPOINT [owners] [links] [symlinks] [attributes] [nodes] [modes] [stubborn] [case] [folded] [lower] [numbers] [labels] [hard_remove]
 
 With `stubborn` it says that it has changed owners and modes, but does not. With `labels` every inode
 has attributes that nobody has set and nobody can take away, as SELinux and NFS give them. With `numbers`
 inodes have other numbers each time that it runs. With `case` names that differ in nothing but the case of
 ASCII letters are one and the same; with `folded` only in directories of that name, as in those of ext4 with
-`casefold`. With `lower` they also lose their upper case. It runs until it is unmounted.
+`casefold`. With `lower` they also lose their upper case. With `hard_remove` a file that is removed while it is open is
+gone, and whoever has it open is told so. It runs until it is unmounted.
 """
 import errno
 import os
@@ -19,6 +20,11 @@ from fusepy import FUSE, FuseOSError, Operations
 TIMES = ("st_atime", "st_mtime", "st_ctime")
 LABELS = {"security.selinux": b"system_u:object_r:some_t:s0", "system.nfs4_acl": b"\0\0\0\0"}
 REFUSALS = {"owners": errno.EPERM, "links": errno.EPERM, "symlinks": errno.EPERM, "attributes": errno.EOPNOTSUPP, "nodes": errno.EPERM, "modes": errno.EPERM}
+
+
+def fold(name):
+    """Letters that are not ASCII stay as they are."""
+    return os.fsencode(name).lower()
 
 
 class Limited(Operations):
@@ -38,7 +44,7 @@ class Limited(Operations):
             folds = "case" in self.limits or "folded" in self.limits and os.path.basename(real) == "folded"
             if folds and not os.path.lexists(os.path.join(real, name)):
                 names = os.listdir(real) if os.path.isdir(real) else []
-                name = next((other for other in names if other.lower() == name.lower()), name)
+                name = next((other for other in names if fold(other) == fold(name)), name)
             real = os.path.join(real, name) if name else real
         return real
 
@@ -139,5 +145,6 @@ if __name__ == "__main__":
     directory, mountpoint, *limits = sys.argv[1:]
     use_ino = "numbers" not in limits
     options = {"foreground": True, "nothreads": True, "allow_other": True, "use_ino": use_ino}
+    options["hard_remove"] = "hard_remove" in limits
     # Else one name of a file may be older than another for a second.
     FUSE(Limited(directory, limits), mountpoint, attr_timeout=0, **options)

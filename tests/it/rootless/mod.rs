@@ -4,6 +4,7 @@
 
 mod access;
 mod case;
+mod clashes;
 mod elsewhere;
 mod filesystem;
 mod interrupt;

@@ -58,7 +58,7 @@ fn a_bundle_of_the_go_program_is_repacked_here() {
 }
 
 /// The tar of a Debian root filesystem, if `hack/debian-rootfs.sh` has made it.
-fn debian() -> Option<String> {
+pub(super) fn debian() -> Option<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/target/debian/bookworm-minbase.tar");
     let found = Path::new(path).exists().then(|| path.to_owned());
     found.or_else(|| skip("target/debian/bookworm-minbase.tar (hack/debian-rootfs.sh)"))
