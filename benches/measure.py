@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-# A command of another program that takes longer than this is run only so many times in all, in seconds.
-SLOW, SLOW_RUNS = 10, 3
+# A command of another program that takes longer than this, in seconds, is run only so many times in all: its cell says so.
+SLOW, SLOW_RUNS = 20, 3
 
 
 @dataclass

@@ -39,6 +39,13 @@ def many(writer, files=120_000):
             writer.member(f"d{directory:04}/f{file:02}", data=writer.text(1024))
 
 
+def wide(writer, files=120_000):
+    """Small files in one directory."""
+    writer.directory("d")
+    for file in range(files):
+        writer.member(f"d/f{file:06}", data=writer.text(64))
+
+
 def whiteouts(writer, count=100_000):
     """Removes most of what `many` has."""
     for directory in range(count // 100):

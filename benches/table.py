@@ -3,6 +3,8 @@
 
 import statistics
 
+from measure import SLOW_RUNS
+
 PEERS = ["umoci", "tar", "tar, gzip", "tar, pigz", "tar, zstd", "bsdtar", "cp -a"]
 
 # Ratios of time that are to be reached: to umoci 0.6, and to tar with gzip.
@@ -21,7 +23,32 @@ TO_REACH = {
     "small layout: config": {"umoci": 0.6},
     "many: unpack": {"umoci": 0.12, "tar, gzip": 1.0},
     "many: repack, nothing changed": {"umoci": 0.03},
+    # The other shapes: none worse than the like above.
+    "120,000 files in one directory: unpack": {"umoci": 0.12, "tar, gzip": 1.0},
+    "40 layers of 10 MB: unpack": {"umoci": 0.28},
+    "one file of 400 MB: unpack": {"umoci": 0.28},
+    "one file of 4 GB: unpack": {"umoci": 0.28},
+    "20,000 hard links: unpack": {"umoci": 0.12},
+    "20,000 symbolic links: unpack": {"umoci": 0.12},
+    "100,000 whiteouts: unpack": {"umoci": 0.12},
+    "standard in zstd: unpack": {"umoci": 0.28},
+    "standard uncompressed: unpack": {"umoci": 0.28},
+    "250,000 entries: repack, nothing changed": {"umoci": 0.03},
+    "500,000 entries: repack, nothing changed": {"umoci": 0.03},
 }
+# What one row may take as a multiple of another, both by this program.
+COMPARED = [
+    ("standard: unpack --rootless", "standard: unpack", "seconds", 1.25),
+    ("one file of 4 GB: unpack", "one file of 400 MB: unpack", "memory", 1.1),
+    ("20,000 blobs, 2,000 tags: ls", "10,000 blobs, 1,000 tags: ls", "seconds", 2.5),
+    ("20,000 blobs, 2,000 tags: tag", "10,000 blobs, 1,000 tags: tag", "seconds", 2.5),
+    ("20,000 blobs, 2,000 tags: gc", "10,000 blobs, 1,000 tags: gc", "seconds", 2.5),
+    ("500,000 entries: repack, nothing changed", "250,000 entries: repack, nothing changed", "cpu", 2.5),
+]
+# In MiB, of any row but those of more entries than the figure is meant for.
+MOST_MEMORY, BEYOND = 64, ("250,000 entries", "500,000 entries")
+# In seconds, of the rows that begin so.
+MOST_CPU, SMALL = 0.005, "small layout: "
 # Debian's 0.4 takes about 1.3 times as long, so beside it a ratio has to be smaller.
 OLD_UMOCI, OLD_FACTOR = "0.4.", 0.75
 
@@ -41,15 +68,13 @@ def cell(runs):
         text += f", {memory / 1024:.0f} MiB"
     if (size := median(runs, lambda run: run.size)) is not None:
         text += f", layer {size / 1e6:.1f} MB"
+    if len(runs) == SLOW_RUNS and not runs[0].warm_up:
+        text += f" ({SLOW_RUNS} runs)"
     return text
 
 
 def ratio(ours, others):
     return median(ours, lambda run: run.seconds) / median(others, lambda run: run.seconds)
-
-
-# How many times as long a row may take as another, both by this program.
-COMPARED = [("standard: unpack --rootless", "standard: unpack", 1.25)]
 
 
 class Table:
@@ -81,7 +106,17 @@ class Table:
             yield "| " + " | ".join(cells) + " |"
 
     def comparisons(self):
-        for row, base, limit in COMPARED:
+        """What is to be said below the table, with the limit."""
+        for row, base, what, limit in COMPARED:
             if row in self.rows and base in self.rows:
-                value = ratio(self.rows[row]["this program"], self.rows[base]["this program"])
-                yield f"{row} takes {value:.2f} times as long as {base}, both by this program (≤ {limit})."
+                one, other = (median(self.ours(name), lambda run: getattr(run, what)) for name in (row, base))
+                yield f"{row} takes {one / other:.2f} times the {what} of {base}, both by this program (≤ {limit})."
+        memory = {row: median(self.ours(row), lambda run: run.memory) for row in self.rows if not row.startswith(BEYOND)}
+        if memory := {row: amount for row, amount in memory.items() if amount is not None}:
+            row = max(memory, key=memory.get)
+            yield f"The most memory that this program took is {memory[row] / 1024:.0f} MiB (≤ {MOST_MEMORY}), for {row}."
+        if cpu := [median(self.ours(row), lambda run: run.cpu) for row in self.rows if row.startswith(SMALL)]:
+            yield f"On a small layout it took {duration(max(cpu))} of CPU time at most (≤ {duration(MOST_CPU)})."
+
+    def ours(self, row):
+        return self.rows[row]["this program"]
