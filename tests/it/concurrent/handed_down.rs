@@ -73,13 +73,14 @@ fn those_whom_one_caller_starts_do_not_harm_each_other() {
     let (first, second) = whole.split_at(whole.len() / 2);
     write(sandbox.path("first"), first);
     write(sandbox.path("second"), second);
+    // Not with descriptor 3: flock hands its lock down as the lowest that is free.
     let script = "mkfifo archive\n\
         umoci raw add-layer --image=img --tag=slow archive & writer=$!\n\
-        exec 3>archive; cat first >&3; while ! ls -d img/.umoci-*; do sleep 0.01; done\n\
-        umoci --verbose gc --layout=img 3>&- 2>told & collector=$!\n\
+        exec 9>archive; cat first >&9; while ! ls -d img/.umoci-*; do sleep 0.01; done\n\
+        umoci --verbose gc --layout=img 9>&- 2>told & collector=$!\n\
         while ! grep -q 'waiting for' told; do sleep 0.01; done; touch waiting\n\
         while [ ! -e go ]; do sleep 0.01; done\n\
-        cat second >&3; exec 3>&-; wait $writer; wait $collector";
+        cat second >&9; exec 9>&-; wait $writer; wait $collector";
     write(sandbox.path("script"), script);
     std::thread::scope(|scope| {
         let family = scope.spawn(|| sandbox.shell("flock img bash -eu script"));
