@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::filesystem::with_limits;
 use super::namespace::alone;
-use super::scene::touch;
+use super::scene::{empty_member, touch};
 use crate::harness::{Run, Sandbox, needs_root};
 
 /// A layer of an image that is made of several.
@@ -53,16 +53,7 @@ impl Layer {
     }
 
     fn member(mut self, name: &str, kind: tar::EntryType, owner: u64, target: &str) -> Self {
-        let mut header = tar::Header::new_ustar();
-        header.set_entry_type(kind);
-        header.set_mode(if kind.is_dir() { 0o755 } else { 0o644 });
-        header.set_uid(owner);
-        header.set_gid(owner);
-        header.set_size(0);
-        if kind.is_character_special() {
-            header.set_device_major(1).unwrap();
-            header.set_device_minor(3).unwrap();
-        }
+        let mut header = empty_member(kind, owner);
         match kind {
             tar::EntryType::Symlink | tar::EntryType::Link => {
                 self.0.append_link(&mut header, name, target).unwrap();

@@ -104,3 +104,18 @@ pub(super) fn members(sandbox: &Sandbox, tag: &str) -> String {
     let words = ["--numeric-owner", "--full-time", "-tvf", &blob];
     Run::of(Command::new("tar").args(words).current_dir(sandbox.path(""))).succeeds()
 }
+
+/// The header of a member without contents. A device is `/dev/null`.
+pub(super) fn empty_member(kind: tar::EntryType, owner: u64) -> tar::Header {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(if kind.is_dir() { 0o755 } else { 0o644 });
+    header.set_uid(owner);
+    header.set_gid(owner);
+    header.set_size(0);
+    if kind.is_character_special() {
+        header.set_device_major(1).unwrap();
+        header.set_device_minor(3).unwrap();
+    }
+    header
+}

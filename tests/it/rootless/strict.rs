@@ -3,7 +3,7 @@
 //! that names the path and says what it is, on the way to the disk and back.
 
 use super::namespace::alone;
-use super::scene::{self, CAPABILITY};
+use super::scene::{self, CAPABILITY, empty_member};
 use crate::harness::{Sandbox, needs_root, set_mode, write};
 
 type Member = fn(&mut tar::Builder<Vec<u8>>);
@@ -41,16 +41,7 @@ const CASES: [(&str, Member, &str, &str); 4] = [
 ];
 
 fn append(layer: &mut tar::Builder<Vec<u8>>, name: &str, kind: tar::EntryType, owner: u64) {
-    let mut header = tar::Header::new_ustar();
-    header.set_entry_type(kind);
-    header.set_mode(0o644);
-    header.set_uid(owner);
-    header.set_gid(owner);
-    header.set_size(0);
-    if kind.is_character_special() {
-        header.set_device_major(1).unwrap();
-        header.set_device_minor(3).unwrap();
-    }
+    let mut header = empty_member(kind, owner);
     match kind {
         tar::EntryType::Symlink => layer.append_link(&mut header, name, "file").unwrap(),
         _ => layer.append_data(&mut header, name, std::io::empty()).unwrap(),
