@@ -3,7 +3,7 @@
 //! directory while they write: neither side takes anything from the other.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::{HalfWritten, Waiting, all_is_there, whole_archive};
 use crate::harness::{Run, Sandbox, go_umoci, is_slow};
@@ -51,29 +51,31 @@ fn its_garbage_collection_spares_a_living_writer() {
 fn nothing_is_taken_from_its_writers() {
     let Some(go) = go_umoci() else { return };
     let sandbox = Sandbox::with_image();
-    let rounds = if is_slow() { 200 } else { 10 };
-    let done = AtomicBool::new(false);
+    let at_least = if is_slow() { 200 } else { 10 };
+    let (done, collected) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let mut rounds = 0;
     std::thread::scope(|scope| {
         let collector = scope.spawn(|| {
-            let mut runs = 0;
             while !done.load(Ordering::Acquire) {
                 sandbox.umoci(&["gc", "--layout=img"]).succeeds_silently();
-                runs += 1;
+                collected.fetch_add(1, Ordering::AcqRel);
             }
-            runs
         });
         let write = |words: &[&str]| Run::of(&mut sandbox.program(&go, words)).succeeds();
         let written = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for round in 0..rounds {
-                let (author, tag) = (format!("--author={round}"), format!("--tag=g{round}"));
+            // A collector that waits pauses longer each time, so one run of it may see ten writers.
+            while rounds < at_least || collected.load(Ordering::Acquire) < 3 {
+                let (author, tag) = (format!("--author={rounds}"), format!("--tag=g{rounds}"));
                 write(&["config", "--image=img", &author, &tag]);
-                if round % 3 == 2 {
-                    write(&["rm", &format!("--image=img:g{}", round - 1)]);
+                if rounds % 3 == 2 {
+                    write(&["rm", &format!("--image=img:g{}", rounds - 1)]);
                 }
+                rounds += 1;
+                assert!(rounds < 100 * at_least, "the collector never gets its turn");
             }
         }));
         done.store(true, Ordering::Release);
-        assert!(collector.join().unwrap() > 1);
+        collector.join().unwrap();
         written.unwrap();
     });
     assert_eq!(all_is_there(&sandbox).len(), 1 + rounds - rounds / 3);
