@@ -113,6 +113,11 @@ impl<'a> BufferReader<'a> {
         let end = self.position.checked_add(len).filter(|end| *end <= buffer.len())?;
         Some(Slice { buffer, range: self.position..end })
     }
+
+    /// Whether what ended the stream was its end, and not the sender's.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.current.as_ref().is_some_and(|buffer| buffer.is_empty())
+    }
 }
 
 impl BufRead for BufferReader<'_> {

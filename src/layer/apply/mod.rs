@@ -19,12 +19,13 @@ use std::sync::Arc;
 use self::links::Deferred;
 use self::parents::{Parent, Parents};
 use self::whiteouts::Gone;
-use super::bodies::{Bodies, Body, BodyId, NewFile, Piece};
-use super::buffer::BufferReader;
+use super::bodies::{BATCH, Bodies, Body, BodyId, NewFile, Piece};
+use super::buffer::{BUFFER, BufferReader};
 use super::entry::{Entry, EntryKind, Members, shown};
 use super::format::{Disk, DiskFormat};
 use super::ledger::Ledger;
 use super::limits::Limits;
+use super::unpack::BUFFERS_OF_LAYER;
 use super::whiteout::{Whiteout, classify};
 use crate::error::{Context, Error, Result};
 use crate::idmap::IdMaps;
@@ -36,6 +37,11 @@ use crate::rootfs::{
 
 /// Up to this size a file is handed over in one piece, in bytes.
 const WHOLE: u64 = 512 << 10;
+
+// What is ready for a worker and has not gone holds buffers, and nobody gives these back before
+// the next file is complete, which needs some as well.
+const _: () = assert!(BATCH as u64 + WHOLE / BUFFER as u64 + 1 < BUFFERS_OF_LAYER as u64);
+
 /// What a directory of a layer does to a symbolic link of that name below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DirLinks {

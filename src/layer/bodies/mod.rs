@@ -19,20 +19,16 @@ use self::fill::{Failure, Filler};
 pub(crate) use self::filled::{Filled, FilledFiles};
 use self::queue::Queue;
 use super::buffer::Slice;
-use super::unpack::BUFFERS;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::rootfs::{FsOps, Metadata, RootPath};
 
-/// How many files go to a worker together: waking one for each takes longer than most files.
-const BATCH: usize = 32;
+/// How many files go to a worker together, and how many buffers these may hold: waking one for
+/// each takes longer than most files.
+pub(super) const BATCH: usize = 16;
 /// With so many bytes a batch goes, however few its files are.
 const BATCH_BYTES: u64 = 256 << 10;
 /// How many batches wait; each of their files is an open handle.
 const QUEUE: usize = 4;
-
-// A batch that has not gone yet may hold a buffer for each of its files, and nobody gives these
-// back before the next file comes, which needs a buffer.
-const _: () = assert!(BATCH < BUFFERS);
 
 /// Which body it is: counts from 1 in the order of [`Bodies::write`].
 pub(crate) type BodyId = NonZero<u32>;
@@ -61,6 +57,16 @@ pub(crate) enum Body {
     Whole(Option<Piece>, Vec<Piece>),
     /// As it comes, until the sender is dropped.
     Stream(Receiver<Piece>),
+}
+
+impl Body {
+    /// How many pieces are at hand. Each of them may hold a buffer.
+    fn pieces(&self) -> usize {
+        match self {
+            Self::Whole(first, others) => usize::from(first.is_some()) + others.len(),
+            Self::Stream(_) => 0,
+        }
+    }
 }
 
 /// Starts a thread, unless the system has none left.
@@ -92,11 +98,17 @@ struct Batch {
     jobs: Vec<Job>,
     /// The sizes of all files, in bytes.
     bytes: u64,
+    /// The pieces of all files.
+    pieces: usize,
 }
 
 impl Batch {
     fn starting_with(first: BodyId) -> Self {
-        Self { first, jobs: Vec::with_capacity(BATCH), bytes: 0 }
+        Self { first, jobs: Vec::with_capacity(BATCH), bytes: 0, pieces: 0 }
+    }
+
+    fn is_full(&self) -> bool {
+        self.jobs.len() >= BATCH || self.pieces >= BATCH || self.bytes >= BATCH_BYTES
     }
 }
 
@@ -160,7 +172,7 @@ impl<'scope> Bodies<'scope> {
     /// before.
     pub(crate) fn write(&mut self, new: NewFile, body: Body) -> Result<()> {
         self.add(new, body)?;
-        if self.batch.jobs.len() >= BATCH || self.batch.bytes >= BATCH_BYTES {
+        if self.batch.is_full() {
             self.send();
         }
         Ok(())
@@ -180,6 +192,7 @@ impl<'scope> Bodies<'scope> {
         self.check()?;
         self.next = self.next.checked_add(1).ok_or_else(|| Error::invalid("too many files"))?;
         self.batch.bytes = self.batch.bytes.saturating_add(new.size);
+        self.batch.pieces = self.batch.pieces.saturating_add(body.pieces());
         self.batch.jobs.push(Job { new, body });
         Ok(())
     }

@@ -6,27 +6,28 @@
 //!                          └──► hash (diff id)
 //! ```
 //!
-//! Decoding runs ahead into the next layer. The number of buffers bounds the memory.
+//! The next layer is decoded while one is applied. The number of buffers bounds the memory.
+
+mod decode;
 
 use std::io::{BufRead, Read};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
+pub(super) use self::decode::BUFFERS_OF_LAYER;
+use self::decode::{Buffers, Decode, Unhashed};
 use super::apply::{ApplyOptions, apply_members};
 use super::bodies::{Bodies, FileDigests, FilledFiles, start_thread};
-use super::buffer::{BufferPool, BufferReader, SharedBuffer};
+use super::buffer::BufferReader;
 use super::entry::Members;
 use super::format::Disk;
 use super::ledger::Ledger;
-use super::limits::Limits;
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::oci::{Digest, Hasher};
 use crate::rootfs::{FsOps, RootPath, Stat};
 
-/// How many buffers go round: 16 MiB in all.
-pub(super) const BUFFERS: usize = 64;
 /// How many workers write files at most, besides the stage that makes them. More only help
 /// where storage is slow.
 const WORKERS: usize = 2;
@@ -131,30 +132,37 @@ where
     let mut ledger = Ledger::new(files.clone());
     let disk = Disk::new(fs, options.format);
     thread::scope(|scope| {
-        let (to_apply, buffers) = mpsc::channel();
-        let (to_hash, stream) = mpsc::channel();
-        let limits = options.limits.clone();
-        let decode = Decode { to_apply, to_hash, limits, unpacked: 0 };
-        let decode = start_thread(scope, move || decode.run(layers))?;
+        let (to_apply, decoded) = mpsc::channel();
+        let (to_hash, unhashed) = mpsc::channel();
+        let decode = Decode::new(layers, to_apply, to_hash, options.limits.clone());
+        let decoders = decode.start(scope, count)?;
         let (verified, to_tell) = mpsc::channel();
-        let hash = start_thread(scope, move || hash_layers(&stream, &verified))?;
+        let hasher = start_thread(scope, move || hash_layers(unhashed, &verified))?;
         let mut bodies = Bodies::start(scope, disk.fs(), workers(), file_digests, files.clone())?;
         let after = after.map(|tell| After { verified: to_tell, tell });
         let mut work = Apply { disk: &disk, ledger: &mut ledger, bodies: &mut bodies, options };
-        let applied = work.layers(count, &buffers, after.as_ref());
-        drop(buffers);
-        let written = bodies.finish();
-        let decoded = decode.join().map_err(|_| panicked("decoder"))?;
-        let hashed = hash.join().map_err(|_| panicked("hasher"))?;
-        // A stream that breaks off is the reason for what fails behind it.
-        decoded?;
-        // So is a file that cannot be written for what came after it.
-        written?;
-        applied?;
-        hashed?;
-        Ok::<_, LayerFailure>(())
+        let applied = work.layers(count, decoded, after.as_ref());
+        let mut results = vec![bodies.finish().map_err(LayerFailure::from)];
+        results.extend(decoders.into_iter().map(|decoder| join(decoder, "decoder")));
+        results.extend([applied, join(hasher, "hasher")]);
+        first_cause(results)
     })?;
     Ok(Unpacked { ledger, files })
+}
+
+fn join(
+    stage: ScopedJoinHandle<'_, Result<(), LayerFailure>>,
+    name: &str,
+) -> Result<(), LayerFailure> {
+    stage.join().unwrap_or_else(|_| Err(panicked(name).into()))
+}
+
+/// Of what the stages say, in their order, what is the reason for all else: what happened to the
+/// lowest layer. A file that cannot be written is the reason for what came after it, and a stream
+/// that breaks off for what fails behind it.
+fn first_cause(results: Vec<Result<(), LayerFailure>>) -> Result<(), LayerFailure> {
+    let failures = results.into_iter().filter_map(Result::err);
+    failures.min_by_key(|failure| failure.layer).map_or(Ok(()), Err)
 }
 
 /// As many as there are processors besides that of the stage that makes the files.
@@ -200,16 +208,18 @@ impl Apply<'_, '_> {
     fn layers(
         &mut self,
         count: usize,
-        buffers: &Receiver<Arc<SharedBuffer>>,
+        decoded: Receiver<Buffers>,
         after: Option<&After<'_>>,
     ) -> Result<(), LayerFailure> {
-        for layer in 0..count {
+        for (layer, buffers) in decoded.into_iter().take(count).enumerate() {
             self.options.progress.next_layer();
             let failed = |error| LayerFailure { layer: Some(layer), error };
-            let mut members = Members::new(BufferReader::new(buffers));
+            let mut members = Members::new(BufferReader::new(&buffers));
             apply_members(self.disk, &mut members, self.ledger, self.bodies, self.options)
                 .map_err(failed)?;
-            drain(members.into_inner());
+            if drain(members.into_inner()) == Stream::Broken {
+                break;
+            }
             let Some(after) = after else { continue };
             self.bodies.settle().map_err(failed)?;
             // The stages before have failed and say why themselves.
@@ -220,111 +230,60 @@ impl Apply<'_, '_> {
     }
 }
 
+/// How a stream has ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Stream {
+    /// As it should.
+    Whole,
+    /// Before its end. The stages before say why.
+    Broken,
+}
+
 /// What follows the archive is not looked at, but it belongs to the diff id.
-fn drain(mut rest: BufferReader<'_>) {
+fn drain(mut rest: BufferReader<'_>) -> Stream {
     while let Ok(bytes @ [_, ..]) = rest.fill_buf() {
         let count = bytes.len();
         rest.consume(count);
     }
-}
-
-/// To the hasher: which layer begins, its bytes, and an empty buffer at its end.
-enum Hashed {
-    Begin { name: String, diff_id: Option<Digest> },
-    Bytes(Arc<SharedBuffer>),
-}
-
-struct Decode {
-    to_apply: Sender<Arc<SharedBuffer>>,
-    to_hash: Sender<Hashed>,
-    limits: Limits,
-    /// The bytes of all layers so far.
-    unpacked: u64,
-}
-
-impl Decode {
-    fn run<'a>(
-        mut self,
-        layers: impl Iterator<Item = Result<LayerSource<'a>>>,
-    ) -> Result<(), LayerFailure> {
-        let pool = BufferPool::new(BUFFERS);
-        for (at, layer) in layers.enumerate() {
-            let failed = |error| LayerFailure { layer: Some(at), error };
-            let layer = layer.map_err(failed)?;
-            let name = layer.name.clone();
-            let decoded = self.layer(&pool, layer).with_context(|| format!("layer {name}"));
-            if decoded.map_err(failed)? == Reader::Gone {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn layer(&mut self, pool: &BufferPool, mut layer: LayerSource<'_>) -> Result<Reader> {
-        let begin = Hashed::Begin { name: layer.name, diff_id: layer.diff_id };
-        if self.to_hash.send(begin).is_err() {
-            return Ok(Reader::Gone);
-        }
-        loop {
-            let buffer = Arc::new(pool.fill(&mut layer.stream)?);
-            let last = buffer.is_empty();
-            self.unpacked = self.unpacked.saturating_add(buffer.len() as u64);
-            self.limits.check_size(self.unpacked)?;
-            let hashed = self.to_hash.send(Hashed::Bytes(buffer.clone()));
-            if hashed.is_err() || self.to_apply.send(buffer).is_err() {
-                return Ok(Reader::Gone);
-            }
-            if last {
-                return Ok(Reader::There);
-            }
-        }
-    }
-}
-
-/// Whether the stages behind still listen. When they do not, they say why themselves.
-#[derive(Debug, PartialEq, Eq)]
-enum Reader {
-    There,
-    Gone,
+    if rest.is_whole() { Stream::Whole } else { Stream::Broken }
 }
 
 /// Compares the digest of each layer's plain stream with what the config says.
-fn hash_layers(stream: &Receiver<Hashed>, verified: &Sender<()>) -> Result<(), LayerFailure> {
-    let mut layers = 0;
-    let mut current: Option<(String, Digest, Hasher)> = None;
-    for message in stream {
-        match message {
-            Hashed::Begin { name, diff_id } => {
-                current = diff_id.map(|diff_id| {
-                    let hasher = Hasher::new(diff_id.algorithm());
-                    (name, diff_id, hasher)
-                });
-            }
-            Hashed::Bytes(bytes) if bytes.is_empty() => {
-                if let Some((name, diff_id, hasher)) = current.take() {
-                    compare(&name, &diff_id, &hasher.finish())
-                        .map_err(|error| LayerFailure { layer: Some(layers), error })?;
-                }
-                layers += 1;
-                // Mostly there is nobody who waits for it.
-                let _ = verified.send(());
-            }
-            Hashed::Bytes(bytes) => {
-                if let Some((_, _, hasher)) = &mut current {
-                    hasher.update(&bytes);
-                }
-            }
+fn hash_layers(layers: Receiver<Unhashed>, verified: &Sender<()>) -> Result<(), LayerFailure> {
+    for layer in layers {
+        let at = layer.at;
+        let stream = hash(layer).map_err(|error| LayerFailure { layer: Some(at), error })?;
+        if stream == Stream::Broken {
+            break;
         }
+        // Mostly there is nobody who waits for it.
+        let _ = verified.send(());
     }
     Ok(())
 }
 
-fn compare(name: &str, expected: &Digest, got: &Digest) -> Result<()> {
-    if got == expected {
-        return Ok(());
+fn hash(layer: Unhashed) -> Result<Stream> {
+    let mut hasher = layer.diff_id.as_ref().map(|expected| Hasher::new(expected.algorithm()));
+    for bytes in layer.buffers {
+        if bytes.is_empty() {
+            let got = hasher.map(Hasher::finish);
+            return match layer.diff_id.zip(got) {
+                Some((expected, got)) if got != expected => {
+                    Err(mismatch(&layer.name, &expected, &got))
+                }
+                _ => Ok(Stream::Whole),
+            };
+        }
+        if let Some(hasher) = &mut hasher {
+            hasher.update(&bytes);
+        }
     }
+    Ok(Stream::Broken)
+}
+
+fn mismatch(name: &str, expected: &Digest, got: &Digest) -> Error {
     let message = format!("layer {name}: diffid mismatch: got {got} expected {expected}");
-    Err(Error::new(ErrorKind::Mismatch, message))
+    Error::new(ErrorKind::Mismatch, message)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use tar::{EntryType, Header};
 
 use super::*;
 use crate::idmap::{IdMap, IdMaps};
+use crate::layer::buffer::BUFFER;
 use crate::layer::{DirLinks, DiskFormat};
 use crate::oci::Algorithm;
 use crate::rootfs::{Native, OverlayNamespace};
@@ -172,6 +173,43 @@ fn large_and_sparse_sizes_pass_through_the_workers() {
     }
     let digest = unpacked.get(&RootPath::clean("large").unwrap()).digest.unwrap();
     assert_eq!(Digest::from_sha256(&digest), Digest::of(Algorithm::Sha256, &body));
+}
+
+/// A layer of files that begin shortly before the end of a buffer, each with what fills all of
+/// another buffer before it: small ones, and behind each group of them a large one.
+fn straddling(groups: [usize; 2]) -> Layer {
+    let (mut layer, mut position) = (Layer::new(), 0);
+    for count in groups {
+        for number in 0..=count {
+            let size = if number < count { 1024 } else { 512 << 10 };
+            // Two headers come before the body.
+            let begin = (position / BUFFER + 2) * BUFFER - 512;
+            let mut filler = format!("{} comment=", begin - 1024 - position).into_bytes();
+            filler.resize(begin - 1025 - position, b'x');
+            filler.push(b'\n');
+            let name = format!("{count}-{number}");
+            layer = layer.raw("x", EntryType::XHeader, |_| {}, &filler).raw(
+                &name,
+                EntryType::Regular,
+                |_| {},
+                &vec![b'f'; size],
+            );
+            position = begin + size;
+        }
+    }
+    layer
+}
+
+#[test]
+fn files_far_apart_leave_buffers_for_what_follows() {
+    let (done, wait) = mpsc::channel();
+    std::thread::spawn(move || {
+        // As many as a batch may have, all but one.
+        let layer = || straddling([15, 31]);
+        Tree::new().apply([layer(), layer()]);
+        let _ = done.send(());
+    });
+    wait.recv_timeout(std::time::Duration::from_secs(60)).expect("waits for ever");
 }
 
 #[test]
@@ -489,27 +527,79 @@ fn a_wrong_diff_id_is_found() {
     assert_eq!((failure.layer, failure.error.kind()), (Some(0), ErrorKind::Mismatch));
 }
 
+/// Blocks of zeros, and then an error.
+struct Broken(u32);
+
+impl Read for Broken {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0 = self.0.checked_sub(1).ok_or_else(|| std::io::Error::other("the disk is gone"))?;
+        buffer.fill(0);
+        Ok(buffer.len())
+    }
+}
+
+fn broken() -> LayerSource<'static> {
+    LayerSource { stream: Box::new(Broken(20)), ..source(Vec::new()) }
+}
+
 #[test]
 fn a_stream_that_breaks_off_ends_all_stages() {
-    struct Broken(u32);
-    impl Read for Broken {
-        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-            self.0 += 1;
-            if self.0 > 20 {
-                return Err(std::io::Error::other("the disk is gone"));
+    let tree = Tree::new();
+    let fs = Native::open(&tree.at("")).unwrap();
+    let layers = vec![Ok(broken())].into_iter();
+    let failure = unpack_layers(&fs, layers, FileDigests::Skip, &tree.options).unwrap_err();
+    assert!(failure.error.to_string().contains("the disk is gone"), "{}", failure.error);
+}
+
+/// Whatever stage finds it, and though a later layer has failed by then.
+#[test]
+fn the_lowest_layer_that_failed_is_the_reason_given() {
+    let good = || source(Layer::new().file("f", "").bytes());
+    let large = || straddling([2, 2]).file("last", "");
+    let wrong = || LayerSource { diff_id: good().diff_id, ..source(large().bytes()) };
+    let refused = || source(large().file(".wh.", "").bytes());
+    let missing = || Err(Error::new(ErrorKind::NotFound, "no such blob"));
+    for (second, because) in [
+        (Ok(wrong()), "diffid mismatch"),
+        (Ok(refused()), "whiteout"),
+        (Ok(broken()), "the disk is gone"),
+        (missing(), "no such blob"),
+    ] {
+        let tree = Tree::new();
+        let fs = Native::open(&tree.at("")).unwrap();
+        let layers = vec![Ok(good()), second, missing(), Ok(good())].into_iter();
+        let failure = unpack_layers(&fs, layers, FileDigests::Skip, &tree.options).unwrap_err();
+        assert_eq!(failure.layer, Some(1), "{}", failure.error);
+        assert!(failure.error.to_string().contains(because), "{}", failure.error);
+    }
+}
+
+#[test]
+fn two_layers_are_decoded_at_the_same_time() {
+    /// A stream that tells of its start, or waits to be told of another's.
+    enum Linked {
+        Tells(Sender<()>),
+        Waits(Receiver<()>),
+    }
+    impl Read for Linked {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            match self {
+                Self::Tells(other) => other.send(()).map_err(std::io::Error::other)?,
+                Self::Waits(other) => {
+                    let patience = std::time::Duration::from_secs(60);
+                    other.recv_timeout(patience).map_err(std::io::Error::other)?;
+                }
             }
-            buffer.fill(0);
-            Ok(buffer.len())
+            Ok(0)
         }
     }
     let tree = Tree::new();
-    let diff_id = Digest::of(Algorithm::Sha256, "");
-    let broken =
-        LayerSource { name: "test".into(), stream: Box::new(Broken(0)), diff_id: Some(diff_id) };
     let fs = Native::open(&tree.at("")).unwrap();
-    let layers = vec![Ok(broken)].into_iter();
-    let failure = unpack_layers(&fs, layers, FileDigests::Skip, &tree.options).unwrap_err();
-    assert!(failure.error.to_string().contains("the disk is gone"), "{}", failure.error);
+    let (tell, wait) = mpsc::channel();
+    let streams = [Linked::Waits(wait), Linked::Tells(tell)];
+    let layer = |stream| LayerSource { stream: Box::new(stream), ..source(Vec::new()) };
+    let layers = streams.map(|stream| Ok(layer(stream))).into_iter();
+    unpack_layers(&fs, layers, FileDigests::Skip, &tree.options).unwrap();
 }
 
 proptest! {
