@@ -204,6 +204,8 @@ pub(crate) fn shell(directory: &Path, script: &str) {
     let mut command = Command::new("sh");
     command.arg("-eus").current_dir(directory).stdin(Stdio::piped());
     command.env("LC_ALL", "C").env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    // A place that need not be there once the root is another one.
+    command.env_remove("TMPDIR");
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
