@@ -2,7 +2,9 @@
 //! SIGINT and SIGTERM: work ends soon, with 128 and the number of the signal,
 //! and leaves nothing that it has made.
 
+use std::ffi::OsStr;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use filetime::FileTime;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use super::scene;
@@ -18,6 +20,9 @@ use crate::harness::{Sandbox, needs_root};
 
 /// How long anything may take before a test gives up.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// How often a command is started that may be too fast for a test.
+const ATTEMPTS: usize = 20;
 
 /// The signals that stop a command, and the status it ends with then. Two at nearly the same
 /// time, as `timeout` sends them, are one; of two that are waiting the lower one comes first.
@@ -45,17 +50,36 @@ impl Running {
     }
 
     /// Sends signals at a moment when the work has begun and is not nearly done: the program
-    /// stands still while that is made sure of.
-    fn interrupt(&self, signals: &[Signal], begun: impl Fn() -> bool, late: impl Fn() -> bool) {
-        wait_until(begun);
-        self.signal(Signal::SIGSTOP);
-        let stopped = waitpid(self.id(), Some(WaitPidFlag::WUNTRACED)).unwrap();
-        assert!(matches!(stopped, WaitStatus::Stopped(..)), "{stopped:?}");
-        assert!(!late(), "it was too fast for this test");
-        for signal in signals {
+    /// stands still while that is made sure of. Gives whether there was such a moment.
+    fn interrupt(
+        &mut self,
+        signals: &[Signal],
+        begun: impl Fn(Pid) -> bool,
+        late: impl Fn() -> bool,
+    ) -> bool {
+        let program = self.id();
+        wait_until(|| begun(program) || !self.is_running());
+        if !self.stands_still() {
+            return false;
+        }
+        let in_time = !late();
+        for signal in signals.iter().filter(|_| in_time) {
             self.signal(*signal);
         }
         self.signal(Signal::SIGCONT);
+        in_time
+    }
+
+    /// Makes it stand still, unless it ends before.
+    fn stands_still(&mut self) -> bool {
+        if !self.is_running() {
+            return false;
+        }
+        self.signal(Signal::SIGSTOP);
+        // Its end is left for whoever asks for that.
+        let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        let state = waitid(Id::Pid(self.id()), flags).unwrap();
+        matches!(state, WaitStatus::Stopped(..))
     }
 
     fn is_running(&mut self) -> bool {
@@ -90,7 +114,29 @@ impl Drop for Running {
     }
 }
 
-pub(super) fn wait_until(come: impl Fn() -> bool) {
+/// Interrupts a command in the midst of its work. Where that was done before this test had its
+/// turn, `undo` takes it back, and the command is started anew.
+#[track_caller]
+fn interrupted(
+    start: impl Fn() -> Running,
+    signals: &[Signal],
+    begun: impl Fn(Pid) -> bool,
+    late: impl Fn() -> bool,
+    undo: impl Fn(),
+) -> Running {
+    for _ in 0..ATTEMPTS {
+        let mut running = start();
+        if running.interrupt(signals, &begun, &late) {
+            return running;
+        }
+        let output = running.output();
+        assert!(output.status.success(), "{output:?}");
+        undo();
+    }
+    panic!("it was too fast for this test each time");
+}
+
+pub(super) fn wait_until(mut come: impl FnMut() -> bool) {
     let start = Instant::now();
     while !come() {
         assert!(start.elapsed() < LIMIT, "what was to come does not come");
@@ -146,13 +192,14 @@ fn unpacking(bundle: &Path) -> PathBuf {
     entry(bundle, ".umoci-unpack-").unwrap_or_default().join("rootfs")
 }
 
-/// Whether the first files are in a root filesystem, and whether the last ones are.
+/// Whether the first files are in a root filesystem.
 fn first(rootfs: &Path) -> bool {
     rootfs.join("many/1/99").exists()
 }
 
+/// Whether the last ones are, or it has got its own name already.
 fn last(rootfs: &Path) -> bool {
-    rootfs.join("many/9/0").exists()
+    rootfs.join("many/9/0").exists() || !rootfs.exists()
 }
 
 fn modes(dir: &Path) -> Vec<u32> {
@@ -170,12 +217,25 @@ fn an_unpack_that_is_stopped_leaves_nothing() {
     for (name, stop, status) in STOPS {
         let bundle = format!("home/{name}");
         let words = ["unpack", "--rootless", "--image=img:large", &bundle];
-        let running = Running::start(&mut sandbox.command_of_ordinary_user(&words));
+        let start = || Running::start(&mut sandbox.command_of_ordinary_user(&words));
         let rootfs = || unpacking(&sandbox.path(&bundle));
-        running.interrupt(stop, || first(&rootfs()), || last(&rootfs()));
+        let undo = || std::fs::remove_dir_all(sandbox.path(&bundle)).unwrap();
+        let running = interrupted(start, stop, |_| first(&rootfs()), || last(&rootfs()), undo);
         running.ends_interrupted(status);
         assert!(!sandbox.path(&bundle).exists());
     }
+}
+
+/// Makes a tree into which something is unpacked.
+fn tree_that_was_there(sandbox: &Sandbox, name: &str) {
+    let tree = sandbox.path(name);
+    std::fs::create_dir_all(tree.join("kept")).unwrap();
+    std::fs::write(tree.join("kept/file"), "x").unwrap();
+    sandbox.give_to_ordinary_user(name);
+    scene::set_mode(tree.join("kept"), 0o000);
+    xattr::set(&tree, "user.note", b"kept").unwrap();
+    filetime::set_file_mtime(&tree, FileTime::from_unix_time(5, 6)).unwrap();
+    scene::set_mode(tree, 0o100);
 }
 
 #[test]
@@ -188,18 +248,17 @@ fn a_raw_unpack_that_is_stopped_leaves_only_what_was_there() {
     let layout = sandbox.tree("img");
     for (name, stop, status) in STOPS {
         let old = format!("home/{name}-old");
-        std::fs::create_dir_all(sandbox.path(&old).join("kept")).unwrap();
-        std::fs::write(sandbox.path(&old).join("kept/file"), "x").unwrap();
-        sandbox.give_to_ordinary_user(&old);
-        scene::set_mode(sandbox.path(&old).join("kept"), 0o000);
-        xattr::set(sandbox.path(&old), "user.note", b"kept").unwrap();
-        filetime::set_file_mtime(sandbox.path(&old), FileTime::from_unix_time(5, 6)).unwrap();
-        scene::set_mode(sandbox.path(&old), 0o100);
         for dir in [format!("home/{name}"), old.clone()] {
-            let words = ["raw", "unpack", "--rootless", "--image=img:large", &dir];
-            let running = Running::start(&mut sandbox.command_of_ordinary_user(&words));
             let rootfs = sandbox.path(&dir);
-            running.interrupt(stop, || first(&rootfs), || last(&rootfs));
+            let start = || {
+                if dir == old && !rootfs.exists() {
+                    tree_that_was_there(&sandbox, &old);
+                }
+                let words = ["raw", "unpack", "--rootless", "--image=img:large", &dir];
+                Running::start(&mut sandbox.command_of_ordinary_user(&words))
+            };
+            let undo = || std::fs::remove_dir_all(&rootfs).unwrap();
+            let running = interrupted(start, stop, |_| first(&rootfs), || last(&rootfs), undo);
             running.ends_interrupted(status);
             assert_eq!(rootfs.exists(), dir == old);
         }
@@ -226,18 +285,10 @@ fn a_repack_that_is_stopped_puts_permissions_back_and_changes_nothing() {
     fill(&rootfs.join("new"));
     sandbox.give_to_ordinary_user("home/b/rootfs/new");
     scene::touch(&rootfs);
-    let (before, layout) = (modes(&rootfs), sandbox.tree("img"));
-    for (_, stop, status) in STOPS {
-        for since in [Since::Watched, Since::Packing, Since::Packed] {
-            let words = ["repack", "--rehash", "--image=img:new", "home/b"];
-            let running = Running::start(&mut sandbox.command_of_ordinary_user(&words));
-            let begun = || since.has_come(&sandbox, running.id());
-            running.interrupt(stop, begun, || is_late(&sandbox));
-            running.ends_interrupted(status);
-            assert_eq!(modes(&rootfs), before);
-            assert_eq!(sandbox.tree("img"), layout);
-        }
-    }
+    let before = modes(&rootfs);
+    let words = ["repack", "--rehash", "--image=img:new", "home/b"];
+    let start = || Running::start(&mut sandbox.command_of_ordinary_user(&words));
+    stopped_while_packing(&sandbox, start, || assert_eq!(modes(&rootfs), before));
 }
 
 #[test]
@@ -255,18 +306,10 @@ fn an_insert_that_is_stopped_puts_permissions_back_and_changes_nothing() {
     for file in 0..FILES {
         scene::set_mode(source.join("closed").join(file.to_string()), 0o000);
     }
-    let (before, layout) = (modes(&source), sandbox.tree("img"));
-    for (_, stop, status) in STOPS {
-        for since in [Since::Watched, Since::Packing, Since::Packed] {
-            let words = ["insert", "--rootless", "--image=img:full", "home/source", "/source"];
-            let running = Running::start(&mut sandbox.command_of_ordinary_user(&words));
-            let begun = || since.has_come(&sandbox, running.id());
-            running.interrupt(stop, begun, || is_late(&sandbox));
-            running.ends_interrupted(status);
-            assert_eq!(modes(&source), before);
-            assert_eq!(sandbox.tree("img"), layout);
-        }
-    }
+    let before = modes(&source);
+    let words = ["insert", "--rootless", "--image=img:full", "home/source", "/source"];
+    let start = || Running::start(&mut sandbox.command_of_ordinary_user(&words));
+    stopped_while_packing(&sandbox, start, || assert_eq!(modes(&source), before));
 }
 
 #[test]
@@ -276,17 +319,8 @@ fn a_layer_that_is_being_added_when_it_is_stopped_is_gone() {
     let mut archive = tar::Builder::new(std::fs::File::create(sandbox.path("layer.tar")).unwrap());
     archive.append_dir_all("source", sandbox.path("source")).unwrap();
     archive.finish().unwrap();
-    let layout = sandbox.tree("img");
-    for (_, stop, status) in STOPS {
-        for since in [Since::Watched, Since::Packing, Since::Packed] {
-            let words = ["raw", "add-layer", "--image=img:full", "layer.tar"];
-            let running = Running::start(&mut sandbox.command(&words));
-            let begun = || since.has_come(&sandbox, running.id());
-            running.interrupt(stop, begun, || is_late(&sandbox));
-            running.ends_interrupted(status);
-            assert_eq!(sandbox.tree("img"), layout);
-        }
-    }
+    let words = ["raw", "add-layer", "--image=img:full", "layer.tar"];
+    stopped_while_packing(&sandbox, || Running::start(&mut sandbox.command(&words)), || ());
 }
 
 /// Nothing comes through a pipe whose writer has stopped, or has not begun; that keeps nobody.
@@ -304,7 +338,8 @@ fn who_waits_for_an_archive_can_be_stopped() {
             let mut pipe = running.0.as_mut().unwrap().stdin.take().unwrap();
             std::io::Write::write_all(&mut pipe, sent).unwrap();
             let since = if sent.is_empty() { Since::Watched } else { Since::Packing };
-            running.interrupt(stop, || since.has_come(&sandbox, running.id()), || false);
+            let begun = |program| since.has_come(&sandbox, program);
+            assert!(running.interrupt(stop, begun, || false), "it does not wait");
             running.ends_interrupted(status);
             assert_eq!(sandbox.tree("img"), layout);
         }
@@ -320,15 +355,26 @@ fn a_conversion_that_is_stopped_changes_nothing() {
     fill(&sandbox.path("source"));
     let words = ["insert", "--compress=zstd", "--image=img:full", "source", "/source"];
     sandbox.umoci(&words).succeeds();
-    let layout = sandbox.tree("img");
+    let words = ["convert", "--format=docker", "--image=img:full"];
+    stopped_while_packing(&sandbox, || Running::start(&mut sandbox.command(&words)), || ());
+}
+
+/// Stops a command when its layer has come so and so far, and asserts that the layout stays as it
+/// is, and what `check` does.
+fn stopped_while_packing(sandbox: &Sandbox, start: impl Fn() -> Running, check: impl Fn()) {
+    let before = sandbox.tree("img");
+    scene::run("cp", &["-a", "img", "img.before"], &sandbox.path(""));
+    let undo = || {
+        std::fs::remove_dir_all(sandbox.path("img")).unwrap();
+        scene::run("cp", &["-a", "img.before", "img"], &sandbox.path(""));
+    };
+    let late = || is_late(sandbox, before.len());
     for (_, stop, status) in STOPS {
         for since in [Since::Watched, Since::Packing, Since::Packed] {
-            let words = ["convert", "--format=docker", "--image=img:full"];
-            let running = Running::start(&mut sandbox.command(&words));
-            let begun = || since.has_come(&sandbox, running.id());
-            running.interrupt(stop, begun, || is_late(&sandbox));
-            running.ends_interrupted(status);
-            assert_eq!(sandbox.tree("img"), layout);
+            let begun = |program| since.has_come(sandbox, program);
+            interrupted(&start, stop, begun, late, undo).ends_interrupted(status);
+            check();
+            assert_eq!(sandbox.tree("img"), before);
         }
     }
 }
@@ -355,9 +401,14 @@ impl Since {
     }
 }
 
-/// Whether there is so little left to pack that the rest may be on its way already.
-fn is_late(sandbox: &Sandbox) -> bool {
-    packed(sandbox).is_some_and(|size| size > FILES * FILE_SIZE / 2)
+/// Whether there is so little left to pack that the rest may be on its way already. When all of it
+/// is packed there are more files in the layout than before.
+fn is_late(sandbox: &Sandbox, before: usize) -> bool {
+    let is_temporary = |name: &OsStr| name.as_bytes().starts_with(b".umoci-");
+    let entries = walkdir::WalkDir::new(sandbox.path("img")).into_iter();
+    let is_done =
+        || entries.filter_entry(|entry| !is_temporary(entry.file_name())).count() > before;
+    packed(sandbox).map_or_else(is_done, |size| size > FILES * FILE_SIZE / 2)
 }
 
 #[test]
@@ -369,10 +420,11 @@ fn signals_that_are_turned_off_stay_so() {
     large_image(&sandbox);
     let program = env!("CARGO_BIN_EXE_umoci");
     let script = format!("trap '' INT; exec {program} unpack --image=img:large quiet");
-    let mut command = sandbox.program("sh", &["-c", &script]);
-    let running = Running::start(&mut command);
+    let start = || Running::start(&mut sandbox.program("sh", &["-c", &script]));
     let rootfs = || unpacking(&sandbox.path("quiet"));
-    running.interrupt(&[Signal::SIGINT], || first(&rootfs()), || last(&rootfs()));
+    let undo = || std::fs::remove_dir_all(sandbox.path("quiet")).unwrap();
+    let (begun, late) = (|_| first(&rootfs()), || last(&rootfs()));
+    let running = interrupted(start, &[Signal::SIGINT], begun, late, undo);
     assert!(running.output().status.success());
     assert!(sandbox.path("quiet/umoci.json").exists());
 }

@@ -18,7 +18,7 @@ pub(super) fn set_mode(path: impl AsRef<Path>, mode: u32) {
     std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
 }
 
-fn run(program: &str, words: &[&str], directory: &Path) {
+pub(super) fn run(program: &str, words: &[&str], directory: &Path) {
     let status = Command::new(program).args(words).current_dir(directory).status().unwrap();
     assert!(status.success(), "{program} {words:?}");
 }
