@@ -2,7 +2,7 @@
 //! What a terminal shows while long work is done, and what it does not.
 
 use std::fs::File;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::harness::{Run, Sandbox, needs_root, peer, strace};
@@ -27,7 +27,7 @@ fn start(sandbox: &Sandbox, words: &str, terminal: &str) -> Option<Child> {
     let line = format!("{} {words}", env!("CARGO_BIN_EXE_umoci"));
     let mut command = Command::new(script);
     command.args(["-qefc", &line, "shown"]).current_dir(sandbox.path("."));
-    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::null());
     command.env("TERM", terminal).env_remove("NO_COLOR");
     Some(command.spawn().unwrap())
 }
@@ -82,24 +82,29 @@ fn a_terminal_shows_long_work_and_is_clean_after_it() {
 #[test]
 fn the_size_of_a_file_is_what_is_expected() {
     let (Some(script), Some(strace)) = (peer("script"), strace()) else { return };
-    for (words, expected) in [
+    let cases = [
         ("raw add-layer --image img file.tar", "100%, 3.0 of 3.0 MB, 2 entries"),
         ("insert --image img large /large", "100%, 3.0 of 3.0 MB, 1 entries"),
-    ] {
+    ];
+    let running = cases.map(|(words, expected)| {
         let sandbox = Sandbox::with_image();
         let large = "x".repeat(3_000_000);
         std::fs::write(sandbox.path("large"), &large).unwrap();
         let archive = crate::raw::archive(&[("large", &large), ("small", "x")]);
         std::fs::write(sandbox.path("file.tar"), archive).unwrap();
-        // Packing ends with the first sync, which takes two seconds here.
-        let faults = "-e trace=fsync -e inject=fsync:delay_enter=2000000:when=1";
+        // Packing ends with the first sync, which takes five seconds here.
+        let faults = "-e trace=fsync -e inject=fsync:delay_enter=5000000:when=1";
         let line = format!(
             "{} -f -qq -o /dev/null {faults} {} {words}",
             strace.display(),
             env!("CARGO_BIN_EXE_umoci")
         );
         let mut command = sandbox.program(&script, &["-qefc", &line, "shown"]);
-        assert!(command.env("TERM", "xterm").status().unwrap().success());
+        let child = command.env("TERM", "xterm").stdout(Stdio::null()).spawn().unwrap();
+        (sandbox, child, expected)
+    });
+    for (sandbox, mut child, expected) in running {
+        assert!(child.wait().unwrap().success());
         assert!(shown(&sandbox).contains(expected), "{:?}", shown(&sandbox));
     }
 }
@@ -187,7 +192,7 @@ fn only_a_terminal_sees_colours() {
     let run = |variable: &str, value: &str| {
         let mut command = Command::new(&script);
         command.args(["-qc", &line, "/dev/null"]).current_dir(sandbox.path("."));
-        command.stdin(std::process::Stdio::null()).env("TERM", "xterm").env_remove("NO_COLOR");
+        command.stdin(Stdio::null()).env("TERM", "xterm").env_remove("NO_COLOR");
         Run::of(command.env(variable, value)).stdout()
     };
     assert!(run("LC_ALL", "C").starts_with("\x1b[1;31mumoci: \x1b[m"));
