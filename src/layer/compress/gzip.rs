@@ -64,11 +64,12 @@ impl Block {
     }
 
     fn compress(&mut self, deflate: &mut Deflate) {
+        // Another processor has written the bytes. The sum is the fastest way to bring them near.
+        self.crc.reset();
+        self.crc.update(&self.bytes[self.dictionary..]);
         self.compressed.clear();
         let output = std::mem::take(&mut self.compressed);
         self.compressed = deflate.compress(&self.bytes, self.dictionary, output);
-        self.crc.reset();
-        self.crc.update(&self.bytes[self.dictionary..]);
     }
 }
 

@@ -24,7 +24,7 @@ use matches::Matcher;
 use symbols::{Counts, Sequence};
 
 /// About how many bits it takes to tell new codes, and what the estimate may err.
-const NEW_CODES: f32 = 1200.0;
+const NEW_CODES: f32 = 1400.0;
 /// From so many sequences on a block is written.
 const MOST_SEQUENCES: usize = 32 << 10;
 
