@@ -290,10 +290,9 @@ fn watch(mut command: Command, limits: Limits) -> Run {
     let (mut stdout, mut stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
     command.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
     let mut child = command.spawn().unwrap();
-    let status = format!("/proc/{}/status", child.id());
     let mut most = 0;
     while child.try_wait().unwrap().is_none() {
-        most = most.max(peak(&fs::read_to_string(&status).unwrap_or_default()));
+        most = most.max(peak(&child));
         if is_over(processor_time(&child)) {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -314,12 +313,19 @@ fn watch(mut command: Command, limits: Limits) -> Run {
 
 /// How long a program has used a processor, with all its threads.
 fn processor_time(child: &Child) -> Duration {
-    let clock = clock_getcpuclockid(Pid::from_raw(child.id().try_into().unwrap())).unwrap();
-    clock_gettime(clock).unwrap().into()
+    let clock = clock_getcpuclockid(Pid::from_raw(child.id().try_into().unwrap()));
+    // One that has ended has none.
+    clock.and_then(clock_gettime).map_or(Duration::ZERO, Duration::from)
 }
 
-/// The most memory that a process had, in bytes, of the text of its `status` in /proc.
-fn peak(status: &str) -> u64 {
+/// The most memory that a program had, in bytes.
+fn peak(child: &Child) -> u64 {
+    let about = PathBuf::from(format!("/proc/{}", child.id()));
+    // A child that has only just begun may still be seen in the memory of this process.
+    if fs::read_link(about.join("exe")).ok() == std::env::current_exe().ok() {
+        return 0;
+    }
+    let status = fs::read_to_string(about.join("status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
     kibibytes.and_then(|number| number.trim().parse::<u64>().ok()).unwrap_or(0) << 10
