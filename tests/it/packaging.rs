@@ -278,8 +278,9 @@ fn what_is_older_than_its_sources_is_built_again() {
         return;
     }
     let (sandbox, make) = sources();
-    write(sandbox.path("cargo"), "#!/bin/sh\necho built >>log\n");
-    set_mode(sandbox.path("cargo"), 0o755);
+    // Not by this process: a child that another test is about to start has open what is being
+    // written, and what is being written cannot be run.
+    sandbox.shell("printf '#!/bin/sh\\necho built >>log\\n' >cargo; chmod 755 cargo").succeeds();
     let program = sandbox.path("else where/m/release/umoci");
     write(&program, "");
     set_mode(&program, 0o755);
