@@ -20,6 +20,9 @@ use umoci::oci::{Algorithm, Digest};
 /// An id of nobody in particular, for runs as an ordinary user.
 const ORDINARY_USER: u32 = 65534;
 
+/// Variables by which a caller has programs work in another way than tests expect of them.
+pub(crate) const OTHER_WAYS: [&str; 3] = ["SOURCE_DATE_EPOCH", "TAR_OPTIONS", "POSIXLY_CORRECT"];
+
 /// A temporary directory in which programs run.
 pub(crate) struct Sandbox {
     directory: tempfile::TempDir,
@@ -63,7 +66,10 @@ impl Sandbox {
     pub(crate) fn program<S: AsRef<OsStr>>(&self, path: impl AsRef<OsStr>, words: &[S]) -> Command {
         let mut command = Command::new(path);
         command.args(words).current_dir(self.directory.path()).stdin(Stdio::null());
-        command.env_remove("SOURCE_DATE_EPOCH").env("TZ", "UTC");
+        for variable in OTHER_WAYS {
+            command.env_remove(variable);
+        }
+        command.env("TZ", "UTC");
         command
     }
 

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use filetime::FileTime;
 
 use super::tree::Tree;
-use crate::harness::{Sandbox, go_umoci, needs_root, peer, skip};
+use crate::harness::{OTHER_WAYS, Sandbox, go_umoci, needs_root, peer, skip};
 
 /// The first layer on Debian: one of everything.
 const EVERYTHING: &str = r#"
@@ -204,8 +204,10 @@ pub(crate) fn shell(directory: &Path, script: &str) {
     let mut command = Command::new("sh");
     command.arg("-eus").current_dir(directory).stdin(Stdio::piped());
     command.env("LC_ALL", "C").env("PATH", format!("{path}:/usr/sbin:/sbin"));
-    // A place that need not be there once the root is another one.
-    command.env_remove("TMPDIR");
+    // The last one is a place that need not be there once the root is another one.
+    for variable in OTHER_WAYS.iter().chain(&["TMPDIR"]) {
+        command.env_remove(variable);
+    }
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
