@@ -243,8 +243,8 @@ def blobs(bench):
         for _ in bench.rounds():
             for tool, program in bench.umocis.items():
                 layout = found[tool]
-                bench.measure(f"{what}: ls", tool, [program, "ls", "--layout", layout])
-                bench.measure(f"{what}: tag", tool, [program, "tag", "--image", f"{layout}:tag0", "other"])
+                bench.measure(f"{what}: ls", tool, [program, "ls", "--layout", layout], repeat=20)
+                bench.measure(f"{what}: tag", tool, [program, "tag", "--image", f"{layout}:tag0", "other"], repeat=20)
                 bench.measure(f"{what}: gc", tool, [program, "gc", "--layout", layout])
         bench.remove(*found.values())
 

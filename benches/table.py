@@ -33,6 +33,10 @@ TO_REACH = {
     "100,000 whiteouts: unpack": {"umoci": 0.12},
     "standard in zstd: unpack": {"umoci": 0.28},
     "standard uncompressed: unpack": {"umoci": 0.28},
+    "10,000 blobs, 1,000 tags: ls": {"umoci": 0.6},
+    "10,000 blobs, 1,000 tags: tag": {"umoci": 0.6},
+    "20,000 blobs, 2,000 tags: ls": {"umoci": 0.6},
+    "20,000 blobs, 2,000 tags: tag": {"umoci": 0.6},
     "250,000 entries: repack, nothing changed": {"umoci": 0.03},
     "500,000 entries: repack, nothing changed": {"umoci": 0.03},
 }

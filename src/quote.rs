@@ -72,8 +72,8 @@ fn push_escape(quoted: &mut String, escape: std::fmt::Arguments<'_>) {
 /// Whether a character is a letter, mark, number, punctuation, symbol or blank.
 fn is_printable(character: char) -> bool {
     // The standard library has this table only behind its debug form, which also escapes
-    // quotes, and marks at the start of a text.
-    matches!(character, '\'' | '"' | '\\') || {
+    // quotes, and marks at the start of a text; beyond ASCII it is asked, which takes a while.
+    matches!(character, ' '..='~') || {
         let text = String::from_iter(['a', character]);
         text.escape_debug().eq(text.chars())
     }

@@ -62,6 +62,12 @@ impl EntryName {
         Self { tag: annotation(REF_NAME), full: annotation(FULL_NAME) }
     }
 
+    /// Whether this is what an entry is called.
+    pub(super) fn is_of(&self, entry: &Entry) -> bool {
+        let has = |key, name: &Option<String>| entry.annotation(key) == name.as_deref();
+        has(REF_NAME, &self.tag) && has(FULL_NAME, &self.full)
+    }
+
     /// Whether the entry has no name at all.
     pub fn is_nameless(&self) -> bool {
         self.tag.is_none() && self.full.is_none()
@@ -118,11 +124,16 @@ impl Layout {
     /// [`Selector::Reference`]: super::Selector::Reference
     /// [`ErrorKind::Ambiguous`]: crate::error::ErrorKind::Ambiguous
     pub fn entry_name(&self, name: &RefName) -> Result<Option<EntryName>> {
-        let entries = select::called(&self.index()?.manifests, name.as_str())?;
-        let mut names = entries.iter().map(EntryName::of).collect::<BTreeSet<_>>().into_iter();
-        match (names.next(), names.next()) {
-            (_, Some(_)) => Err(select::ambiguous(name.as_str(), &select::meanings(&entries))),
-            (found, None) => Ok(found),
-        }
+        name_among(&self.index()?.manifests, name)
+    }
+}
+
+/// The name of those of some entries that somebody means by `name`.
+pub(super) fn name_among(entries: &[Descriptor], name: &RefName) -> Result<Option<EntryName>> {
+    let entries = select::called(entries, name.as_str())?;
+    let mut names = entries.iter().map(EntryName::of).collect::<BTreeSet<_>>().into_iter();
+    match (names.next(), names.next()) {
+        (_, Some(_)) => Err(select::ambiguous(name.as_str(), &select::meanings(&entries))),
+        (found, None) => Ok(found),
     }
 }

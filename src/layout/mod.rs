@@ -189,7 +189,7 @@ impl Layout {
 
     /// The names in `index.json`, in its order, repeated and odd ones included.
     pub fn references(&self) -> Result<Vec<String>> {
-        Ok(self.index()?.annotated(REF_NAME).collect())
+        Ok(self.index()?.annotated(REF_NAME).map(str::to_owned).collect())
     }
 
     /// Opens a blob, or the data embedded in its descriptor.
@@ -294,7 +294,8 @@ impl Layout {
     fn read_file(&self, name: &str, limit: u64) -> Result<Vec<u8>> {
         let path = self.path.join(name);
         let file = sys::open_regular(&self.dir, Path::new(name)).at("open", &path)?;
-        let mut bytes = Vec::new();
+        let size = file.metadata().at("stat", &path)?.len().min(1 << 20);
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         file.take(limit + 1).read_to_end(&mut bytes).at("read", &path)?;
         if bytes.len() as u64 > limit {
             return Err(Error::new(

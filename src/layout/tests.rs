@@ -238,6 +238,25 @@ fn tags_replace_move_to_the_end_and_keep_annotations() {
 }
 
 #[test]
+fn what_is_called_so_is_replaced_under_its_own_name() {
+    let (_dir, layout) = scratch();
+    let writer = layout.writer().unwrap();
+    let [old, new] = [&b"old"[..], b"new"].map(|layer| put_image(&writer, layer));
+    let full = "docker.io/library/alpine:3.20";
+    writer.tag(&name(full), old).unwrap();
+    let tagged = |tag: &str| writer.tag_as(&name(tag), new.clone()).map(|name| name.to_string());
+    assert_eq!(tagged("alpine:3.20").unwrap(), full);
+    assert_eq!(layout.references().unwrap(), [full]);
+    assert_eq!(layout.index().unwrap().manifests[0].digest, new.digest);
+    assert_eq!(tagged("other").unwrap(), "other");
+    assert_eq!(layout.references().unwrap(), [full, "other"]);
+    writer.tag(&name("quay.io/x/alpine:3.20"), new.clone()).unwrap();
+    let before = fs::read(layout.path().join(INDEX_FILE)).unwrap();
+    assert_eq!(tagged("alpine:3.20").unwrap_err().kind(), ErrorKind::Ambiguous);
+    assert_eq!(fs::read(layout.path().join(INDEX_FILE)).unwrap(), before);
+}
+
+#[test]
 fn several_entries_of_one_name_are_all_replaced() {
     let (_dir, layout) = scratch();
     let writer = layout.writer().unwrap();

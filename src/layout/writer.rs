@@ -17,6 +17,7 @@ use crate::oci::json::{MAX_INDEX_SIZE, to_bytes};
 use crate::oci::{Algorithm, Descriptor, Digest, Document, Entry, Hashing, Index, media_type};
 use crate::sys;
 
+use super::destination::name_among;
 use super::lock::{BlobLock, Held, Mode};
 use super::store::{Owner, TempDir, TempFile, ensure_dir};
 use super::{
@@ -250,6 +251,20 @@ impl LayoutWriter {
         Ok(replaced.into_iter().filter_map(Entry::into_descriptor).collect())
     }
 
+    /// Lets what somebody calls `name` mean `descriptor`, and gives its name: that of an entry
+    /// which is called so ([`Selector::Reference`](super::Selector::Reference)), or else exactly
+    /// that. Otherwise as [`LayoutWriter::place`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Ambiguous`] when it can be several names.
+    pub fn tag_as(&self, name: &RefName, descriptor: Descriptor) -> Result<EntryName> {
+        let called = |entries: &[Descriptor]| {
+            let found = name_among(entries, name)?;
+            Ok(found.unwrap_or_else(|| name.into()))
+        };
+        self.place_named(called, descriptor)
+    }
+
     /// Puts `descriptor` where it shall go; what is elsewhere stays, whatever its tag is. Where
     /// several entries have the name of the one that is replaced, for different platforms, the
     /// others stay, and so does the order.
@@ -261,11 +276,24 @@ impl LayoutWriter {
             Destination::Entry(expected) => return self.replace(expected, descriptor),
             Destination::Name(name) => name,
         };
+        self.place_named(|_| Ok(name.clone()), descriptor).map(drop)
+    }
+
+    /// Puts `descriptor` under a name that may depend on the entries that there are.
+    fn place_named(
+        &self,
+        name: impl FnOnce(&[Descriptor]) -> Result<EntryName>,
+        descriptor: Descriptor,
+    ) -> Result<EntryName> {
         let new = descriptor.clone();
-        let replaced = self.update_index(|index| Ok(put(index, name, descriptor)))?;
-        warn_of_several(name, replaced.len(), "replaced");
-        overwritten::warn(self.layout(), name, &replaced, &new);
-        Ok(())
+        let (name, replaced) = self.update_index(|index| {
+            let name = name(&index.manifests)?;
+            let replaced = put(index, &name, descriptor);
+            Ok((name, replaced))
+        })?;
+        warn_of_several(&name, replaced.len(), "replaced");
+        overwritten::warn(self.layout(), &name, &replaced, &new);
+        Ok(name)
     }
 
     fn replace(&self, expected: &Descriptor, mut descriptor: Descriptor) -> Result<()> {
@@ -325,8 +353,7 @@ impl LayoutWriter {
     /// # Errors
     /// [`ErrorKind::NotFound`] when there is none.
     pub fn remove_digest(&self, name: &EntryName, digest: &str) -> Result<()> {
-        let is_meant =
-            |entry: &Entry| entry.digest() == digest && EntryName::of_any(entry) == *name;
+        let is_meant = |entry: &Entry| entry.digest() == digest && name.is_of(entry);
         self.update_index(|index| match index.extract(is_meant).len() {
             0 => Err(Error::new(ErrorKind::NotFound, format!("no entry {name} leads to {digest}"))),
             _ => Ok(()),
@@ -362,7 +389,7 @@ fn take(index: &mut Index, name: &EntryName) -> Vec<Entry> {
     if name.is_nameless() {
         return Vec::new();
     }
-    index.extract(|entry| EntryName::of_any(entry) == *name)
+    index.extract(|entry| name.is_of(entry))
 }
 
 fn warn_of_several(name: &EntryName, count: usize, what: &str) {

@@ -125,3 +125,21 @@ fn other_images_cost_a_change_a_look_each() {
         assert_eq!(per_one(words, layout_of), 0, "{words:?}");
     }
 }
+
+/// Parsing it takes most of the time of a command, where there are thousands of tags.
+#[test]
+fn the_index_is_read_once_and_once_more_to_be_changed() {
+    let Some(strace) = strace() else { return };
+    let sandbox = layout_of(1);
+    for (words, reads) in [
+        (&["ls", "--layout=img"][..], 1),
+        (&["stat", "--image=img:t0"], 1),
+        (&["tag", "--image=img:t0", "new"], 2),
+    ] {
+        let traced = ["-f", "-e", "trace=openat", "-o", "opened", env!("CARGO_BIN_EXE_umoci")];
+        sandbox.peer(&strace, &[&traced[..], words].concat()).succeeds();
+        let opened = fs::read_to_string(sandbox.path("opened")).unwrap();
+        let is_read = |line: &&str| line.contains("\"index.json\"") && !line.contains("O_PATH");
+        assert_eq!(opened.lines().filter(is_read).count(), reads, "{words:?}\n{opened}");
+    }
+}

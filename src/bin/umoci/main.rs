@@ -116,7 +116,7 @@ fn main() -> ExitCode {
     let mut program = Program::command();
     program.build();
     let ended = match grammar::read(&program, std::env::args_os().skip(1)) {
-        Ok(Invocation::Run(words)) => run(words),
+        Ok(Invocation::Run(words)) => run(program, words),
         Ok(Invocation::Help(names)) => output::result(&help::render(&program, &names)),
         Ok(Invocation::BadValue(message)) => Err(Error::invalid(message).into()),
         Ok(Invocation::Version) => output::result(&help::version()),
@@ -151,8 +151,8 @@ fn no_topic(name: &OsStr, nearest: Option<&str>) -> ExitCode {
     ExitCode::from(NO)
 }
 
-fn run(words: Vec<OsString>) -> Outcome {
-    let matches = Program::command().try_get_matches_from(words);
+fn run(program: clap::Command, words: Vec<OsString>) -> Outcome {
+    let matches = program.try_get_matches_from(words);
     let matches = matches.map_err(|error| unexpected(&error))?;
     let program = Program::from_arg_matches(&matches).map_err(|error| unexpected(&error))?;
     logging::start(program.log.level()?);

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 
 use umoci::error::{Context, Error};
-use umoci::layout::{Destination, RefName};
+use umoci::layout::RefName;
 
 use crate::args::{self, ImageArg};
 use crate::failure::Outcome;
@@ -34,8 +34,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Some(_) => args.image.target()?.resolve(&layout)?.target().clone(),
         None => target.resolve(&layout)?,
     };
-    let name = args::name_for(&layout, &new)?;
-    writer.place(&Destination::Name(name.clone()), image).context("put reference")?;
+    let name = writer.tag_as(&new, image).context("put reference")?;
+    args::tell_name(&new, &name);
     log::info!("created new tag: \"{name}\" -> \"{}\"", target.selector);
     Ok(())
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Image indexes (image-spec `image-index.md`): blobs, and the layout's `index.json`.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::mem;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::Document;
 use super::entry::{Entry, UnreadEntry};
@@ -16,8 +18,8 @@ use crate::oci::json::{
 use crate::oci::media_type::{self, Kind};
 
 /// A list of manifests, or of further indexes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Stored", into = "Stored")]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "Stored<Entry>")]
 pub struct Index {
     /// 2, but any number is read; 0 where there is none.
     pub schema_version: i64,
@@ -38,81 +40,124 @@ pub struct Index {
     pub other: Members,
 }
 
-/// The members of an index as they are stored.
-#[derive(Serialize, Deserialize)]
-struct Stored {
+/// The members of an index as they are stored, with entries that may be unread ([`Entry`]) or
+/// none that is ([`Descriptor`]).
+#[derive(Deserialize)]
+#[serde(bound = "E: Deserialize<'de>")]
+struct Stored<E> {
     #[serde(rename = "schemaVersion", default, deserialize_with = "nullable")]
     schema_version: i64,
     #[serde(rename = "mediaType", default, deserialize_with = "nullable")]
-    #[serde(skip_serializing_if = "String::is_empty")]
     media_type: String,
     #[serde(rename = "artifactType", default, deserialize_with = "nullable")]
-    #[serde(skip_serializing_if = "String::is_empty")]
     artifact_type: String,
     #[serde(default, deserialize_with = "nullable")]
-    manifests: Vec<Entry>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    manifests: Vec<E>,
+    #[serde(default)]
     subject: Option<Descriptor>,
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "nullable")]
     annotations: BTreeMap<String, String>,
     #[serde(flatten)]
     other: Members,
 }
 
-impl From<Stored> for Index {
-    fn from(stored: Stored) -> Self {
-        let Stored {
-            schema_version,
-            media_type,
-            artifact_type,
-            manifests,
-            subject,
-            annotations,
-            other,
-        } = stored;
-        let mut index = Self {
-            schema_version,
-            media_type,
-            artifact_type,
+impl<E> Stored<E> {
+    /// The index without its entries, and these.
+    fn into_parts(self) -> (Index, Vec<E>) {
+        let index = Index {
+            schema_version: self.schema_version,
+            media_type: self.media_type,
+            artifact_type: self.artifact_type,
             manifests: Vec::new(),
             unread: Vec::new(),
-            subject,
-            annotations,
-            other,
+            subject: self.subject,
+            annotations: self.annotations,
+            other: self.other,
         };
-        index.set_entries(manifests);
+        (index, self.manifests)
+    }
+}
+
+impl From<Stored<Entry>> for Index {
+    fn from(stored: Stored<Entry>) -> Self {
+        let (mut index, entries) = stored.into_parts();
+        index.set_entries(entries);
         index
     }
 }
 
-impl From<Index> for Stored {
-    fn from(index: Index) -> Self {
-        let manifests = merge(index.manifests, index.unread);
-        let Index {
-            schema_version, media_type, artifact_type, subject, annotations, other, ..
-        } = index;
-        Self {
-            schema_version,
-            media_type,
-            artifact_type,
-            manifests: manifests.collect(),
-            subject,
-            annotations,
-            other,
+impl From<Stored<Descriptor>> for Index {
+    fn from(stored: Stored<Descriptor>) -> Self {
+        let (index, manifests) = stored.into_parts();
+        Self { manifests, ..index }
+    }
+}
+
+impl Serialize for Index {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut members = serializer.serialize_map(None)?;
+        members.serialize_entry("schemaVersion", &self.schema_version)?;
+        for (name, value) in
+            [("mediaType", &self.media_type), ("artifactType", &self.artifact_type)]
+        {
+            if !value.is_empty() {
+                members.serialize_entry(name, value)?;
+            }
+        }
+        members.serialize_entry("manifests", &Entries(self))?;
+        if let Some(subject) = &self.subject {
+            members.serialize_entry("subject", subject)?;
+        }
+        if !self.annotations.is_empty() {
+            members.serialize_entry("annotations", &self.annotations)?;
+        }
+        for (name, value) in &self.other {
+            members.serialize_entry(name, value)?;
+        }
+        members.end()
+    }
+}
+
+/// The entries of an index as they are stored.
+struct Entries<'a>(&'a Index);
+
+impl Serialize for Entries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(merge(&self.0.manifests, &self.0.unread))
+    }
+}
+
+/// An entry, or a reference to one.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Merged<R, U> {
+    Read(R),
+    Unread(U),
+}
+
+impl From<Merged<Descriptor, UnreadEntry>> for Entry {
+    fn from(entry: Merged<Descriptor, UnreadEntry>) -> Self {
+        match entry {
+            Merged::Read(descriptor) => Self::Read(Box::new(descriptor)),
+            Merged::Unread(entry) => Self::Unread(entry),
         }
     }
 }
 
 /// All entries in their order.
-fn merge(read: Vec<Descriptor>, unread: Vec<UnreadEntry>) -> impl Iterator<Item = Entry> {
+fn merge<R, U: Borrow<UnreadEntry>>(
+    read: impl IntoIterator<Item = R>,
+    unread: impl IntoIterator<Item = U>,
+) -> impl Iterator<Item = Merged<R, U>> {
     let mut unread = unread.into_iter().peekable();
     let mut read = read.into_iter().enumerate().peekable();
     std::iter::from_fn(move || {
         let at = read.peek().map(|(at, _)| *at);
-        if let Some(entry) = unread.next_if(|entry| at.is_none_or(|at| entry.after <= at)) {
-            return Some(Entry::Unread(entry));
+        let is_next = |entry: &U| at.is_none_or(|at| entry.borrow().after <= at);
+        if let Some(entry) = unread.next_if(is_next) {
+            return Some(Merged::Unread(entry));
         }
-        read.next().map(|(_, descriptor)| Entry::Read(Box::new(descriptor)))
+        read.next().map(|(_, descriptor)| Merged::Read(descriptor))
     })
 }
 
@@ -140,20 +185,31 @@ impl Index {
     /// Reads a layout's `index.json`: one value, whose `mediaType` and foreign members
     /// do not matter, since the file's name says what it is.
     pub fn parse_top_level(bytes: &[u8]) -> Result<Self> {
-        let index: Self = from_slice(bytes, Trailing::Refuse).context("parse index.json")?;
+        let index = Self::read(bytes, Trailing::Refuse).context("parse index.json")?;
         index.refuse_case_variants().context("parse index.json")?;
         Ok(index)
     }
 
+    /// Hardly any index has entries that cannot be used, and setting each aside until it is known
+    /// takes as long as reading it.
+    fn read(bytes: &[u8], trailing: Trailing) -> Result<Self> {
+        match from_slice::<Stored<Descriptor>>(bytes, trailing) {
+            Ok(stored) => Ok(stored.into()),
+            Err(_) => from_slice(bytes, trailing),
+        }
+    }
+
     /// The values of an annotation, of all entries and in their order.
-    pub fn annotated(self, name: &str) -> impl Iterator<Item = String> {
-        let entries = merge(self.manifests, self.unread);
-        entries.filter_map(move |entry| entry.annotation(name).map(str::to_owned))
+    pub fn annotated<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        merge(&self.manifests, &self.unread).filter_map(move |entry| match entry {
+            Merged::Read(descriptor) => descriptor.annotations.get(name).map(String::as_str),
+            Merged::Unread(entry) => entry.annotation(name),
+        })
     }
 
     /// All entries, in their order.
     pub fn entries(&self) -> impl Iterator<Item = Entry> + use<> {
-        merge(self.manifests.clone(), self.unread.clone())
+        merge(self.manifests.clone(), self.unread.clone()).map(Entry::from)
     }
 
     /// Lets these be the entries.
@@ -173,7 +229,8 @@ impl Index {
     /// Takes some of the entries out. The order of the others stays.
     pub fn extract(&mut self, is_meant: impl FnMut(&Entry) -> bool) -> Vec<Entry> {
         let (manifests, unread) = (mem::take(&mut self.manifests), mem::take(&mut self.unread));
-        let (taken, kept): (Vec<_>, Vec<_>) = merge(manifests, unread).partition(is_meant);
+        let entries = merge(manifests, unread).map(Entry::from);
+        let (taken, kept): (Vec<_>, Vec<_>) = entries.partition(is_meant);
         self.set_entries(kept);
         taken
     }
@@ -221,7 +278,7 @@ impl Document for Index {
     const MAX_SIZE: u64 = MAX_DOCUMENT_SIZE;
 
     fn parse(bytes: &[u8]) -> Result<Self> {
-        let index: Self = from_slice(bytes, Trailing::Ignore).context("parse index")?;
+        let index = Self::read(bytes, Trailing::Ignore).context("parse index")?;
         index.refuse_confusion().context("parse index")?;
         index.refuse_case_variants().context("parse index")?;
         Ok(index)

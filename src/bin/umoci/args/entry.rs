@@ -181,10 +181,17 @@ fn is_pinned(name: &RefName) -> bool {
 /// The name of what is called `tag` in a layout, which is said where it is another one.
 fn find_name(layout: &Layout, tag: &RefName) -> Outcome<Option<EntryName>> {
     let found = layout.entry_name(tag)?;
-    if let Some(name) = found.as_ref().filter(|name| !name.is_exactly(tag.as_str())) {
-        tell_meant(tag, &name.to_string());
+    if let Some(name) = &found {
+        tell_name(tag, name);
     }
     Ok(found)
+}
+
+/// Says which name a tag was taken for, where it is another one.
+pub(crate) fn tell_name(tag: &RefName, name: &EntryName) {
+    if !name.is_exactly(tag.as_str()) {
+        tell_meant(tag, &name.to_string());
+    }
 }
 
 /// The name that a tag is given as: that of an entry which is called so, or else exactly that.

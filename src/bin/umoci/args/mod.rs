@@ -18,7 +18,7 @@ mod result;
 
 pub(crate) use annotation::{AnnotationArgs, IndexAnnotationArgs, annotate, index_edits};
 pub(crate) use compress::CompressArgs;
-pub(crate) use entry::{DestinationArg, EntryArg, EntryTarget, name_for};
+pub(crate) use entry::{DestinationArg, EntryArg, EntryTarget, tell_name};
 pub(crate) use extraction::ExtractionArgs;
 pub(crate) use history::{HistoryArgs, HistoryDefaults};
 pub(crate) use id_map::{IdMapArgs, StrictArg};
