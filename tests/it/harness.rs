@@ -11,6 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use nix::sys::stat::{Mode, umask};
 use serde_json::Value;
 use umoci::image::{Image, ImageEditor, LayerOptions};
 use umoci::layer::compress::{Compression, Decoder};
@@ -34,6 +35,8 @@ impl Sandbox {
     }
 
     pub(crate) fn at(directory: tempfile::TempDir) -> Self {
+        // Whatever that of the caller is: what is packed here has the modes that tests expect.
+        umask(Mode::from_bits_truncate(0o022));
         // Runs as another user need to get in.
         std::fs::set_permissions(&directory, PermissionsExt::from_mode(0o755)).unwrap();
         Self { directory }
