@@ -5,6 +5,7 @@
 use std::fs::read_to_string;
 use std::ops::RangeInclusive;
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::idmap::Owner;
 
 /// The map of a namespace that has all ids as they are.
@@ -41,8 +42,23 @@ impl Namespace {
         Self { uid: read('u'), gid: read('g') }
     }
 
+    /// An owner on disk, if the namespace has it: a layer with the id that is shown in its place
+    /// would give the file to somebody else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ForeignOwner`].
+    pub(super) fn known(self, owner: Owner) -> Result<Owner> {
+        if !self.hides(owner) {
+            return Ok(owner);
+        }
+        let Owner { uid, gid } = owner;
+        let message =
+            format!("its owner is not in this user namespace, which shows {uid}:{gid} instead");
+        Err(Error::new(ErrorKind::ForeignOwner, message))
+    }
+
     /// Whether an owner is shown in place of another, of whom nothing is known.
-    pub(super) fn hides(self, owner: Owner) -> bool {
+    fn hides(self, owner: Owner) -> bool {
         self.uid == Some(owner.uid) || self.gid == Some(owner.gid)
     }
 }

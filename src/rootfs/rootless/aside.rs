@@ -89,7 +89,7 @@ impl<F: FsOps> Rootless<F> {
         path: &RootPath,
         wanted: &mut Wanted,
     ) -> io::Result<Vec<(Box<[u8]>, u64)>> {
-        let dir = match self.open_dir(path) {
+        let dir = match self.open_dir_on_disk(path) {
             // Somebody else's, in whose trees nobody could make anything step aside.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(Vec::new()),
             Err(error) if is_gone(&error) => return Ok(Vec::new()),

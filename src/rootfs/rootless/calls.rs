@@ -13,16 +13,17 @@ use super::access::{FILE_BITS, Object};
 use super::census::Substitute;
 use super::record::{Emulated, Node};
 use super::target::Target;
-use super::{Ownership, Rootless, reason};
+use super::{Ownership, Rootless, reason, stranger};
 
 impl<F: FsOps> FsOps for Rootless<F> {
     fn open_dir(&self, path: &RootPath) -> io::Result<Dir> {
-        self.options.interrupt.check()?;
-        self.access.open_dir(&self.inner, path)
+        let opened = self.open_dir_on_disk(path);
+        opened.map_err(|error| stranger::told(error, || stranger::last_dir(&self.root, path)))
     }
 
     fn open_child(&self, dir: &Dir, name: Name<'_>) -> io::Result<Dir> {
-        self.with_named(dir, name, || self.inner.open_child(dir, name))
+        let opened = self.with_named(dir, name, || self.inner.open_child(dir, name));
+        opened.map_err(|error| stranger::told(error, || self.inner.stat(dir, name)))
     }
 
     fn is_mount_point(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool> {
@@ -47,7 +48,8 @@ impl<F: FsOps> FsOps for Rootless<F> {
     }
 
     fn open_file(&self, dir: &Dir, name: Name<'_>) -> io::Result<File> {
-        self.with_named(dir, name, || self.inner.open_file(dir, name))
+        let opened = self.with_named(dir, name, || self.inner.open_file(dir, name));
+        opened.map_err(|error| stranger::told(error, || self.inner.stat(dir, name)))
     }
 
     fn create_file(&self, dir: &Dir, name: Name<'_>, mode: u32) -> io::Result<File> {

@@ -11,7 +11,6 @@ use super::census::Substitute;
 use super::record::{Emulated, Node};
 use super::target::Target;
 use super::{OWNER_ATTRIBUTE, Ownership, Rootless, View, owner};
-use crate::error::{Error, ErrorKind};
 
 /// What an inode is meant to be, and which substitute on disk said so.
 struct Meaning {
@@ -110,21 +109,9 @@ impl<F: FsOps> Rootless<F> {
             (Ownership::Record, None) => by_record.unwrap_or_default(),
             (Ownership::Set, _) => match by_record {
                 Some(recorded) => recorded,
-                None => (self.known(stat.owner)?, None),
+                None => (self.namespace.known(stat.owner)?, None),
             },
         })
-    }
-
-    /// An owner on disk, if the user namespace has it: a layer with the id that is shown in its
-    /// place would give the file to somebody else.
-    fn known(&self, owner: Owner) -> io::Result<Owner> {
-        if !self.namespace.hides(owner) {
-            return Ok(owner);
-        }
-        let Owner { uid, gid } = owner;
-        let message =
-            format!("its owner is not in this user namespace, which shows {uid}:{gid} instead");
-        Err(Error::new(ErrorKind::ForeignOwner, message).into())
     }
 
     /// Counts what of an inode is not on the disk.

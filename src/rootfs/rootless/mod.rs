@@ -17,6 +17,7 @@ mod privileges;
 mod probe;
 mod record;
 mod settle;
+mod stranger;
 mod target;
 
 use std::fs::File;
@@ -39,7 +40,7 @@ use super::metadata::{FileTime, Identity, Stat};
 use super::namespace::{GivenIds, Namespace};
 use super::native::Native;
 use super::ops::{Dir, FsOps};
-use super::path::Name;
+use super::path::{Name, RootPath};
 use super::sys;
 use crate::interrupt::Interrupt;
 
@@ -279,6 +280,11 @@ impl<F: FsOps> Rootless<F> {
     fn reach<T>(&self, objects: &[Object<'_>], call: impl Fn() -> io::Result<T>) -> io::Result<T> {
         self.options.interrupt.check()?;
         self.access.reach(objects, call)
+    }
+
+    fn open_dir_on_disk(&self, path: &RootPath) -> io::Result<Dir> {
+        self.options.interrupt.check()?;
+        self.access.open_dir(&self.inner, path)
     }
 
     fn lacks(&self, ability: impl Fn(&Abilities) -> Ability) -> bool {

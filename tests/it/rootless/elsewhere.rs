@@ -2,9 +2,11 @@
 //! Bundles that are repacked by somebody else, or in another user namespace,
 //! than they were unpacked: the layer is right, or there is none.
 
+use std::os::unix::fs::{MetadataExt, lchown};
 use std::os::unix::process::CommandExt;
 
-use super::namespace::{alone, with_range};
+use super::killed::NOTE;
+use super::namespace::{alone, with_own_ranges, with_range};
 use super::scene::{self, last_layer, members, touch};
 use crate::harness::{Run, Sandbox, needs_root, peer, set_mode, write};
 
@@ -57,16 +59,46 @@ fn a_bundle_with_maps_is_not_repacked_in_the_namespace_of_these() {
     let sandbox = unpacked(&["--uid-map=0:100000:65536", "--gid-map=0:100000:65536"]);
     for file in std::fs::read_dir(sandbox.path("home/b")).unwrap() {
         let path = file.unwrap().path();
-        std::os::unix::fs::lchown(path, Some(100_000), Some(100_000)).unwrap();
+        lchown(path, Some(100_000), Some(100_000)).unwrap();
     }
     for name in ["img", "home"] {
-        std::os::unix::fs::lchown(sandbox.path(name), Some(100_000), Some(100_000)).unwrap();
+        lchown(sandbox.path(name), Some(100_000), Some(100_000)).unwrap();
     }
-    std::os::unix::fs::lchown(sandbox.path("home/b"), Some(100_000), Some(100_000)).unwrap();
+    lchown(sandbox.path("home/b"), Some(100_000), Some(100_000)).unwrap();
     sandbox.give_to("img", 100_000);
     let Some(run) = with_range(&sandbox, &REPACK) else { return };
     refuses(&sandbox, &run, OUTSIDE);
     sandbox.umoci(&REPACK).succeeds_silently();
+}
+
+/// Who is root of more ids can close directories to who is root of fewer.
+#[test]
+fn a_directory_of_an_owner_who_is_not_there() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    write(sandbox.path("root/rootfs/closed/file"), "x");
+    lchown(sandbox.path("root/rootfs/closed"), Some(33), Some(33)).unwrap();
+    set_mode(sandbox.path("root/rootfs/closed"), 0o700);
+    sandbox.umoci(&["repack", "--image=img:closed", "root"]).succeeds_silently();
+    sandbox.give_to_ordinary_user("img");
+    let words = ["unpack", "--image=img:closed", "home/b"];
+    let Some(run) = with_own_ranges(&sandbox, &words) else { return };
+    run.succeeds();
+    let text = "open \"closed\": its owner is not in this user namespace, which shows 65534:65534";
+    refuses(&sandbox, &alone(&sandbox, &REPACK).unwrap(), text);
+    let source = ["insert", "--rootless", "--image=img", "--tag=new", "home/b/rootfs/closed", "/x"];
+    alone(&sandbox, &source)
+        .unwrap()
+        .fails_with("closed\": its owner is not in this user namespace");
+    // No obstacle to putting permission bits back elsewhere.
+    let dev = sandbox.path("home/b/rootfs").metadata().unwrap().dev();
+    write(sandbox.path(NOTE), format!("{dev} 1 - 0 0\n"));
+    sandbox.give_to_ordinary_user(NOTE);
+    refuses(&sandbox, &alone(&sandbox, &REPACK).unwrap(), text);
+    assert!(!sandbox.path(NOTE).exists());
+    with_own_ranges(&sandbox, &REPACK).unwrap().succeeds();
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn root_of_a_namespace_gives_files_away() {
 
 /// Runs the program as an ordinary user who has been given ranges of ids, as
 /// `/etc/subuid` and `newuidmap` give them.
-fn with_own_ranges(sandbox: &Sandbox, words: &[&str]) -> Option<Run> {
+pub(super) fn with_own_ranges(sandbox: &Sandbox, words: &[&str]) -> Option<Run> {
     peer("newuidmap")?;
     std::fs::write(sandbox.path("ranges"), "65534:100000:500\n65534:200000:600\n").unwrap();
     let program = sandbox.copy_for_others();
