@@ -172,6 +172,12 @@ impl Ledger {
         self.get(path).is_some_and(|mark| mark.layer == self.layer)
     }
 
+    /// Whether layers below the current one have put a regular file at the path. If anything is
+    /// there, it is that file.
+    pub(crate) fn is_lower_file(&self, path: &RootPath) -> bool {
+        self.get(path).is_some_and(|mark| mark.body.is_some() && mark.layer != self.layer)
+    }
+
     /// What is known of a path. Stale where the path has been removed since.
     pub(crate) fn get(&self, path: &RootPath) -> Option<Mark> {
         let key = self.hash(path.as_bytes());

@@ -32,7 +32,7 @@ impl Applier<'_, '_> {
         {
             let place = Place::new(parent, hidden);
             // A directory that only its children are gone from may be a lower layer's itself.
-            let is_done = self.ledger.is_current(&place.path) && self.is_cleared(&place.path);
+            let is_done = self.is_cleared(&place.path) && self.ledger.is_current(&place.path);
             if !is_done && self.hide(&place)? == Some(Removed::Part) {
                 self.set_cleared(place.path)?;
             }
@@ -174,6 +174,9 @@ impl Applier<'_, '_> {
         // What this layer has brought stays.
         self.bodies.settle_before(self.first_body)?;
         let (dir, ledger, bodies) = (&place.parent.dir, &*self.ledger, &mut *self.bodies);
+        if ledger.is_lower_file(&place.path) {
+            return self.fs.remove_file(dir, place.name).map(|()| Removed::All);
+        }
         let kind = self.fs.stat(dir, place.name)?.kind;
         let removed = if kind == Kind::Dir {
             let keep = |path: &RootPath| ledger.is_current(path);
