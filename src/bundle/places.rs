@@ -79,9 +79,9 @@ impl<'a> Places<'a> {
         let mut dirs = vec![RootPath::root()];
         while let Some(dir) = dirs.pop() {
             let fs = self.fs;
-            let entries = self.dir(&dir).and_then(|open| fs.read_dir(open));
-            for entry in entries.with_context(|| format!("list {dir:?}"))? {
-                let path = dir.join(Name::new(&entry.name)?);
+            let names = self.dir(&dir).and_then(|open| fs.read_dir(open));
+            for name in names.with_context(|| format!("list {dir:?}"))?.iter() {
+                let path = dir.join(Name::new(name)?);
                 let Some(stat) = self.stat(&path)? else { continue };
                 if stat.identity.dev != device {
                     continue;

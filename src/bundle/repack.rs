@@ -255,6 +255,8 @@ pub fn repack(
         }
         _ => editor.record(options.history.clone()),
     }
+    // What comes has another tree in hand.
+    drop(changes);
     options.annotations.iter().try_for_each(|edit| editor.annotate(edit))?;
     let path = publish(editor, writer, name)?;
     if let Some((renewal, (_, stale))) = renewal.zip(meant) {

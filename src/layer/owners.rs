@@ -249,10 +249,10 @@ impl<'a> OwnerCheck<'a> {
                 continue;
             }
             let dir = self.open.get(self.fs, &path)?;
-            let entries = self.fs.read_dir(&dir);
-            let entries = entries.with_context(|| format!("list {:?}", path.below(self.place)))?;
-            for entry in entries.iter().rev() {
-                pending.push(path.join(Name::new(&entry.name)?));
+            let names = self.fs.read_dir(&dir);
+            let names = names.with_context(|| format!("list {:?}", path.below(self.place)))?;
+            for name in names.iter().rev() {
+                pending.push(path.join(Name::new(name)?));
             }
         }
         self.unmapped.refuse()

@@ -12,7 +12,8 @@ use super::owners::Owners;
 use super::write::{LayerOptions, LayerWriter};
 use crate::error::{Context, Error, Result};
 use crate::rootfs::{
-    Contents, Dir, FsOps, Inode, Kind, Name, RootPath, Stacked, capability_to_container, is_probe,
+    Contents, Dir, FsOps, Inode, Kind, Name, Names, RootPath, Stacked, capability_to_container,
+    is_probe,
 };
 
 /// How a layer spells its root directory. Readers take both for the same.
@@ -176,9 +177,9 @@ impl<'a, W: Write> TreePacker<'a, W> {
         packed.with_context(|| format!("could not add file {:?}", path.below(self.place)))
     }
 
-    fn list(&mut self, path: &RootPath) -> Result<Vec<Box<[u8]>>> {
+    fn list(&mut self, path: &RootPath) -> Result<Names> {
         let dir = self.open.get(self.disk.fs(), path)?;
-        Ok(self.disk.fs().read_dir(&dir)?.into_iter().map(|entry| entry.name).collect())
+        Ok(self.disk.fs().read_dir(&dir)?)
     }
 
     fn root(&mut self, name: &RootPath) -> Result<Kind> {

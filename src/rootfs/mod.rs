@@ -3,6 +3,7 @@
 
 mod capability;
 mod metadata;
+mod names;
 mod namespace;
 mod native;
 mod ops;
@@ -18,9 +19,10 @@ mod xattr;
 pub use crate::idmap::Owner;
 pub use capability::{capability_to_container, capability_to_host};
 pub use metadata::{Device, FileTime, Identity, Kind, Metadata, Stat, Xattr};
+pub use names::Names;
 pub(crate) use namespace::is_in_user_namespace;
 pub use native::{Native, open_dir};
-pub use ops::{Change, Contents, Dir, DirEntry, FsOps, Inode};
+pub use ops::{Change, Contents, Dir, FsOps, Inode};
 pub use overlay::{Overlay, OverlayNamespace, Stacked};
 pub use path::{Name, RootPath};
 pub use remove::{Removed, remove_all, remove_unless};

@@ -12,7 +12,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::metadata::{Device, Kind, Metadata, Stat, Xattr};
-use super::ops::{Change, Contents, Dir, DirEntry, FsOps, Inode};
+use super::names::Names;
+use super::ops::{Change, Contents, Dir, FsOps, Inode};
 use super::path::{Name, RootPath};
 use super::sys::{self, Open, XattrTarget};
 use super::xattr;
@@ -129,10 +130,8 @@ impl FsOps for Native {
         Ok(inside != sys::stat_fd(dir)?.identity.dev)
     }
 
-    fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>> {
-        let mut entries = sys::read_dir(dir)?;
-        entries.sort_unstable();
-        Ok(entries)
+    fn read_dir(&self, dir: &Dir) -> io::Result<Names> {
+        sys::read_dir(dir)
     }
 
     fn stat(&self, dir: &Dir, name: Name<'_>) -> io::Result<Stat> {

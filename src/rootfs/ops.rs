@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 
 use super::metadata::{Device, Kind, Metadata, Stat, Xattr};
+use super::names::Names;
 use super::path::{Name, RootPath};
 
 /// An open directory of a root filesystem.
@@ -39,15 +40,6 @@ impl AsFd for Dir {
     }
 }
 
-/// One name in a directory, as listed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DirEntry {
-    /// The name; never `.` or `..`.
-    pub name: Box<[u8]>,
-    /// Its type, where the filesystem tells it while listing.
-    pub kind: Option<Kind>,
-}
-
 /// Everything that is done in a root filesystem.
 ///
 /// [`Native`](super::Native) does it with plain system calls. A decorator can
@@ -67,8 +59,8 @@ pub trait FsOps: fmt::Debug + Send + Sync {
     /// Whether something is mounted on a directory inside another.
     fn is_mount_point(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool>;
 
-    /// Lists a directory, sorted bytewise.
-    fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>>;
+    /// Lists a directory.
+    fn read_dir(&self, dir: &Dir) -> io::Result<Names>;
 
     /// Tells what a name is.
     fn stat(&self, dir: &Dir, name: Name<'_>) -> io::Result<Stat>;

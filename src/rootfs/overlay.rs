@@ -9,7 +9,8 @@ use std::fs::File;
 use std::io;
 
 use super::metadata::{Device, FileTime, Kind, Metadata, Stat, Xattr};
-use super::ops::{Change, Dir, DirEntry, FsOps, Inode};
+use super::names::Names;
+use super::ops::{Change, Dir, FsOps, Inode};
 use super::path::{Name, RootPath};
 use crate::idmap::Owner;
 
@@ -214,7 +215,7 @@ impl FsOps for Overlay<'_> {
         self.inner.is_mount_point(dir, name)
     }
 
-    fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>> {
+    fn read_dir(&self, dir: &Dir) -> io::Result<Names> {
         self.inner.read_dir(dir)
     }
 

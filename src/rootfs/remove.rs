@@ -8,6 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use super::metadata::Kind;
+use super::names::Names;
 use super::ops::{Dir, FsOps};
 use super::path::{Name, RootPath};
 
@@ -106,7 +107,7 @@ struct Removal<'a> {
 /// A directory of the descent with the names that are still to be done.
 struct Level {
     path: RootPath,
-    todo: Vec<Box<[u8]>>,
+    todo: Names,
 }
 
 impl Removal<'_> {
@@ -148,12 +149,12 @@ impl Removal<'_> {
             (Some(parent), Some(name)) => self.fs.open_child(parent, name)?,
             _ => self.fs.open_dir(&path)?,
         };
-        let entries = self.fs.read_dir(&dir)?;
+        let todo = self.fs.read_dir(&dir)?;
         self.open.push_back(dir);
         if self.open.len() > KEPT_OPEN {
             self.open.pop_front();
         }
-        Ok(Level { path, todo: entries.into_iter().map(|entry| entry.name).collect() })
+        Ok(Level { path, todo })
     }
 
     /// Removes a directory that has been emptied from its parent, unless it is kept.

@@ -17,7 +17,7 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags};
 use xattr::FileExt;
 
-use super::{Device, DirEntry, FileTime, Identity, Kind, Owner, Stat};
+use super::{Device, FileTime, Identity, Kind, Names, Owner, Stat};
 
 /// Whether this process has the rights of the system's administrator, or of its user namespace's.
 pub(crate) fn is_root() -> bool {
@@ -106,31 +106,19 @@ fn retry<T>(call: impl Fn() -> nix::Result<T>) -> nix::Result<T> {
     }
 }
 
-/// Lists a directory without `.` and `..`, in the order the filesystem gives.
-pub(crate) fn read_dir(dir: impl AsFd) -> io::Result<Vec<DirEntry>> {
+/// Lists a directory.
+pub(crate) fn read_dir(dir: impl AsFd) -> io::Result<Names> {
     let mut stream = nix::dir::Dir::openat(dir, ".", Open::Dir.flags(), Mode::empty())?;
-    let mut entries = Vec::new();
+    let mut names = Names::default();
     for entry in stream.iter() {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if !matches!(name, b"." | b"..") {
-            let kind = entry.file_type().map(kind_of_type);
-            entries.push(DirEntry { name: name.into(), kind });
+            names.push(name);
         }
     }
-    Ok(entries)
-}
-
-fn kind_of_type(kind: nix::dir::Type) -> Kind {
-    match kind {
-        nix::dir::Type::File => Kind::File,
-        nix::dir::Type::Directory => Kind::Dir,
-        nix::dir::Type::Symlink => Kind::Symlink,
-        nix::dir::Type::CharacterDevice => Kind::CharDevice,
-        nix::dir::Type::BlockDevice => Kind::BlockDevice,
-        nix::dir::Type::Fifo => Kind::Fifo,
-        nix::dir::Type::Socket => Kind::Socket,
-    }
+    names.sort();
+    Ok(names)
 }
 
 /// Tells what one component in a directory is.

@@ -19,7 +19,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::contents::FileHasher;
-use super::entry::{Snapshot, SnapshotEntry, name_of};
+use super::entries::Snapshot;
+use super::entry::{SnapshotEntry, name_of};
 use super::hardlink::{self, LinkedName, State};
 use super::stat_index::{Cursor, StatIndex};
 use super::walk::{Child, Listing, Place, Visitor, at, walk};
@@ -154,15 +155,18 @@ struct Reached<'a> {
 
 impl Reached<'_> {
     /// What was recorded of the names of the next part, and of names that are gone from there.
-    fn part<'s>(&self, listing: &Listing, recorded: &'s [SnapshotEntry]) -> &'s [SnapshotEntry] {
-        let up_to = |name: &[u8]| recorded.partition_point(|entry| *name_of(&entry.path) <= *name);
-        let start = self.name.as_deref().map_or(0, up_to);
-        let end = match listing.children.last() {
-            _ if listing.is_last => recorded.len(),
-            Some(child) => up_to(&child.name),
-            None => start,
+    fn part<'s>(
+        &self,
+        listing: &Listing,
+        snapshot: &'s Snapshot,
+    ) -> impl Iterator<Item = SnapshotEntry> + use<'s> {
+        let last = match listing.children.last() {
+            _ if listing.is_last => None,
+            Some(child) => Some(&*child.name),
+            // All of them have gone since they were listed; the next part will tell.
+            None => Some(&[][..]),
         };
-        recorded.get(start..end).unwrap_or_default()
+        snapshot.children_between(&listing.place.path, self.name.as_deref(), last)
     }
 }
 
@@ -177,7 +181,7 @@ impl<L: FnOnce() -> Result<S>, S: Borrow<Snapshot>> Visitor for Comparison<'_, L
         if vouched.all {
             listing.children.iter().for_each(|child| self.findings.vouched(place, child));
         } else if let Some(snapshot) = self.snapshot.get()? {
-            let recorded = self.reached.part(listing, snapshot.children(&place.path));
+            let recorded = self.reached.part(listing, snapshot);
             self.findings.compare(listing, recorded, &vouched.each)?;
         }
         if let Some(child) = listing.children.last() {
@@ -217,7 +221,7 @@ impl<L: FnOnce() -> Result<S>, S: Borrow<Snapshot>> Comparison<'_, L, S> {
         }
         let Some(snapshot) = self.snapshot.get()? else { return Ok(()) };
         let entry = snapshot.get(&place.path);
-        let same = entry.is_some_and(|entry| {
+        let same = entry.as_ref().is_some_and(|entry| {
             self.findings.is_same_stat(entry, &place.stat) && same_xattrs(&entry.xattrs, &xattrs)
         });
         let change = if entry.is_some() { Change::Modified } else { Change::Added };
@@ -270,10 +274,10 @@ impl<'a> Findings<'a> {
     fn compare(
         &mut self,
         Listing { place, children, .. }: &Listing,
-        recorded: &[SnapshotEntry],
+        recorded: impl Iterator<Item = SnapshotEntry>,
         vouched: &[bool],
     ) -> Result<()> {
-        let mut recorded = recorded.iter().peekable();
+        let mut recorded = recorded.peekable();
         for (child, vouched) in children.iter().zip(vouched) {
             while let Some(gone) = recorded.next_if(|entry| *name_of(&entry.path) < *child.name) {
                 self.gone(gone);
@@ -281,7 +285,7 @@ impl<'a> Findings<'a> {
             let entry = recorded.next_if(|entry| *name_of(&entry.path) == *child.name);
             match entry {
                 Some(_) if *vouched => self.vouched(place, child),
-                Some(entry) => self.both(place, child, entry)?,
+                Some(entry) => self.both(place, child, &entry)?,
                 None => self.added(place, child)?,
             }
         }
@@ -298,8 +302,8 @@ impl<'a> Findings<'a> {
         Ok(())
     }
 
-    fn gone(&mut self, entry: &SnapshotEntry) {
-        self.diffs.push(DiffEntry::without_bytes(entry.path.clone(), Change::Deleted));
+    fn gone(&mut self, entry: SnapshotEntry) {
+        self.diffs.push(DiffEntry::without_bytes(entry.path, Change::Deleted));
     }
 
     /// Tells of what is there now.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is recorded of a tree: [`SnapshotEntry`], one name, and [`Snapshot`], all of them.
+//! What is recorded of one name in a tree: [`SnapshotEntry`].
 
 use crate::rootfs::{Kind, Owner, RootPath, Stat, Xattr};
 
 /// What is recorded of one name in a tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SnapshotEntry {
     /// Where it is.
     pub path: RootPath,
@@ -46,50 +46,8 @@ impl SnapshotEntry {
     }
 }
 
-/// The recorded state of a tree: one entry per path, ordered by directory and
-/// then by name, both bytewise, so that the names in a directory are together.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    entries: Vec<SnapshotEntry>,
-}
-
-impl Snapshot {
-    /// Orders entries. Of two with the same path the later one counts.
-    pub fn new(mut entries: Vec<SnapshotEntry>) -> Self {
-        entries.sort_by(|one, other| key(&one.path).cmp(&key(&other.path)));
-        entries.dedup_by(|later, kept| {
-            let same = later.path == kept.path;
-            if same {
-                std::mem::swap(later, kept);
-            }
-            same
-        });
-        Self { entries }
-    }
-
-    /// All entries in order; the root, if it is there, is the first.
-    pub fn entries(&self) -> &[SnapshotEntry] {
-        &self.entries
-    }
-
-    /// The entry of a path.
-    pub fn get(&self, path: &RootPath) -> Option<&SnapshotEntry> {
-        let at = self.entries.binary_search_by(|entry| key(&entry.path).cmp(&key(path))).ok()?;
-        self.entries.get(at)
-    }
-
-    /// The entries of the names in a directory, sorted by name.
-    pub fn children(&self, directory: &RootPath) -> &[SnapshotEntry] {
-        let directory = directory.as_bytes();
-        let start = self.entries.partition_point(|entry| key(&entry.path) <= (directory, b""));
-        let below = self.entries.get(start..).unwrap_or_default();
-        let count = below.partition_point(|entry| key(&entry.path).0 == directory);
-        below.get(..count).unwrap_or_default()
-    }
-}
-
 /// The directory and the name; both are empty for the root.
-fn key(path: &RootPath) -> (&[u8], &[u8]) {
+pub(super) fn key(path: &RootPath) -> (&[u8], &[u8]) {
     let bytes = path.as_bytes();
     match bytes.iter().rposition(|byte| *byte == b'/') {
         Some(cut) => (&bytes[..cut], &bytes[cut + 1..]),
@@ -100,43 +58,4 @@ fn key(path: &RootPath) -> (&[u8], &[u8]) {
 /// The last component of an entry's path; empty for the root.
 pub(super) fn name_of(path: &RootPath) -> &[u8] {
     key(path).1
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::snapshot::mtree::testing::file;
-
-    fn paths(entries: &[SnapshotEntry]) -> Vec<String> {
-        entries.iter().map(|entry| entry.path.to_string()).collect()
-    }
-
-    #[test]
-    fn keeps_the_names_of_a_directory_together() {
-        let all = ["d/e/x", "d-x", "d/a", "d", ".", "d/e", "d/e-1", "a", "d/b", "d/e/y", "z"];
-        let snapshot = Snapshot::new(all.iter().map(|path| file(path)).collect());
-        let children = |path: &str| paths(snapshot.children(&RootPath::clean(path).unwrap()));
-        assert_eq!(children("."), ["a", "d", "d-x", "z"]);
-        assert_eq!(children("d"), ["d/a", "d/b", "d/e", "d/e-1"]);
-        assert_eq!(children("d/e"), ["d/e/x", "d/e/y"]);
-        assert!(children("d/a").is_empty() && children("nowhere").is_empty());
-        for path in all {
-            let path = RootPath::clean(path).unwrap();
-            assert_eq!(snapshot.get(&path).unwrap().path, path);
-        }
-        assert!(snapshot.get(&RootPath::clean("d/c").unwrap()).is_none());
-    }
-
-    #[test]
-    fn the_later_of_two_entries_counts() {
-        let mut later = file("a");
-        later.size = 9;
-        let snapshot = Snapshot::new(vec![file("a"), file("b"), later.clone()]);
-        assert_eq!(snapshot.entries(), [later, file("b")]);
-    }
-
-    #[test]
-    fn is_small() {
-        assert!(size_of::<SnapshotEntry>() <= 136);
-    }
 }

@@ -22,8 +22,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::entry::{Snapshot, SnapshotEntry};
-use crate::rootfs::{Identity, Kind, Owner, RootPath, Xattr};
+use super::entries::Snapshot;
+use super::entry::SnapshotEntry;
+use crate::rootfs::{Identity, Kind, RootPath};
 
 /// How a name compares with the snapshot, link counts aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,47 +78,33 @@ fn tell(inode: Vec<LinkedName>, modified: &mut Vec<RootPath>) {
 
 /// What the names of one inode had in common; `None` when they cannot have
 /// been one inode, or when one of them is in the layer anyhow.
-fn likeness<'a>(inode: &[LinkedName], snapshot: &'a Snapshot) -> Option<Likeness<'a>> {
+fn likeness(inode: &[LinkedName], snapshot: &Snapshot) -> Option<Likeness> {
     let mut common = None;
     for name in inode {
         if name.state == State::Changed {
             return None;
         }
         let like = Likeness::of(snapshot.get(&name.path)?);
-        if like != *common.get_or_insert(like) || (like.nlink == 1 && inode.len() > 1) {
+        let were_apart = like.nlink() == 1 && inode.len() > 1;
+        if were_apart || common.as_ref().is_some_and(|common| *common != like) {
             return None;
         }
+        common = Some(like);
     }
     common
 }
 
-/// Everything that names of one inode have in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Likeness<'a> {
-    kind: Kind,
-    mode: u32,
-    owner: Owner,
-    size: u64,
-    nlink: u64,
-    mtime: i64,
-    target: Option<&'a [u8]>,
-    digest: Option<[u8; 32]>,
-    xattrs: &'a [Xattr],
-}
+/// Everything that names of one inode have in common: all but the path.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Likeness(SnapshotEntry);
 
-impl<'a> Likeness<'a> {
-    fn of(entry: &'a SnapshotEntry) -> Self {
-        Self {
-            kind: entry.kind,
-            mode: entry.mode,
-            owner: entry.owner,
-            size: entry.size,
-            nlink: entry.nlink,
-            mtime: entry.mtime,
-            target: entry.target.as_deref(),
-            digest: entry.digest,
-            xattrs: &entry.xattrs,
-        }
+impl Likeness {
+    fn of(entry: SnapshotEntry) -> Self {
+        Self(SnapshotEntry { path: RootPath::root(), ..entry })
+    }
+
+    fn nlink(&self) -> u64 {
+        self.0.nlink
     }
 }
 
@@ -130,10 +117,10 @@ struct Twin {
     inodes: Vec<Vec<LinkedName>>,
 }
 
-struct Twins<'a>(HashMap<Likeness<'a>, Twin>);
+struct Twins(HashMap<Likeness, Twin>);
 
-impl<'a> Twins<'a> {
-    fn of(snapshot: &'a Snapshot) -> Self {
+impl Twins {
+    fn of(snapshot: &Snapshot) -> Self {
         let mut twins: HashMap<_, Twin> = HashMap::new();
         for entry in snapshot.entries() {
             if entry.nlink > 1 && entry.kind != Kind::Dir {
@@ -143,16 +130,16 @@ impl<'a> Twins<'a> {
         Self(twins)
     }
 
-    fn add(&mut self, like: Likeness<'a>, inode: Vec<LinkedName>) {
+    fn add(&mut self, like: Likeness, inode: Vec<LinkedName>) {
         // A name that was alone and is alone in the tree: others are outside.
-        if like.nlink > 1 {
+        if like.nlink() > 1 {
             self.0.entry(like).or_default().inodes.push(inode);
         }
     }
 
     fn into_relinked(self, modified: &mut Vec<RootPath>) {
         for (like, twin) in self.0 {
-            twin.relinked(like.nlink, modified);
+            twin.relinked(like.nlink(), modified);
         }
     }
 }

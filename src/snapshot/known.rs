@@ -5,7 +5,7 @@
 
 use std::io;
 
-use super::entry::Snapshot;
+use super::entries::Snapshot;
 use super::stat_index::{Cursor, StatIndex};
 use crate::rootfs::{Kind, RootPath, Stat};
 

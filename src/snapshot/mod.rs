@@ -8,11 +8,13 @@
 mod capture;
 mod contents;
 mod diff;
+mod entries;
 mod entry;
 mod hardlink;
 mod known;
 mod mask;
 mod mtree;
+mod packed;
 mod stat_index;
 mod validate;
 pub(crate) mod vis;
@@ -20,7 +22,8 @@ mod walk;
 
 pub use capture::{CaptureOptions, Captured, capture};
 pub use diff::{Change, DiffEntry, DiffOptions, DiskOwners, Trust, diff};
-pub use entry::{Snapshot, SnapshotEntry};
+pub use entries::Snapshot;
+pub use entry::SnapshotEntry;
 pub use known::{Known, KnownEntry, NothingKnown, Unchanged, XattrHint};
 pub use mask::Masks;
 pub use mtree::{MtreeHeader, MtreeWriter, read_mtree};

@@ -8,9 +8,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, SyncSender};
 
-use super::known::{Known, KnownEntry};
+use super::known::{Known, KnownEntry, XattrHint};
+use super::packed::{Taker, put_bytes, put_stat};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::rootfs::{Dir, DirEntry, FsOps, Kind, Name, RootPath, Stat};
+use crate::rootfs::{Dir, FsOps, Kind, Name, RootPath, Stat};
 
 /// How many directories of the current path are kept open. Further up they are
 /// opened again when the walk comes back, so that depth costs no handles.
@@ -176,7 +177,31 @@ struct Frame {
     /// `None` when it was closed to save handles.
     dir: Option<Arc<Dir>>,
     /// The directories in it that are still to come.
-    rest: std::vec::IntoIter<Child>,
+    rest: Rest,
+}
+
+/// Directories that are still to come. There may be very many, so they are kept packed.
+#[derive(Default)]
+struct Rest {
+    packed: Vec<u8>,
+    /// Where the next one begins.
+    next: usize,
+}
+
+impl Rest {
+    fn push(&mut self, Child { name, stat, known: KnownEntry { digest: _, xattrs } }: &Child) {
+        put_bytes(name, &mut self.packed);
+        put_stat(stat, &mut self.packed);
+        self.packed.push(u8::from(*xattrs == XattrHint::None));
+    }
+
+    fn next(&mut self) -> Option<Child> {
+        let mut taker = Taker(self.packed.get(self.next..)?);
+        let (name, stat) = (taker.bytes()?.into(), taker.stat()?);
+        let xattrs = if taker.byte()? == 0 { XattrHint::Ask } else { XattrHint::None };
+        self.next = self.packed.len() - taker.0.len();
+        Some(Child { name, stat, known: KnownEntry { digest: None, xattrs } })
+    }
 }
 
 impl Walk<'_> {
@@ -239,46 +264,46 @@ impl Walk<'_> {
     }
 
     fn enter(&mut self, place: Place) -> Result<()> {
-        let dirs = self.list(&place)?;
+        let rest = self.list(&place)?;
         let far = self.frames.len().checked_sub(OPEN_DIRS);
         if let Some(frame) = far.and_then(|far| self.frames.get_mut(far)) {
             frame.dir = None;
         }
         let Place { path, dir, .. } = place;
-        self.frames.push(Frame { path, dir: Some(dir), rest: dirs.into_iter() });
+        self.frames.push(Frame { path, dir: Some(dir), rest });
         Ok(())
     }
 
     /// Shows what is in a directory, and gives the directories among it.
-    fn list(&mut self, place: &Place) -> Result<Vec<Child>> {
-        let entries = self.fs.read_dir(&place.dir).with_context(|| at("list", &place.path))?;
-        let mut entries = entries.into_iter();
-        let (mut dirs, mut is_first) = (Vec::new(), true);
+    fn list(&mut self, place: &Place) -> Result<Rest> {
+        let names = self.fs.read_dir(&place.dir).with_context(|| at("list", &place.path))?;
+        let mut names = names.iter();
+        let (mut rest, mut is_first) = (Rest::default(), true);
         loop {
-            let children = self.look_at(place, entries.by_ref().take(BATCH_NAMES))?;
+            let children = self.look_at(place, names.by_ref().take(BATCH_NAMES))?;
             let is_dir = |child: &&Child| child.stat.kind == Kind::Dir;
-            dirs.extend(children.iter().filter(is_dir).cloned());
-            let is_last = entries.len() == 0;
+            children.iter().filter(is_dir).for_each(|child| rest.push(child));
+            let is_last = names.len() == 0;
             self.show(Step::Enter(Listing { place: place.clone(), children, is_first, is_last }));
             if is_last || self.visit == Visit::Over {
-                return Ok(dirs);
+                return Ok(rest);
             }
             is_first = false;
         }
     }
 
     /// Finds out what some names in a directory are.
-    fn look_at(
+    fn look_at<'n>(
         &mut self,
         Place { path, dir, .. }: &Place,
-        entries: impl Iterator<Item = DirEntry>,
+        names: impl Iterator<Item = &'n [u8]>,
     ) -> Result<Vec<Child>> {
-        let mut children = Vec::with_capacity(entries.size_hint().0);
-        for entry in entries {
-            let name = Name::new(&entry.name)?;
+        let mut children = Vec::with_capacity(names.size_hint().0);
+        for listed in names {
+            let name = Name::new(listed)?;
             let look = || self.fs.stat(dir, name);
             match entry_of(&mut self.known, || path.join(name), &look) {
-                Ok((stat, known)) => children.push(Child { name: entry.name, stat, known }),
+                Ok((stat, known)) => children.push(Child { name: listed.into(), stat, known }),
                 // Removed since the directory was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error).with_context(|| at("stat", &path.join(name))),

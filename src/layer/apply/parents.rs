@@ -65,7 +65,8 @@ pub(super) struct Parents<'a> {
     root_owner: Owner,
     /// By the path as members write it, the latest first.
     open: VecDeque<(RootPath, Rc<Parent>)>,
-    pending: BTreeMap<RootPath, Pending>,
+    /// Boxed, since half of each node is empty when paths come in order.
+    pending: BTreeMap<RootPath, Box<Pending>>,
     remembered: usize,
 }
 
@@ -279,7 +280,7 @@ impl<'a> Parents<'a> {
         let xattrs = pending.metadata.xattrs.iter();
         let bytes = xattrs.map(|xattr| xattr.name.len() + xattr.value.len()).sum::<usize>();
         self.remember(path.as_bytes().len() + bytes)?;
-        self.pending.insert(path, pending);
+        self.pending.insert(path, Box::new(pending));
         Ok(())
     }
 

@@ -9,9 +9,7 @@
 //! it is said at the end of the layer, by [`Applier::finish_whiteouts`].
 
 use std::io;
-use std::rc::Rc;
 
-use super::parents::Parent;
 use super::{Applier, Context, DirLinks, Kind, Name, Place, Result, RootPath, resolve_within};
 use crate::rootfs::{Overlay, Removed, remove_unless, resolve_parent};
 
@@ -69,8 +67,8 @@ impl Applier<'_, '_> {
         if self.is_cleared(&parent.path) {
             return Ok(());
         }
-        for entry in self.list(&parent)? {
-            self.hide(&Place::new(parent.clone(), Name::new(&entry)?))?;
+        for name in self.fs.read_dir(&parent.dir)?.iter() {
+            self.hide(&Place::new(parent.clone(), Name::new(name)?))?;
         }
         self.set_cleared(parent.path.clone())
     }
@@ -143,11 +141,6 @@ impl Applier<'_, '_> {
         self.parents.open(path, self.ledger, self.bodies)?;
         self.parents.mark_opaque(path);
         Ok(())
-    }
-
-    fn list(&self, parent: &Rc<Parent>) -> Result<Vec<Box<[u8]>>> {
-        let entries = self.fs.read_dir(&parent.dir)?;
-        Ok(entries.into_iter().map(|entry| entry.name).collect())
     }
 
     fn is_link(&mut self, path: &RootPath) -> Result<bool> {

@@ -96,8 +96,8 @@ impl<F: FsOps> Rootless<F> {
             opened => opened?,
         };
         let mut dirs = Vec::new();
-        for entry in self.read_dir(&dir)? {
-            let name = Name::new(&entry.name)?;
+        for name in self.read_dir(&dir)?.iter() {
+            let name = Name::new(name)?;
             let open = || sys::open_at(&dir, name.as_os_str(), Open::Place);
             let place = match self.with_dir(&dir, open) {
                 Err(error) if is_gone(&error) => continue,
@@ -108,7 +108,7 @@ impl<F: FsOps> Rootless<F> {
                 put_back_one(&Handle::Place(place), wanted)?;
             }
             if stat.kind == Kind::Dir {
-                dirs.push((entry.name, stat.identity.dev));
+                dirs.push((name.as_bytes().into(), stat.identity.dev));
             }
         }
         Ok(dirs)

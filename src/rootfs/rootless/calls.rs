@@ -6,7 +6,8 @@ use std::io;
 
 use super::super::capability;
 use super::super::metadata::{Device, Kind, Metadata, Stat, Xattr};
-use super::super::ops::{Change, Dir, DirEntry, FsOps, Inode};
+use super::super::names::Names;
+use super::super::ops::{Change, Dir, FsOps, Inode};
 use super::super::path::{Name, RootPath};
 use super::super::sys;
 use super::access::{FILE_BITS, Object};
@@ -30,7 +31,7 @@ impl<F: FsOps> FsOps for Rootless<F> {
         self.with_dir(dir, || self.inner.is_mount_point(dir, name))
     }
 
-    fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>> {
+    fn read_dir(&self, dir: &Dir) -> io::Result<Names> {
         self.with_dir(dir, || self.inner.read_dir(dir))
     }
 

@@ -6,7 +6,8 @@
 use std::io;
 
 use super::super::metadata::Identity;
-use super::super::ops::{Dir, DirEntry, FsOps};
+use super::super::names::Names;
+use super::super::ops::{Dir, FsOps};
 use super::super::path::Name;
 use super::super::sys;
 use super::Rootless;
@@ -54,7 +55,7 @@ impl<F: FsOps> Rootless<F> {
 
     /// See [`FsOps::has_exactly`].
     pub(super) fn is_listed(&self, dir: &Dir, name: Name<'_>) -> io::Result<bool> {
-        Ok(self.tells_case(dir, name)? || has(&self.list(dir)?, name.as_bytes()))
+        Ok(self.tells_case(dir, name)? || self.list(dir)?.contains(name.as_bytes()))
     }
 
     /// See [`FsOps::namesake`].
@@ -63,11 +64,11 @@ impl<F: FsOps> Rootless<F> {
             return Ok(None);
         }
         let Some(there) = self.identity(dir, name)? else { return Ok(None) };
-        let entries = self.list(dir)?;
-        if has(&entries, name.as_bytes()) {
+        let names = self.list(dir)?;
+        if names.contains(name.as_bytes()) {
             return Ok(None);
         }
-        let namesake = self.choose(dir, &alike(entries, name), there)?;
+        let namesake = self.choose(dir, &alike(&names, name), there)?;
         let namesake = namesake.unwrap_or_else(|| name.as_bytes().into());
         let what =
             || format!("{} is taken for it, which differs in case only", namesake.escape_ascii());
@@ -110,8 +111,8 @@ impl<F: FsOps> Rootless<F> {
         }
         // Where both are there, they may be one, with whatever numbers, or two.
         let tells = self.identity(dir, other)?.is_none() || {
-            let entries = self.list(dir)?;
-            has(&entries, name.as_bytes()) && has(&entries, other.as_bytes())
+            let names = self.list(dir)?;
+            names.contains(name.as_bytes()) && names.contains(other.as_bytes())
         };
         Ok(*dir.tells_case.get_or_init(|| tells))
     }
@@ -123,29 +124,25 @@ impl<F: FsOps> Rootless<F> {
         }
     }
 
-    fn list(&self, dir: &Dir) -> io::Result<Vec<DirEntry>> {
+    fn list(&self, dir: &Dir) -> io::Result<Names> {
         self.with_dir(dir, || self.inner.read_dir(dir))
     }
 }
 
-fn has(entries: &[DirEntry], name: &[u8]) -> bool {
-    entries.iter().any(|entry| *entry.name == *name)
-}
-
 /// The names that may be listed in the place of this one. Letters of ASCII are the same in all
 /// directories that take any for the same, so that one which differs in nothing else is the one.
-fn alike(entries: Vec<DirEntry>, name: Name<'_>) -> Vec<Box<[u8]>> {
+fn alike(names: &Names, name: Name<'_>) -> Vec<Box<[u8]>> {
     let folded = fold(name.as_bytes());
-    let mut names = Vec::new();
-    for DirEntry { name: other, .. } in entries {
+    let mut alike = Vec::new();
+    for other in names.iter() {
         if other.eq_ignore_ascii_case(name.as_bytes()) {
-            return vec![other];
+            return vec![other.into()];
         }
-        if fold(&other) == folded {
-            names.push(other);
+        if fold(other) == folded {
+            alike.push(other.into());
         }
     }
-    names
+    alike
 }
 
 /// A name with upper and lower case of its ASCII letters exchanged, which no filesystem fails to

@@ -96,8 +96,7 @@ impl Abilities {
         let node = sys::make_node_at(place, name(NODE), Kind::CharDevice, 0o600, NULL);
         let symlink = sys::symlink_at(name(FILE), place, name(SYMLINK));
         let attribute = XattrTarget::Open(&file).set(b"user.umoci", b"1");
-        let listed = sys::read_dir(place)?;
-        let is_listed = listed.iter().any(|entry| *entry.name == *FILE.as_bytes());
+        let is_listed = sys::read_dir(place)?.contains(FILE.as_bytes());
         Ok(Self {
             // Some refuse, and some do nothing without a word. EINVAL is an id that the user
             // namespace lacks, not the filesystem.
@@ -172,8 +171,8 @@ pub(crate) fn is_probe(name: &[u8]) -> bool {
 
 /// Removes what a killed process has left. What anybody else has put under such a name stays.
 fn remove_abandoned(parent: &File) -> io::Result<()> {
-    for entry in sys::read_dir(parent)?.into_iter().filter(|entry| is_probe(&entry.name)) {
-        let name = OsString::from_vec(entry.name.into());
+    for name in sys::read_dir(parent)?.iter().filter(|name| is_probe(name)) {
+        let name = OsString::from_vec(name.into());
         let Ok(dir) = sys::open_at(parent, &name, Open::Dir).map(File::from) else { continue };
         let is_in_use = matches!(dir.try_lock(), Err(TryLockError::WouldBlock));
         if !is_in_use && is_own(&dir)? {
@@ -185,8 +184,8 @@ fn remove_abandoned(parent: &File) -> io::Result<()> {
 
 /// Whether a directory holds nothing but what is made there.
 fn is_own(dir: &File) -> io::Result<bool> {
-    for entry in sys::read_dir(dir)? {
-        let name = OsStr::from_bytes(&entry.name);
+    for name in sys::read_dir(dir)?.iter() {
+        let name = OsStr::from_bytes(name);
         let stat = sys::stat_at(dir, name)?;
         let is_made = match stat.kind {
             Kind::Symlink => name == SYMLINK && sys::read_link_at(dir, name)? == FILE.as_bytes(),

@@ -61,11 +61,11 @@ pub(super) mod testing {
     }
 
     fn write_directory(writer: &mut MtreeWriter<Vec<u8>>, snapshot: &Snapshot, path: &RootPath) {
-        writer.enter(snapshot.get(path).unwrap()).unwrap();
+        writer.enter(&snapshot.get(path).unwrap()).unwrap();
         let (directories, leaves): (Vec<_>, Vec<_>) =
-            snapshot.children(path).iter().partition(|entry| entry.kind == Kind::Dir);
+            snapshot.children(path).partition(|entry| entry.kind == Kind::Dir);
         for entry in leaves {
-            writer.leaf(entry).unwrap();
+            writer.leaf(&entry).unwrap();
         }
         for entry in directories {
             write_directory(writer, snapshot, &entry.path);

@@ -11,7 +11,7 @@ use super::lines::Lines;
 use super::place::Place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rootfs::RootPath;
-use crate::snapshot::entry::{Snapshot, SnapshotEntry};
+use crate::snapshot::Snapshot;
 
 /// The most names in a manifest.
 pub(super) const MAX_ENTRIES: usize = 16 << 20;
@@ -60,14 +60,15 @@ fn read_within(reader: impl BufRead, path_budget: usize) -> Result<Snapshot> {
     if reading.incomplete > 0 {
         log::warn!("left out {} incomplete lines of the mtree manifest", reading.incomplete);
     }
-    Ok(Snapshot::new(reading.entries))
+    reading.snapshot.sort();
+    Ok(reading.snapshot)
 }
 
 #[derive(Debug, Default)]
 struct Reading {
     defaults: Defaults,
     place: Place,
-    entries: Vec<SnapshotEntry>,
+    snapshot: Snapshot,
     /// How many bytes further paths may have.
     path_budget: usize,
     /// As `path_budget`, for as much of the text as was read.
@@ -105,13 +106,13 @@ impl Reading {
         let path = self.place.path(word, kind)?;
         let left = [self.path_budget, self.earned].map(|budget| budget.checked_sub(path.len()));
         match left {
-            [Some(left), Some(earned)] if self.entries.len() < self.most_entries() => {
+            [Some(left), Some(earned)] if self.snapshot.count() < self.most_entries() => {
                 (self.path_budget, self.earned) = (left, earned);
             }
             _ => return Err(Error::new(ErrorKind::Limit, "the tree has too many names")),
         }
         match keywords.into_entry(RootPath::clean(path)?) {
-            Some(entry) => self.entries.push(entry),
+            Some(entry) => self.snapshot.push(&entry),
             None => self.incomplete += 1,
         }
         Ok(())
@@ -123,6 +124,7 @@ mod tests {
     use super::super::testing::{directory, file, write};
     use super::*;
     use crate::rootfs::{Kind, Name, Owner, Xattr};
+    use crate::snapshot::SnapshotEntry;
     use proptest::collection::{btree_map, vec};
     use proptest::prelude::*;
 
@@ -132,7 +134,7 @@ mod tests {
 
     fn paths(text: &str) -> Vec<String> {
         let snapshot = read(text).unwrap();
-        snapshot.entries().iter().map(|entry| entry.path.to_string()).collect()
+        snapshot.entries().map(|entry| entry.path.to_string()).collect()
     }
 
     const SET: &str = "/set type=file uid=0 gid=0 mode=0644 size=0 time=1.5\n";
@@ -153,7 +155,7 @@ mod tests {
         let text =
             format!("{SET}a\n/set mode=0600 uid=7\nb gid=1\n/unset uid mode\nc\n/unset all\n");
         let snapshot = read(&text).unwrap();
-        let shown: Vec<_> = snapshot.entries().iter().map(|one| (one.mode, one.owner)).collect();
+        let shown: Vec<_> = snapshot.entries().map(|one| (one.mode, one.owner)).collect();
         let owner = |uid, gid| Owner { uid, gid };
         assert_eq!(shown, [(0o644, owner(0, 0)), (0o600, owner(7, 1))]);
     }
@@ -193,7 +195,7 @@ mod tests {
         let deep = |depth| format!("{SET}{}", "d type=dir\n".repeat(depth));
         let error = read_within(deep(1_000).as_bytes(), 1 << 17).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Limit);
-        assert_eq!(read(&deep(1_024)).unwrap().entries().len(), 1_024);
+        assert_eq!(read(&deep(1_024)).unwrap().count(), 1_024);
         let full = format!("{SET}{}x\n", "d/".repeat(1_024));
         for text in [deep(1_025), deep(30_000), full] {
             assert_eq!(read(&text).unwrap_err().kind(), ErrorKind::Limit);
@@ -268,7 +270,7 @@ mod tests {
                     entries.push(next);
                 }
             }
-            let mut all = Snapshot::new(entries).entries().to_vec();
+            let mut all = Snapshot::new(entries).entries().collect::<Vec<_>>();
             let parents: Vec<_> = all.iter().filter_map(|entry| entry.path.parent()).collect();
             for entry in all.iter_mut().filter(|entry| parents.contains(&entry.path)) {
                 *entry = SnapshotEntry { path: entry.path.clone(), ..directory(".") };

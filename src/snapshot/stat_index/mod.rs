@@ -27,7 +27,6 @@
 //! Blocks come in the order of the walk; records are sorted by name.
 //! An index that is not exactly this is no index: it only costs speed.
 
-mod number;
 mod read;
 mod write;
 
@@ -69,17 +68,6 @@ impl Fingerprint {
         }
     }
 }
-
-/// The byte of each type in a record; 0 is taken.
-const KINDS: [(Kind, u8); 7] = [
-    (Kind::File, 1),
-    (Kind::Dir, 2),
-    (Kind::Symlink, 3),
-    (Kind::CharDevice, 4),
-    (Kind::BlockDevice, 5),
-    (Kind::Fifo, 6),
-    (Kind::Socket, 7),
-];
 
 #[cfg(test)]
 mod tests;

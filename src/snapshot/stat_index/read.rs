@@ -5,10 +5,10 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use super::number::Taker;
-use super::{Fingerprint, KINDS, MAGIC, NO_NAME, VERSION};
-use crate::rootfs::{FileTime, Kind, Name, Owner, RootPath, Stat, Xattr};
+use super::{Fingerprint, MAGIC, NO_NAME, VERSION};
+use crate::rootfs::{Kind, Name, Owner, RootPath, Stat, Xattr};
 use crate::snapshot::contents::sum;
+use crate::snapshot::packed::{Taker, kind_of};
 
 /// What `stat` said of a tree when its manifest was taken.
 pub struct StatIndex {
@@ -97,13 +97,8 @@ impl fmt::Debug for StatIndex {
 
 fn take_root(taker: &mut Taker<'_>) -> Option<Root> {
     let mode = taker.number32()?;
-    let owner = Owner { uid: taker.number32()?, gid: taker.number32()? };
-    let mtime = taker.signed()?;
-    let mut xattrs = Vec::new();
-    for _ in 0..taker.number()? {
-        xattrs.push(Xattr { name: taker.bytes()?.into(), value: taker.bytes()?.into() });
-    }
-    Some(Root { mode, owner, mtime, xattrs })
+    let (owner, mtime) = (taker.owner()?, taker.signed()?);
+    Some(Root { mode, owner, mtime, xattrs: taker.xattrs()? })
 }
 
 /// Goes over a block once, so that nothing can be amiss when it is asked later.
@@ -134,27 +129,22 @@ impl<'a> Record<'a> {
     /// neither.
     fn take(taker: &mut Taker<'a>) -> Option<Self> {
         let name = taker.bytes()?;
-        let code = if name == NO_NAME { 0 } else { *taker.take(1)?.first()? };
+        let code = if name == NO_NAME { 0 } else { taker.byte()? };
         if code == 0 {
             return Some(Self { name, fingerprint: None });
         }
-        let kind = KINDS.iter().find(|(_, one)| *one == code).map(|(kind, _)| *kind)?;
         let fingerprint = Fingerprint {
-            kind,
+            kind: kind_of(code)?,
             mode: taker.number32()?,
-            owner: Owner { uid: taker.number32()?, gid: taker.number32()? },
+            owner: taker.owner()?,
             size: taker.number()?,
             nlink: taker.number()?,
             ino: taker.number()?,
-            mtime: take_time(taker)?,
-            ctime: take_time(taker)?,
+            mtime: taker.time()?,
+            ctime: taker.time()?,
         };
         Some(Self { name, fingerprint: Some(fingerprint) })
     }
-}
-
-fn take_time(taker: &mut Taker<'_>) -> Option<FileTime> {
-    Some(FileTime { seconds: taker.signed()?, nanoseconds: taker.number32()? })
 }
 
 /// The names in a directory of the index.

@@ -3,11 +3,13 @@
 
 use std::io::Write;
 
-use super::number::{put, put_bytes, put_signed};
-use super::{Fingerprint, KINDS, MAGIC, NO_NAME, VERSION};
+use super::{Fingerprint, MAGIC, NO_NAME, VERSION};
 use crate::error::{Context, Result};
 use crate::rootfs::{FileTime, Stat, Xattr};
 use crate::snapshot::contents::Summed;
+use crate::snapshot::packed::{
+    code_of, put, put_bytes, put_owner, put_signed, put_time, put_xattrs,
+};
 use crate::snapshot::walk::Listing;
 
 /// Writes an index, a block per directory.
@@ -31,14 +33,9 @@ impl<W: Write> StatIndexWriter<W> {
         put(VERSION, &mut head);
         put(stat.identity.dev, &mut head);
         put(stat.mode.into(), &mut head);
-        put(stat.owner.uid.into(), &mut head);
-        put(stat.owner.gid.into(), &mut head);
+        put_owner(stat.owner, &mut head);
         put_signed(stat.mtime.seconds, &mut head);
-        put(xattrs.len() as u64, &mut head);
-        for xattr in xattrs {
-            put_bytes(&xattr.name, &mut head);
-            put_bytes(&xattr.value, &mut head);
-        }
+        put_xattrs(xattrs, &mut head);
         let mut out = Summed::new(out);
         out.write_all(&head).context(WRITE)?;
         Ok(Self { out, block: Vec::new(), device: stat.identity.dev, taken })
@@ -62,22 +59,21 @@ impl<W: Write> StatIndexWriter<W> {
 
     fn fingerprint(&mut self, stat: &Stat) {
         let settled = stat.ctime < self.taken && stat.mtime < self.taken;
-        let kind = KINDS.iter().find(|(kind, _)| *kind == stat.kind).map_or(0, |(_, code)| *code);
         if !settled || stat.identity.dev != self.device {
             self.block.push(0);
             return;
         }
-        let Fingerprint { kind: _, mode, owner, size, nlink, ino, mtime, ctime } =
+        let Fingerprint { kind, mode, owner, size, nlink, ino, mtime, ctime } =
             Fingerprint::of(stat);
         let block = &mut self.block;
-        block.push(kind);
-        for number in [mode.into(), owner.uid.into(), owner.gid.into(), size, nlink, ino] {
+        block.push(code_of(kind));
+        put(mode.into(), block);
+        put_owner(owner, block);
+        for number in [size, nlink, ino] {
             put(number, block);
         }
-        for time in [mtime, ctime] {
-            put_signed(time.seconds, block);
-            put(time.nanoseconds.into(), block);
-        }
+        put_time(mtime, block);
+        put_time(ctime, block);
     }
 
     /// Ends the index of the tree that the manifest with this sum describes.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::rootfs::{
-    Change as MetadataChange, Device, Dir, DirEntry, FsOps, Inode, Kind, Metadata, Name, RootPath,
+    Change as MetadataChange, Device, Dir, FsOps, Inode, Kind, Metadata, Name, Names, RootPath,
     Stat, Xattr,
 };
 use crate::snapshot::{KnownEntry, Unchanged, XattrHint};
@@ -68,7 +68,7 @@ impl FsOps for Counting {
         self.inner.is_mount_point(dir, name)
     }
 
-    fn read_dir(&self, dir: &Dir) -> io::Result<Vec<DirEntry>> {
+    fn read_dir(&self, dir: &Dir) -> io::Result<Names> {
         self.inner.read_dir(dir)
     }
     fn stat(&self, dir: &Dir, name: Name<'_>) -> io::Result<Stat> {

@@ -45,12 +45,14 @@ fn run(input: &[u8]) -> String {
         Ok(snapshot) => snapshot,
         Err(error) => return error.to_string(),
     };
-    let unique = snapshot.entries().windows(2).all(|pair| pair[0].path != pair[1].path);
+    let paths: Vec<_> = snapshot.entries().map(|entry| entry.path).collect();
+    assert_eq!(paths.len(), snapshot.count(), "an entry is lost");
+    let unique = paths.windows(2).all(|pair| pair[0] != pair[1]);
     assert!(unique, "one path twice");
     // A reader that gets its input in other pieces finds the same.
     let pieces = std::io::BufReader::with_capacity(3, input);
     assert_eq!(read_mtree(pieces).unwrap(), snapshot);
-    let kinds = snapshot.entries().iter().take(20).map(|one| format!("{:?}", one.kind));
+    let kinds = snapshot.entries().take(20).map(|one| format!("{:?}", one.kind));
     let kinds = kinds.collect::<Vec<_>>().join(" ");
     if !is_tree(&snapshot) {
         return format!("no tree: {kinds}");
@@ -59,37 +61,37 @@ fn run(input: &[u8]) -> String {
     write(&mut writer, &snapshot, &RootPath::root());
     let written = writer.finish().unwrap();
     let again = read_mtree(&written[..]).unwrap();
-    let meaning = |snapshot: &Snapshot| snapshot.entries().iter().map(meaning).collect::<Vec<_>>();
+    let meaning = |snapshot: &Snapshot| snapshot.entries().map(meaning).collect::<Vec<_>>();
     assert_eq!(meaning(&again), meaning(&snapshot), "{}", written.escape_ascii());
     kinds
 }
 
 /// What counts of an entry.
-fn meaning(entry: &SnapshotEntry) -> SnapshotEntry {
+fn meaning(entry: SnapshotEntry) -> SnapshotEntry {
     let is_file = entry.kind == Kind::File;
     SnapshotEntry {
         size: if is_file { entry.size } else { 0 },
         digest: entry.digest.filter(|_| is_file),
-        target: entry.target.clone().filter(|_| entry.kind == Kind::Symlink),
-        xattrs: if is_file || entry.kind == Kind::Dir { entry.xattrs.clone() } else { [].into() },
-        ..entry.clone()
+        target: entry.target.filter(|_| entry.kind == Kind::Symlink),
+        xattrs: if is_file || entry.kind == Kind::Dir { entry.xattrs } else { [].into() },
+        ..entry
     }
 }
 
 /// Whether everything is in a directory, as it is where a tree was walked.
 fn is_tree(snapshot: &Snapshot) -> bool {
     let is_dir = |path: &RootPath| snapshot.get(path).is_some_and(|found| found.kind == Kind::Dir);
-    let mut entries = snapshot.entries().iter();
+    let mut entries = snapshot.entries();
     entries.all(|entry| entry.path.parent().map_or(is_dir(&entry.path), |parent| is_dir(&parent)))
 }
 
 fn write(writer: &mut MtreeWriter<Vec<u8>>, snapshot: &Snapshot, path: &RootPath) {
     let Some(directory) = snapshot.get(path) else { return };
-    writer.enter(directory).unwrap();
-    let is_dir = |entry: &&SnapshotEntry| entry.kind == Kind::Dir;
-    let children = || snapshot.children(path).iter().filter(|child| !child.path.is_root());
+    writer.enter(&directory).unwrap();
+    let is_dir = |entry: &SnapshotEntry| entry.kind == Kind::Dir;
+    let children = || snapshot.children(path).filter(|child| !child.path.is_root());
     for leaf in children().filter(|child| !is_dir(child)) {
-        writer.leaf(leaf).unwrap();
+        writer.leaf(&leaf).unwrap();
     }
     for directory in children().filter(is_dir) {
         write(writer, snapshot, &directory.path);
