@@ -66,8 +66,8 @@ impl Compression {
 /// How to compress.
 #[derive(Debug, Clone, Default)]
 pub struct EncoderOptions {
-    /// How many threads compress; by default one per processor, at most 8.
-    /// The bytes do not depend on it.
+    /// How many threads compress; by default one per processor, at most 8. Zstandard has 4 at
+    /// most. The bytes do not depend on it.
     pub threads: Option<NonZeroUsize>,
 }
 
