@@ -24,6 +24,7 @@ mod insert;
 mod interrupted;
 mod layouts;
 mod library;
+mod memory;
 mod packaging;
 mod platforms;
 mod progress;
