@@ -6,9 +6,17 @@
 use std::path::Path;
 
 use jiff::Zoned;
+use nix::sys::stat::{Mode, umask};
 use umoci::oci::Platform;
 use umoci::rootfs::Owner;
 use umoci::snapshot::MtreeHeader;
+
+/// Makes new files open to their owner, who works with them: of the umask, the bits for others count.
+/// To be called before there are other threads, since the umask is of the whole process.
+pub(crate) fn keep_files_open_to_their_owner() {
+    let mask = umask(Mode::S_IRWXU);
+    umask(mask.difference(Mode::S_IRWXU));
+}
 
 /// Who is running this program.
 pub(crate) fn caller() -> Owner {

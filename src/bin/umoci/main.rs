@@ -113,6 +113,7 @@ impl Command {
 }
 
 fn main() -> ExitCode {
+    host::keep_files_open_to_their_owner();
     let mut program = Program::command();
     program.build();
     let ended = match grammar::read(&program, std::env::args_os().skip(1)) {

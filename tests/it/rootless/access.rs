@@ -2,9 +2,10 @@
 //! Directories and files that their owner may not get at.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use super::scene::{self, set_mode};
-use crate::harness::{Sandbox, needs_root};
+use crate::harness::{Run, Sandbox, needs_root};
 
 fn mode(sandbox: &Sandbox, name: &str) -> u32 {
     sandbox.path(name).symlink_metadata().unwrap().permissions().mode() & 0o7777
@@ -182,4 +183,51 @@ fn a_closed_tree_is_validated() {
     let line = "\"locked/inner/secret\": keyword \"sha256digest\": ";
     assert!(run.stdout().starts_with(line) && run.stdout().lines().count() == 1);
     assert!(are_closed());
+}
+
+/// Runs the program as an ordinary user with this umask, in `home`. Needs root.
+fn umoci_with_umask(sandbox: &Sandbox, mask: u32, words: &str) -> Run {
+    let program = sandbox.copy_for_others();
+    let script = format!("cd home; umask {mask:o}; exec {} {words}", program.display());
+    Run::of(&mut sandbox.peer_of_ordinary_user(Path::new("sh"), &["-c", &script]))
+}
+
+/// A layout and two bundles of it, with all commands that make files, and the modes of what is made.
+fn modes_with_umask(mask: u32) -> Vec<u32> {
+    let sandbox = Sandbox::new();
+    crate::harness::write(sandbox.path("home/file"), "");
+    sandbox.give_to_ordinary_user("home");
+    for words in [
+        "init --layout img",
+        "new --image img:a",
+        "insert --rootless --image img:a file /d/file",
+        "config --image img:a --author somebody",
+        "unpack --rootless --image img:a b",
+        "repack --image img:b b",
+        "raw unpack --rootless --image img:b tree",
+        "raw runtime-config --rootless --image img:b config.json",
+    ] {
+        umoci_with_umask(&sandbox, mask, words).succeeds_silently();
+    }
+    let names =
+        ["img/oci-layout", "img/index.json", "b/config.json", "b/umoci.json", "config.json"];
+    let trees = ["b", "b/rootfs", "b/rootfs/d", "b/rootfs/d/file", "tree", "tree/d"];
+    let names = ["img", "img/blobs"].into_iter().chain(names).chain(trees);
+    names.map(|name| mode(&sandbox, &format!("home/{name}"))).collect()
+}
+
+/// Of the umask, the bits for others count; those for the owner would only be in the way.
+#[test]
+fn a_umask_closes_nothing_to_the_owner() {
+    if !needs_root() {
+        return;
+    }
+    let trees = [0o700, 0o755, 0o755, 0o644, 0o755, 0o755];
+    for (masks, directory, file) in [([0o777, 0o077], 0o700, 0o600), ([0o722, 0o022], 0o755, 0o644)]
+    {
+        let expected: Vec<u32> = [[directory; 2].as_slice(), &[file; 5], &trees].concat();
+        for mask in masks {
+            assert_eq!(modes_with_umask(mask), expected, "{mask:o}");
+        }
+    }
 }
