@@ -50,10 +50,10 @@ list=$(missing)
 if [ -n "$list" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     packages=$(echo "$list" | while read -r _ package _; do echo "$package"; done)
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
+    apt-get update -qq -o Acquire::Retries=3
     # One by one, so that a package that this release does not have costs only itself.
     for package in $packages; do
-        apt-get install -qq -y --no-install-recommends "$package" >/dev/null 2>&1
+        apt-get install -qq -y -o Acquire::Retries=3 --no-install-recommends "$package" >/dev/null 2>&1
     done
     list=$(missing)
 fi
