@@ -26,6 +26,8 @@ pub enum Substitute {
     Copy,
     /// An object takes the place of another whose name differs in nothing but case.
     SameName,
+    /// The time of change is the nearest that the filesystem holds.
+    NearestDate,
     /// A label of the inode that is the host's own is left out.
     HostLabel,
     /// An attribute of a layer that would pose as an owner's is left out.
@@ -48,6 +50,7 @@ impl Substitute {
             Self::ModeRecord => ("mode in the record", "modes in the record"),
             Self::Copy => ("hard link as a copy", "hard links as copies"),
             Self::SameName => ("name that is taken for another", "names that are taken for others"),
+            Self::NearestDate => ("date as the nearest there is", "dates as the nearest there are"),
             Self::HostLabel => ("label of the host left out", "labels of the host left out"),
             Self::OwnerClaim => ("claim to an owner left out", "claims to owners left out"),
             Self::AttributeLoss => ("attribute left out", "attributes left out"),
@@ -66,6 +69,7 @@ impl Substitute {
             Self::OwnerAttribute
             | Self::Copy
             | Self::SameName
+            | Self::NearestDate
             | Self::HostLabel
             | Self::OwnerClaim
             | Self::AttributeLoss

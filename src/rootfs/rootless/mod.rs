@@ -11,6 +11,7 @@ mod aside;
 mod calls;
 mod case;
 mod census;
+mod dates;
 mod meant;
 mod owner;
 mod privileges;
@@ -329,6 +330,7 @@ impl<F: FsOps> Rootless<F> {
             Substitute::ModeRecord => is_reading,
             Substitute::Copy
             | Substitute::SameName
+            | Substitute::NearestDate
             | Substitute::HostLabel
             | Substitute::OwnerClaim
             | Substitute::AttributeLoss

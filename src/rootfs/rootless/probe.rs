@@ -11,6 +11,7 @@ use super::super::metadata::{Device, Kind};
 use super::super::ops::Dir;
 use super::super::sys::{self, Open, XattrTarget};
 use super::super::{Owner, capability};
+use super::dates::Dates;
 use crate::random::random;
 
 /// Whether a filesystem can do something.
@@ -44,6 +45,8 @@ pub(super) struct Abilities {
     pub(super) capabilities: Ability,
     /// Keeping names as they are made.
     pub(super) names: Ability,
+    /// The dates that it holds.
+    pub(super) dates: Dates,
 }
 
 /// What the names of directories start with in which everything is tried.
@@ -96,6 +99,7 @@ impl Abilities {
         let node = sys::make_node_at(place, name(NODE), Kind::CharDevice, 0o600, NULL);
         let symlink = sys::symlink_at(name(FILE), place, name(SYMLINK));
         let attribute = XattrTarget::Open(&file).set(b"user.umoci", b"1");
+        let dates = Dates::probe(&file);
         let is_listed = sys::read_dir(place)?.contains(FILE.as_bytes());
         Ok(Self {
             // Some refuse, and some do nothing without a word. EINVAL is an id that the user
@@ -108,6 +112,8 @@ impl Abilities {
             user_attributes: missing_if(is_unsupported(&attribute)),
             capabilities: missing_if(loses_capability(place, file)?),
             names: missing_if(!is_listed),
+            // Where asking for others is an error, it is one for each file that has such a date.
+            dates: dates.unwrap_or_default(),
         })
     }
 }

@@ -84,13 +84,15 @@ pub(super) struct Note {
     pub(super) left_out: LeftOut,
 }
 
-/// How many attributes of its layer an inode did not get.
+/// What of its layer an inode did not get.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct LeftOut {
-    /// Labels that are the host's own.
+    /// How many labels that are the host's own.
     pub(super) host_labels: u32,
-    /// Claims to an owner.
+    /// How many claims to an owner.
     pub(super) owner_claims: u32,
+    /// Whether its date.
+    pub(super) date: bool,
 }
 
 impl LeftOut {
@@ -113,7 +115,7 @@ struct Records {
     emulated: HashMap<Identity, Emulated>,
     /// Inodes whose owner is kept in an attribute.
     attributed: HashSet<Identity>,
-    /// Inodes that did not get all attributes of their layer.
+    /// Inodes that did not get all that their layer says.
     left_out: HashMap<Identity, LeftOut>,
     /// Names at which there is a copy, for want of a hard link.
     copies: HashSet<Place>,
@@ -282,6 +284,7 @@ impl Records {
         for left_out in self.left_out.values() {
             census.add(Substitute::HostLabel, left_out.host_labels.into());
             census.add(Substitute::OwnerClaim, left_out.owner_claims.into());
+            census.add(Substitute::NearestDate, left_out.date.into());
         }
         census.add(Substitute::OwnerAttribute, self.attributed.len() as u64);
         census.add(Substitute::Copy, self.copies.len() as u64);

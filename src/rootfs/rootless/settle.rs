@@ -53,13 +53,14 @@ impl<F: FsOps> Rootless<F> {
         Ok(None)
     }
 
-    /// Leaves out the attributes that no layer decides.
+    /// Leaves out the attributes that no layer decides, and notes a date that cannot be had.
     fn settable<'m>(
         &self,
         target: Target<'_>,
         metadata: &'m Metadata,
     ) -> io::Result<(Cow<'m, Metadata>, LeftOut)> {
-        let mut left_out = LeftOut::default();
+        let date = self.has_other_date(target, metadata.mtime)?;
+        let mut left_out = LeftOut { date, ..LeftOut::default() };
         if metadata.xattrs.iter().all(|xattr| self.who_decides(xattr).is_none()) {
             return Ok((Cow::Borrowed(metadata), left_out));
         }
