@@ -216,12 +216,8 @@ impl Applier<'_, '_> {
             })?;
             return self.bodies.write(new, Body::Whole(first, others));
         }
-        let sender = self.bodies.stream(new)?;
-        self.each_piece(members, size, |bodies, piece| match sender.send(piece) {
-            Ok(()) => Ok(()),
-            // The worker hung up: it has said why.
-            Err(_) => bodies.check(),
-        })
+        let stream = self.bodies.stream(new)?;
+        self.each_piece(members, size, |bodies, piece| stream.write(bodies, piece))
     }
 
     /// Gives the pieces of the current member's body, holes included.

@@ -73,19 +73,21 @@ impl Filler<'_> {
     }
 
     fn fill_one(&self, new: &NewFile, body: Body) -> Result<Option<Filled>> {
-        let mut target = Target {
-            file: &new.file,
-            hash: (self.digests == FileDigests::Sha256).then(Sha256::new),
-            ends_in_hole: false,
-        };
-        match body {
+        let pieces: &mut dyn Iterator<Item = io::Result<Piece>> = match body {
             Body::Whole(first, others) => {
-                first.into_iter().chain(others).try_for_each(|piece| target.put(&piece))
+                &mut first.into_iter().chain(others).map(|piece| write(&new.file, piece))
             }
-            Body::Stream(pieces) => pieces.into_iter().try_for_each(|piece| target.put(&piece)),
+            Body::Written(pieces) => &mut pieces.into_iter(),
+        };
+        let mut hash = (self.digests == FileDigests::Sha256).then(Sha256::new);
+        let mut ends_in_hole = false;
+        for piece in pieces {
+            let piece = piece.context("write file")?;
+            ends_in_hole = matches!(piece, Piece::Hole(_));
+            if let Some(hash) = &mut hash {
+                update(hash, &piece);
+            }
         }
-        .context("write file")?;
-        let Target { hash, ends_in_hole, .. } = target;
         if ends_in_hole {
             new.file.set_len(new.size).context("set file size")?;
         }
@@ -96,38 +98,27 @@ impl Filler<'_> {
     }
 }
 
-/// A file that is being filled.
-struct Target<'a> {
-    file: &'a File,
-    hash: Option<Sha256>,
-    ends_in_hole: bool,
-}
-
-impl Target<'_> {
-    fn put(&mut self, piece: &Piece) -> io::Result<()> {
-        self.ends_in_hole = matches!(piece, Piece::Hole(_));
-        match piece {
-            Piece::Data(bytes) => {
-                self.file.write_all(bytes)?;
-                if let Some(hash) = &mut self.hash {
-                    hash.update(&**bytes);
-                }
-                Ok(())
-            }
-            Piece::Hole(len) => self.skip(*len),
+/// Writes a piece behind those before it, and gives it back.
+pub(super) fn write(mut file: &File, piece: Piece) -> io::Result<Piece> {
+    match &piece {
+        Piece::Data(bytes) => file.write_all(bytes)?,
+        Piece::Hole(len) => {
+            file.seek(SeekFrom::Current(i64::try_from(*len).map_err(io::Error::other)?))?;
         }
     }
+    Ok(piece)
+}
 
-    fn skip(&mut self, len: u64) -> io::Result<()> {
-        self.file.seek(SeekFrom::Current(i64::try_from(len).map_err(io::Error::other)?))?;
-        if let Some(hash) = &mut self.hash {
-            let mut left = len;
+fn update(hash: &mut Sha256, piece: &Piece) {
+    match piece {
+        Piece::Data(bytes) => hash.update(&**bytes),
+        Piece::Hole(len) => {
+            let mut left = *len;
             while left > 0 {
                 let zeros = left.min(ZEROS.len() as u64);
                 hash.update(&ZEROS[..usize::try_from(zeros).unwrap_or(ZEROS.len())]);
                 left -= zeros;
             }
         }
-        Ok(())
     }
 }

@@ -2,13 +2,16 @@
 //! The workers that fill regular files: they get an open file and its bytes,
 //! write and hash them, and set the metadata by handle. They never see a path
 //! of the root filesystem but to name it in an error, so their order does not matter.
-//! When they fall behind, whoever hands the files over fills some as well.
+//! When they fall behind, whoever hands the files over fills some as well, and large
+//! files he writes himself while a worker hashes them: one thread with both to do would
+//! keep all others waiting.
 
 mod fill;
 mod filled;
 mod queue;
 
 use std::fs::File;
+use std::io;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -55,8 +58,8 @@ pub(crate) enum Piece {
 pub(crate) enum Body {
     /// All of it, which most files are in one piece.
     Whole(Option<Piece>, Vec<Piece>),
-    /// As it comes, until the sender is dropped.
-    Stream(Receiver<Piece>),
+    /// What has been written already, or could not be, as it comes; until the sender is dropped.
+    Written(Receiver<io::Result<Piece>>),
 }
 
 impl Body {
@@ -64,7 +67,7 @@ impl Body {
     fn pieces(&self) -> usize {
         match self {
             Self::Whole(first, others) => usize::from(first.is_some()) + others.len(),
-            Self::Stream(_) => 0,
+            Self::Written(_) => 0,
         }
     }
 }
@@ -90,6 +93,25 @@ pub(crate) struct NewFile {
 struct Job {
     new: NewFile,
     body: Body,
+}
+
+/// A large file that is being handed over.
+pub(crate) struct Stream {
+    // Closed before the worker hears that there is no more: when it has finished the file,
+    // nobody has it open.
+    file: File,
+    pieces: Sender<io::Result<Piece>>,
+}
+
+impl Stream {
+    /// Writes the next piece. It is for the worker to say why it could not be written.
+    pub(crate) fn write(&self, bodies: &Bodies<'_>, piece: Piece) -> Result<()> {
+        match self.pieces.send(fill::write(&self.file, piece)) {
+            Ok(()) => Ok(()),
+            // The worker hung up: it has said why.
+            Err(_) => bodies.check(),
+        }
+    }
 }
 
 /// Files with consecutive numbers.
@@ -179,13 +201,14 @@ impl<'scope> Bodies<'scope> {
     }
 
     /// As [`Bodies::write`], with the pieces to follow.
-    pub(crate) fn stream(&mut self, new: NewFile) -> Result<Sender<Piece>> {
-        let (pieces, body) = mpsc::channel();
-        self.add(new, Body::Stream(body))?;
+    pub(crate) fn stream(&mut self, new: NewFile) -> Result<Stream> {
+        let file = new.file.try_clone().context("open file")?;
+        let (pieces, written) = mpsc::channel();
+        self.add(new, Body::Written(written))?;
         // The pieces are as many as they are: somebody else has to take them.
         let batch = self.take_batch();
         self.shared.queue.push(batch);
-        Ok(pieces)
+        Ok(Stream { file, pieces })
     }
 
     fn add(&mut self, new: NewFile, body: Body) -> Result<()> {
@@ -254,29 +277,70 @@ impl Drop for Bodies<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Seek;
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+
     use super::*;
     use crate::rootfs::Native;
+
+    /// Has so many workers fill files, and gives the error at the end.
+    fn error_of(workers: usize, work: impl FnOnce(&mut Bodies<'_>)) -> String {
+        let place = tempfile::tempdir().unwrap();
+        let fs = Native::open(place.path()).unwrap();
+        std::thread::scope(|scope| {
+            let (digests, files) = (FileDigests::Sha256, Arc::default());
+            let mut bodies = Bodies::start(scope, &fs, workers, digests, files).unwrap();
+            work(&mut bodies);
+            bodies.finish().map_or_else(|error| error.to_string(), |()| String::new())
+        })
+    }
+
+    fn new(file: File) -> NewFile {
+        let (path, metadata) = (RootPath::clean("large").unwrap(), Metadata::default());
+        NewFile { file, path, metadata, clear_xattrs: false, size: 1 }
+    }
+
+    fn new_file() -> NewFile {
+        new(tempfile::tempfile().unwrap())
+    }
 
     /// Nobody waits for what a worker has dropped, neither for its end nor for its buffers.
     #[test]
     fn a_panic_is_a_failure() {
-        let place = tempfile::tempdir().unwrap();
-        let fs = Native::open(place.path()).unwrap();
-        let new = || NewFile {
-            file: tempfile::tempfile().unwrap(),
-            path: RootPath::root(),
-            metadata: Metadata::default(),
-            clear_xattrs: false,
-            size: 1,
-        };
-        std::thread::scope(|scope| {
-            let files = Arc::default();
-            let mut bodies = Bodies::start(scope, &fs, 1, FileDigests::Sha256, files).unwrap();
-            bodies.stream(new()).unwrap().send(Piece::Data(Slice::broken())).unwrap();
+        let error = error_of(1, |bodies| {
+            bodies
+                .stream(new_file())
+                .unwrap()
+                .pieces
+                .send(Ok(Piece::Data(Slice::broken())))
+                .unwrap();
             bodies.settle().unwrap_err();
-            bodies.write(new(), Body::Whole(None, Vec::new())).unwrap_err();
-            let error = bodies.finish().unwrap_err().to_string();
-            assert_eq!(error, "internal error: a writer of files panicked");
+            bodies.write(new_file(), Body::Whole(None, Vec::new())).unwrap_err();
         });
+        assert_eq!(error, "internal error: a writer of files panicked");
+    }
+
+    #[test]
+    fn a_large_file_is_written_without_a_worker() {
+        let mut file = tempfile::tempfile().unwrap();
+        error_of(0, |bodies| {
+            let stream = bodies.stream(new(file.try_clone().unwrap())).unwrap();
+            stream.write(bodies, Piece::Hole(7)).unwrap();
+            assert_eq!(file.stream_position().unwrap(), 7);
+        });
+    }
+
+    #[test]
+    fn a_large_file_that_cannot_be_written_is_a_failure() {
+        let error = error_of(1, |bodies| {
+            // It has no places to leave a hole between.
+            let (socket, _other) = UnixStream::pair().unwrap();
+            let stream = bodies.stream(new(OwnedFd::from(socket).into())).unwrap();
+            stream.write(bodies, Piece::Hole(7)).unwrap();
+            drop(stream);
+            bodies.settle().unwrap_err();
+        });
+        assert!(error.starts_with("unpack entry: large: write file: "), "{error}");
     }
 }
