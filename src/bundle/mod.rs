@@ -3,6 +3,7 @@
 //! what this crate needs to find out later what has changed.
 
 mod aside;
+mod clock;
 mod emulation;
 pub mod metadata;
 mod moved;

@@ -4,12 +4,12 @@
 use std::io::Write;
 use std::path::Path;
 
+use super::clock::{taken, tick};
 use super::metadata::{self, BundleMetadata, MtreeRecord, Privileges};
 use super::record::{self, Stale};
 use super::repack::{Bundle, Record, RepackOptions};
 use super::staging::{BundleDir, Use};
 use super::temp_file::TempFile;
-use super::unpack::{taken, tick};
 use super::{mtree_name, stat_index_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::EntryName;

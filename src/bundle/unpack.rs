@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! [`unpack`]: from an image in a layout to a bundle.
 
-use std::fs::File;
-use std::io::{self, Seek, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::clock::taken;
 use super::emulation::Terms;
 use super::metadata::{self, BundleMetadata, MtreeRecord, Privileges};
 use super::passwd::Accounts;
@@ -227,44 +225,6 @@ impl Unpack<'_> {
     }
 }
 
-/// Waits for the next tick of the clock of the tree's filesystem and gives its
-/// time then. What was changed before is earlier, what is changed after it is not.
-/// `None` when the clock ticks too seldom to wait for it.
-pub(super) fn tick(probe: &File) -> Result<Option<FileTime>> {
-    /// Most clocks tick every 4 or 10 ms.
-    const ATTEMPTS: u32 = 20;
-    let start = now(probe)?;
-    for _ in 0..ATTEMPTS {
-        let time = now(probe)?;
-        if time > start {
-            return Ok(Some(time));
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Ok(None)
-}
-
-/// The time that a capture which starts now is to have.
-pub(super) fn taken(probe: &File) -> Result<FileTime> {
-    match tick(probe)? {
-        Some(time) => Ok(time),
-        None => now(probe),
-    }
-}
-
-/// The time by the clock of the filesystem that holds an empty file.
-fn now(mut probe: &File) -> Result<FileTime> {
-    probe.write_all(b"\0").and_then(|()| probe.set_len(0)).context("read the clock")?;
-    probe.rewind().context("read the clock")?;
-    changed(probe)
-}
-
-fn changed(file: &File) -> Result<FileTime> {
-    let metadata = file.metadata()?;
-    let nanoseconds = u32::try_from(metadata.mtime_nsec()).unwrap_or_default();
-    Ok(FileTime { seconds: metadata.mtime(), nanoseconds })
-}
-
 /// Whether the system gives every new inode attributes by itself.
 fn is_labelled(fs: &dyn FsOps) -> Result<bool> {
     let root = fs.open_dir(&RootPath::root())?;
@@ -339,6 +299,8 @@ mod tests {
     use crate::layer::{LayerSource, unpack_layers};
     use crate::rootfs::RootlessOptions;
     use std::cell::Cell;
+    use std::fs::File;
+    use std::os::unix::fs::MetadataExt;
 
     /// Files `a`, `b` and `c`, unpacked.
     fn unpacked(root: &Path) -> Unpacked {

@@ -23,6 +23,7 @@ pub struct CaptureOptions {
     /// the mtime of a file that was written there last. Inodes that are not
     /// older are not vouched for by the index, so a caller that has just written
     /// the tree does well to wait for the next tick of that clock first.
+    /// Where ctimes are what anybody has set, it is a time before all of them.
     pub taken: FileTime,
     /// Where names and the bytes that are read are counted.
     pub progress: Arc<Progress>,

@@ -28,6 +28,7 @@ mod memory;
 mod packaging;
 mod platforms;
 mod progress;
+mod racy;
 mod raw;
 mod real_image;
 mod referrers;

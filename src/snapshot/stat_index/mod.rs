@@ -10,9 +10,13 @@
 //! index was taken need not show. As git does, an inode whose ctime or mtime
 //! is not older than the index is therefore recorded by name only and never
 //! vouched for. Neither is anything on another filesystem than the root, whose
-//! clock may be another. What no index can see is a write through a mapping that
-//! was made, and written through, before the index was taken, on a filesystem
-//! in memory: the kernel sets no time for it.
+//! clock may be another, and whoever takes an index where ctimes can be set says
+//! that it was taken before everything.
+//!
+//! What no index can see is a write through a mapping that was made, and written
+//! through, before the index was taken: the kernel sets times with the first write to a
+//! page, and then not again until the page has been written back, which a filesystem
+//! in memory never does.
 //!
 //! # Format
 //! All integers are LEB128, signed ones zigzag, unless said otherwise.

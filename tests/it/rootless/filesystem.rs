@@ -8,7 +8,7 @@ use crate::harness::{Run, Sandbox, needs_root, peer, skip};
 
 /// Runs a script with mounts of its own, in which `$umoci` is the program and `$user` runs a
 /// command as an ordinary user.
-pub(super) fn with_mounts(sandbox: &Sandbox, script: &str) -> Option<Run> {
+pub(crate) fn with_mounts(sandbox: &Sandbox, script: &str) -> Option<Run> {
     let unshare = peer("unshare")?;
     let umoci = sandbox.copy_for_others();
     let user = "setpriv --reuid 65534 --regid 65534 --clear-groups";
@@ -18,7 +18,7 @@ pub(super) fn with_mounts(sandbox: &Sandbox, script: &str) -> Option<Run> {
 
 /// As [`with_mounts`], where `limited LIMIT...` mounts at `m` a filesystem in user space that
 /// refuses what `limited.py` says, and `unlimited` takes it away.
-pub(super) fn with_limits(sandbox: &Sandbox, script: &str) -> Option<Run> {
+pub(crate) fn with_limits(sandbox: &Sandbox, script: &str) -> Option<Run> {
     let python = Path::new("/usr/bin/python3");
     let has_fuse = Path::new("/dev/fuse").exists()
         && python.exists()

@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A filesystem in user space that shows another directory and refuses what it is told to refuse.
 
-Usage: limited.py DIRECTORY MOUNTPOINT [owners] [links] [symlinks] [attributes] [nodes] [modes] [stubborn] [case] [folded] [lower] [numbers] [labels] [hard_remove]
+Usage: limited.py DIRECTORY MOUNTPOINT [owners] [links] [symlinks] [attributes] [nodes] [modes] [stubborn] [case] [folded] [lower] [numbers] [labels] [hard_remove] [clock] [one_time]
 
 With `stubborn` it says that it has changed owners and modes, but does not. With `labels` every inode
 has attributes that nobody has set and nobody can take away, as SELinux and NFS give them. With `numbers`
 inodes have other numbers each time that it runs. With `case` names that differ in nothing but the case of
 ASCII letters are one and the same; with `folded` only in directories of that name, as in those of ext4 with
 `casefold`. With `lower` they also lose their upper case. With `hard_remove` a file that is removed while it is open is
-gone, and whoever has it open is told so. It runs until it is unmounted.
+gone, and whoever has it open is told so. With `clock` the time of day is what the file `clock` beside DIRECTORY says, in
+seconds since the epoch, and a new name is no change of an inode. With `one_time` an inode has no time of change but
+that of its contents, as over SFTP and on FAT. It runs until it is unmounted.
 """
 import errno
 import os
@@ -32,6 +34,8 @@ class Limited(Operations):
         self.directory = directory
         self.limits = limits
         self.use_ns = True  # Times are whole numbers of nanoseconds.
+        self.clock = os.path.join(os.path.dirname(os.path.abspath(directory)), "clock")
+        self.changes = {}  # When an inode was changed, by the clock that is set by hand.
 
     def refuse(self, limit):
         if limit in self.limits:
@@ -48,10 +52,24 @@ class Limited(Operations):
             real = os.path.join(real, name) if name else real
         return real
 
+    def changed(self, path, contents=False):
+        if "clock" not in self.limits:
+            return
+        with open(self.clock) as clock:
+            now = int(clock.read()) * 10**9
+        stat = os.lstat(self.real(path))
+        self.changes[stat.st_ino] = now
+        if contents:
+            os.utime(self.real(path), ns=(stat.st_atime_ns, now))
+
     def getattr(self, path, fh=None):
         stat = os.lstat(self.real(path)) if fh is None else os.fstat(fh)
         keys = ("st_mode", "st_nlink", "st_size", "st_uid", "st_gid", "st_rdev", "st_ino", "st_blocks")
-        return {key: getattr(stat, key) for key in keys} | {key: getattr(stat, key + "_ns") for key in TIMES}
+        times = {key: getattr(stat, key + "_ns") for key in TIMES}
+        times["st_ctime"] = self.changes.get(stat.st_ino, times["st_ctime"])
+        if "one_time" in self.limits:
+            times["st_ctime"] = times["st_mtime"]
+        return {key: getattr(stat, key) for key in keys} | times
 
     def readdir(self, path, fh):
         return [".", "..", *os.listdir(self.real(path))]
@@ -62,9 +80,11 @@ class Limited(Operations):
     def mknod(self, path, mode, dev):
         self.refuse("nodes")
         os.mknod(self.real(path), mode, dev)
+        self.changed(path)
 
     def mkdir(self, path, mode):
         os.mkdir(self.real(path), mode)
+        self.changed(path)
 
     def rmdir(self, path):
         os.rmdir(self.real(path))
@@ -75,6 +95,7 @@ class Limited(Operations):
     def symlink(self, path, target):
         self.refuse("symlinks")
         os.symlink(target, self.real(path))
+        self.changed(path)
 
     def rename(self, old, new):
         os.rename(self.real(old), self.real(new))
@@ -82,36 +103,45 @@ class Limited(Operations):
     def link(self, path, source):
         self.refuse("links")
         os.link(self.real(source), self.real(path), follow_symlinks=False)
+        self.changed(path)
 
     def chmod(self, path, mode):
         self.refuse("modes")
         if "stubborn" in self.limits:
             return
         os.chmod(self.real(path), mode & 0o7777)
+        self.changed(path)
 
     def chown(self, path, uid, gid):
         self.refuse("owners")
         if "stubborn" in self.limits:
             return
         os.lchown(self.real(path), uid, gid)
+        self.changed(path)
 
     def utimens(self, path, times=None):
         os.utime(self.real(path), ns=times, follow_symlinks=False)
+        self.changed(path)
 
     def open(self, path, flags):
         return os.open(self.real(path), flags & ~os.O_CREAT)
 
     def create(self, path, mode, fi=None):
-        return os.open(self.real(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        fh = os.open(self.real(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        self.changed(path, contents=True)
+        return fh
 
     def read(self, path, size, offset, fh):
         return os.pread(fh, size, offset)
 
     def write(self, path, data, offset, fh):
-        return os.pwrite(fh, data, offset)
+        size = os.pwrite(fh, data, offset)
+        self.changed(path, contents=True)
+        return size
 
     def truncate(self, path, length, fh=None):
         os.truncate(self.real(path) if fh is None else fh, length)
+        self.changed(path, contents=True)
 
     def release(self, path, fh):
         os.close(fh)
@@ -133,12 +163,14 @@ class Limited(Operations):
         if self.label(name):
             raise FuseOSError(errno.EACCES)
         os.setxattr(self.real(path), name, value, options, follow_symlinks=False)
+        self.changed(path)
 
     def removexattr(self, path, name):
         self.refuse("attributes")
         if self.label(name):
             raise FuseOSError(errno.EACCES)
         os.removexattr(self.real(path), name, follow_symlinks=False)
+        self.changed(path)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ mod access;
 mod case;
 mod clashes;
 mod elsewhere;
-mod filesystem;
+pub(crate) mod filesystem;
 mod interrupt;
 mod killed;
 mod layered;
