@@ -302,3 +302,25 @@ fn next_line(lines: &mut impl BufRead, bytes: &mut Vec<u8>) -> Result<bool> {
     }
     Ok(count > 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where inodes happen to have the same numbers as in the original, it must not pass for that.
+    #[test]
+    fn a_renewed_record_of_a_copy_is_that_of_a_copy() {
+        let files = [(); 2].map(|()| tempfile::tempfile().unwrap());
+        let [was, is] = files.each_ref().map(|file| file.metadata().unwrap());
+        let head = |record| Head {
+            umoci_rootless: VERSION,
+            root: 1,
+            root_born: None,
+            record: Some(record),
+            seen_as: None,
+            in_namespace: false,
+        };
+        assert_eq!(head(was.ino()).moved(&was, &is).record, Some(is.ino()));
+        assert_eq!(head(was.ino() + 1).moved(&was, &is).record, None);
+    }
+}

@@ -98,6 +98,26 @@ fn what_was_told_is_not_told_again() {
     is_settled(&sandbox);
 }
 
+/// It is the same tree still, in which what is recorded is found wherever it has been moved to.
+#[test]
+fn what_is_moved_afterwards_keeps_what_is_recorded() {
+    if !needs_root() {
+        return;
+    }
+    let sandbox = scene::sandbox();
+    replace(&sandbox);
+    refresh(&sandbox).succeeds();
+    let at = |name: &str| sandbox.path("home/b/rootfs").join(name);
+    for (name, to) in [("dev/pipe", "dev/moved-pipe"), ("dev/other", "dev/moved-disk")] {
+        std::fs::rename(at(name), at(to)).unwrap();
+    }
+    refresh(&sandbox).emulates();
+    sandbox.umoci(&["unpack", "--image=img:new", "check"]).succeeds_silently();
+    let of = |name: &str| sandbox.path("check/rootfs").join(name).symlink_metadata().unwrap();
+    assert_eq!(of("dev/moved-pipe").uid(), 5);
+    assert!(of("dev/moved-disk").file_type().is_block_device());
+}
+
 /// A copy has inodes of its own, and stays a copy.
 #[test]
 fn nor_in_a_copy() {
