@@ -4,17 +4,18 @@
 //! What is inside a root filesystem has its own, in `rootfs`.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata, Permissions, TryLockError};
+use std::fs::{File, Permissions, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat, renameat};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
@@ -112,14 +113,71 @@ pub(crate) fn make_dir(dir: &File, name: &Path, mode: u32) -> io::Result<()> {
     Ok(mkdirat(dir, name, Mode::from_bits_truncate(mode))?)
 }
 
-/// Tells what a name is, without following it.
-pub(crate) fn lstat(dir: &File, name: &Path) -> io::Result<Metadata> {
-    open(dir, name, OFlag::O_PATH | OFlag::O_NOFOLLOW, Mode::empty())?.metadata()
+/// What a name is or leads to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stat(FileStat);
+
+impl Stat {
+    pub(crate) fn is_file(&self) -> bool {
+        self.kind() == SFlag::S_IFREG
+    }
+
+    pub(crate) fn is_dir(&self) -> bool {
+        self.kind() == SFlag::S_IFDIR
+    }
+
+    fn kind(&self) -> SFlag {
+        SFlag::from_bits_truncate(self.0.st_mode) & SFlag::S_IFMT
+    }
+
+    /// The permission bits.
+    pub(crate) fn mode(&self) -> u32 {
+        self.0.st_mode & 0o7777
+    }
+
+    /// How many bytes a file has.
+    pub(crate) fn size(&self) -> u64 {
+        u64::try_from(self.0.st_size).unwrap_or_default()
+    }
+
+    /// Device and number of the inode.
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        (self.0.st_dev, self.0.st_ino)
+    }
+
+    /// User and group.
+    pub(crate) fn owner(&self) -> (u32, u32) {
+        (self.0.st_uid, self.0.st_gid)
+    }
+
+    /// When its contents were changed last.
+    pub(crate) fn modified(&self) -> SystemTime {
+        let seconds = Duration::from_secs(self.0.st_mtime.unsigned_abs());
+        let nanoseconds = u32::try_from(self.0.st_mtime_nsec).unwrap_or_default();
+        let epoch = SystemTime::UNIX_EPOCH;
+        let whole = if self.0.st_mtime < 0 { epoch - seconds } else { epoch + seconds };
+        whole + Duration::new(0, nanoseconds)
+    }
+}
+
+/// Tells what a name is, without following it, in one system call.
+pub(crate) fn lstat(dir: &File, name: &Path) -> io::Result<Stat> {
+    stat_with(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
 /// Tells what a name leads to, following symbolic links.
-pub(crate) fn stat(dir: &File, name: &Path) -> io::Result<Metadata> {
-    open(dir, name, OFlag::O_PATH, Mode::empty())?.metadata()
+pub(crate) fn stat(dir: &File, name: &Path) -> io::Result<Stat> {
+    stat_with(dir, name, AtFlags::empty())
+}
+
+fn stat_with(dir: &File, name: &Path, flags: AtFlags) -> io::Result<Stat> {
+    loop {
+        match fstatat(dir, name, flags) {
+            // As of `open`.
+            Err(Errno::EINTR) => {}
+            found => return Ok(Stat(found?)),
+        }
+    }
 }
 
 /// Lists the names in an open directory, sorted bytewise.
@@ -280,6 +338,29 @@ mod tests {
             assert_eq!(says_handed_down_and_locked(&info("0100000", lock)), is_exclusive, "{lock}");
             assert!(!says_handed_down_and_locked(&info("02100000", lock)), "{lock}");
         }
+    }
+
+    #[test]
+    fn a_name_is_what_the_standard_library_says_it_is() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = File::open(place.path()).unwrap();
+        let (file, link) = (place.path().join("file"), place.path().join("link"));
+        std::fs::write(&file, "text").unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        for (seconds, nanoseconds) in [(0, 0), (1_600_000_000, 999_999_999), (-2, 1)] {
+            let time = filetime::FileTime::from_unix_time(seconds, nanoseconds);
+            filetime::set_file_mtime(&file, time).unwrap();
+            let (found, expected) =
+                (stat(&dir, Path::new("link")).unwrap(), file.metadata().unwrap());
+            assert!(found.is_file() && !found.is_dir() && found.size() == 4);
+            assert_eq!(found.modified(), expected.modified().unwrap());
+            assert_eq!(found.identity(), (expected.dev(), expected.ino()));
+            assert_eq!(found.owner(), (expected.uid(), expected.gid()));
+            assert_eq!(found.mode(), expected.mode() & 0o7777);
+        }
+        let found = lstat(&dir, Path::new("link")).unwrap();
+        assert!(!found.is_file() && !found.is_dir());
+        assert!(lstat(&dir, Path::new(".")).unwrap().is_dir());
     }
 
     #[test]

@@ -5,7 +5,6 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::emulation::remove_below;
@@ -23,8 +22,9 @@ pub(super) struct Moved(Vec<(PathBuf, u64, u64)>);
 
 impl Moved {
     /// Notes an object before it is moved, so that a kill in between leaves no doubt.
-    pub(super) fn add(&mut self, dir: &File, name: &Path, dev: u64, ino: u64) -> Result<()> {
+    pub(super) fn add(&mut self, dir: &File, name: &Path, identity: (u64, u64)) -> Result<()> {
         let mut note = sys::append_file(dir, Path::new(MOVED)).context("note what is moved")?;
+        let (dev, ino) = identity;
         let mut line = format!("{dev} {ino} ").into_bytes();
         line.extend_from_slice(name.as_os_str().as_bytes());
         line.push(b'\n');
@@ -64,5 +64,5 @@ fn parse_line(line: &[u8]) -> Option<(PathBuf, u64, u64)> {
 }
 
 fn is_there(bundle: &File, (name, dev, ino): &(PathBuf, u64, u64)) -> bool {
-    sys::lstat(bundle, name).is_ok_and(|what| what.dev() == *dev && what.ino() == *ino)
+    sys::lstat(bundle, name).is_ok_and(|what| what.identity() == (*dev, *ino))
 }

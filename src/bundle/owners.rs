@@ -3,7 +3,6 @@
 //! was unpacked: they are numbers, which in another user namespace are others,
 //! and which somebody may have changed for the whole tree.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::metadata::BundleMetadata;
@@ -46,7 +45,8 @@ fn is_own(bundle: &BundleDir, metadata: &BundleMetadata) -> Result<bool> {
 fn check_root(bundle: &BundleDir, metadata: &BundleMetadata) -> Result<()> {
     let then = metadata.maps.to_host(Owner::default())?;
     let root = sys::lstat(&bundle.dir, Path::new(ROOTFS)).at("stat", bundle.path.join(ROOTFS))?;
-    let now = Owner { uid: root.uid(), gid: root.gid() };
+    let (uid, gid) = root.owner();
+    let now = Owner { uid, gid };
     if then == now { Ok(()) } else { Err(elsewhere(then, now)) }
 }
 

@@ -294,7 +294,7 @@ impl<'a> Staging<'a> {
     /// Moves something to its place, where nothing may be.
     pub(super) fn publish(&mut self, name: &Path) -> Result<()> {
         let what = sys::lstat(&self.dir, name).at("look up", self.bundle.path.join(name))?;
-        self.moved.add(&self.dir, name, what.dev(), what.ino())?;
+        self.moved.add(&self.dir, name, what.identity())?;
         sys::rename_new(&self.dir, name, &self.bundle.dir, name)
             .at("create", self.bundle.path.join(name))
     }

@@ -45,8 +45,8 @@ impl LayoutFiles {
 
     /// How many bytes a regular file among the blobs of an algorithm has, without opening it.
     pub(crate) fn blob_size(&self, algorithm: &OsStr, name: &OsStr) -> io::Result<u64> {
-        let metadata = sys::lstat(&self.blob_dir(algorithm)?, Path::new(name))?;
-        Ok(if metadata.is_file() { metadata.len() } else { 0 })
+        let found = sys::lstat(&self.blob_dir(algorithm)?, Path::new(name))?;
+        Ok(if found.is_file() { found.size() } else { 0 })
     }
 
     /// The names among the blobs: those of algorithms, if the layout is in order.

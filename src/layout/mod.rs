@@ -216,7 +216,7 @@ impl Layout {
         }
         let path = blob_path(&descriptor.digest);
         match sys::lstat(&self.dir, &path) {
-            Ok(metadata) => Ok(metadata.is_file() && metadata.len() == descriptor.size),
+            Ok(found) => Ok(found.is_file() && found.size() == descriptor.size),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error).at("stat", self.path.join(path)),
         }

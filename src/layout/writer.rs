@@ -8,7 +8,6 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
@@ -123,7 +122,7 @@ impl Session {
         let replace = || {
             let old = sys::lstat(&layout.dir, Path::new(INDEX_FILE))?;
             let new = temp.file()?;
-            let mode = old.permissions().mode() & 0o666;
+            let mode = old.mode() & 0o666;
             sys::set_mode(new.file(), mode)?;
             new.file().write_all(bytes)?;
             new.commit(&layout.dir, INDEX_FILE)

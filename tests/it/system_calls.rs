@@ -126,6 +126,36 @@ fn other_images_cost_a_change_a_look_each() {
     }
 }
 
+/// A sandbox with a layout `img` that has an image of so many layers.
+fn layout_of_layers(layers: usize) -> Sandbox {
+    let sandbox = Sandbox::with_image();
+    let (_, mut manifest) = sandbox.manifest("img", "latest");
+    let media_type = "application/vnd.oci.image.layer.v1.tar";
+    let layers = (0..layers).map(|number| put(&sandbox, media_type, number.to_string().as_bytes()));
+    manifest["layers"] = layers.collect();
+    let media_type = manifest["mediaType"].as_str().unwrap();
+    let entry = put(&sandbox, media_type, manifest.to_string().as_bytes());
+    let index = json!({"schemaVersion": 2, "manifests": [entry]});
+    fs::write(sandbox.path("img/index.json"), index.to_string()).unwrap();
+    sandbox
+}
+
+#[test]
+fn a_blob_costs_a_collection_of_garbage_a_look() {
+    if strace().is_none() {
+        return;
+    }
+    let gc = ["gc", "--layout=img"];
+    assert_eq!(per_one(&gc, layout_of_layers), 1, "a layer that is in use");
+    assert_eq!(per_one(&gc, layout_of), 1 + 5, "a manifest, which is read to its end as well");
+    let unreferenced = |layers| {
+        let sandbox = layout_of_layers(layers);
+        fs::write(sandbox.path("img/index.json"), r#"{"schemaVersion":2,"manifests":[]}"#).unwrap();
+        sandbox
+    };
+    assert_eq!(per_one(&gc, unreferenced), 3, "garbage, at which it looks again to remove it");
+}
+
 /// Parsing it takes most of the time of a command, where there are thousands of tags.
 #[test]
 fn the_index_is_read_once_and_once_more_to_be_changed() {

@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::StoredBlob;
@@ -18,7 +17,8 @@ const ALGORITHMS: [Algorithm; 3] = [Algorithm::Sha256, Algorithm::Sha384, Algori
 /// A file that may be removed: still the same one when its turn comes.
 pub(super) struct Found {
     pub(super) blob: StoredBlob,
-    inode: u64,
+    /// Device and number of the inode.
+    identity: (u64, u64),
 }
 
 /// The blobs of one algorithm.
@@ -53,7 +53,7 @@ fn remove(dir: &File, found: &Found) -> io::Result<bool> {
         _ => Err(error),
     };
     match sys::lstat(dir, name) {
-        Ok(metadata) if metadata.is_file() && metadata.ino() == found.inode => {
+        Ok(now) if now.is_file() && now.identity() == found.identity => {
             log::debug!("garbage collecting blob: {}", found.blob.digest);
             sys::unlink(dir, name).map(|()| true).or_else(gone)
         }
@@ -88,15 +88,15 @@ fn candidates(dir: &File, algorithm: Algorithm, path: &Path) -> io::Result<Vec<F
         let digest = name
             .to_str()
             .and_then(|hex| format!("{}:{hex}", algorithm.as_str()).parse::<Digest>().ok());
-        let metadata = match sys::lstat(dir, Path::new(&name)) {
+        let file = match sys::lstat(dir, Path::new(&name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            metadata => metadata?,
+            found => found?,
         };
         match digest {
-            Some(digest) if metadata.is_file() => {
-                let (size, stored) = (metadata.len(), metadata.modified()?);
+            Some(digest) if file.is_file() => {
+                let (size, stored) = (file.size(), file.modified());
                 let blob = StoredBlob { digest, size, stored };
-                found.push(Found { blob, inode: metadata.ino() });
+                found.push(Found { blob, identity: file.identity() });
             }
             _ => log::warn!("{:?} is not a blob; it stays", path.join(&name)),
         }

@@ -37,8 +37,8 @@ fn temp_names(layout: &Layout) -> Result<Vec<OsString>> {
 fn examine(layout: &Layout, name: &Path) -> Result<Temp> {
     let path = layout.path().join(name);
     let file = match sys::lstat(&layout.dir, name) {
-        Ok(metadata) if metadata.is_dir() => sys::open_dir(&layout.dir, name),
-        Ok(metadata) if metadata.is_file() => sys::open_regular(&layout.dir, name),
+        Ok(found) if found.is_dir() => sys::open_dir(&layout.dir, name),
+        Ok(found) if found.is_file() => sys::open_regular(&layout.dir, name),
         Ok(_) => return Ok(Temp::Other),
         Err(error) => Err(error),
     };
