@@ -54,7 +54,7 @@ fn metadata_counts() {
     let chmod =
         |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     check(|tree| chmod(&tree.path("a"), 0o4755), &["*a"]);
-    check(|tree| chmod(&tree.path("d/e"), 0o700), &["*d/e"]);
+    check(|tree| chmod(&tree.path("d/e"), 0o1700), &["*d/e"]);
     check(|tree| chmod(&tree.path("."), 0o711), &["*."]);
     check(|tree| set_mtime(&tree.path("a"), 1_000_000_001, 0), &["*a"]);
     check(|tree| set_mtime(&tree.path("link"), 1, 0), &["*link"]);
