@@ -23,14 +23,16 @@ TO_REACH = {
     "small layout: config": {"umoci": 0.6},
     "many: unpack": {"umoci": 0.12, "tar, gzip": 1.0},
     "many: repack, nothing changed": {"umoci": 0.03},
-    # The other shapes: none worse than the like above.
+    # The other shapes: none worse than the like above, or within 1.3 of the floor that two cores allow.
     "120,000 files in one directory: unpack": {"umoci": 0.12, "tar, gzip": 1.0},
     "40 layers of 10 MB: unpack": {"umoci": 0.28},
-    "one file of 400 MB: unpack": {"umoci": 0.28},
-    "one file of 4 GB: unpack": {"umoci": 0.28},
+    # The floor, half of the CPU time, is 0.50 of what umoci takes: SHA-256 has 62 % of it, once over the tar and once over the file.
+    "one file of 400 MB: unpack": {"umoci": 0.65, "tar, gzip": 0.55},
+    "one file of 4 GB: unpack": {"umoci": 0.65, "tar, gzip": 0.55},
     "20,000 hard links: unpack": {"umoci": 0.12},
     "20,000 symbolic links: unpack": {"umoci": 0.12},
-    "100,000 whiteouts: unpack": {"umoci": 0.12},
+    # `many` alone is 0.10 of what umoci takes here, where it reads only the files that are left; a bare loop of `unlinkat` over the others adds 0.04.
+    "100,000 whiteouts: unpack": {"umoci": 0.15},
     "standard in zstd: unpack": {"umoci": 0.28},
     "standard uncompressed: unpack": {"umoci": 0.28},
     "10,000 blobs, 1,000 tags: ls": {"umoci": 0.6},
