@@ -33,16 +33,25 @@ pub(super) fn get(path: &Path, name: &str) -> Option<Vec<u8>> {
 }
 
 pub(super) fn make_whiteout(path: &Path) {
-    mknod(path, SFlag::S_IFCHR, Mode::from_bits_truncate(0o600), 0).unwrap();
+    try_to_make_whiteout(path).unwrap();
+}
+
+fn try_to_make_whiteout(path: &Path) -> nix::Result<()> {
+    mknod(path, SFlag::S_IFCHR, Mode::from_bits_truncate(0o600), 0)
 }
 
 pub(super) fn is_whiteout(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|meta| meta.file_type().is_char_device() && meta.rdev() == 0)
 }
 
-/// The namespaces that the place of temporary files has and this user may use.
+/// The namespaces that the place of temporary files has and this user may use; none where there
+/// are no whiteouts, as in a directory that overlayfs shows.
 pub(super) fn usable() -> Vec<OverlayNamespace> {
     let place = tempfile::tempdir().unwrap();
+    if let Err(error) = try_to_make_whiteout(&place.path().join("whiteout")) {
+        eprintln!("skipped: no whiteouts of overlayfs here: {error}");
+        return vec![];
+    }
     let usable = |namespace: &OverlayNamespace| {
         let name = format!("{}test", prefix(*namespace));
         let usable = xattr::set(place.path(), name, b"").is_ok();
