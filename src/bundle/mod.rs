@@ -22,6 +22,7 @@ mod space;
 mod staging;
 mod temp_file;
 mod unpack;
+mod written;
 
 pub use crate::rootfs::Strictness;
 pub use metadata::{BundleMetadata, MtreeRecord, Privileges};

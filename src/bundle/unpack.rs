@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! [`unpack`]: from an image in a layout to a bundle.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use super::record::{self, Remembered};
 use super::runtime_spec::{self, Host, RuntimeSpecOptions, runtime_spec};
 use super::space::SpaceCheck;
 use super::staging::{BundleDir, ROOTFS, Staging, Use};
+use super::written::Written;
 use super::{mtree_name, stat_index_name};
 use crate::error::{Context, Result};
 use crate::idmap::IdMaps;
@@ -23,10 +23,10 @@ use crate::layout::Layout;
 use crate::oci::Digest;
 use crate::progress::Progress;
 use crate::rootfs::{
-    Change, FileTime, FsOps, Keeping, Kind, Metadata, Native, Owner, RootPath, Rootless, Stat,
+    Change, FileTime, FsOps, Keeping, Kind, Metadata, Native, Owner, RootPath, Rootless,
     Strictness, View, is_in_user_namespace,
 };
-use crate::snapshot::{CaptureOptions, Known, KnownEntry, MtreeHeader, XattrHint, capture};
+use crate::snapshot::{CaptureOptions, MtreeHeader, capture};
 
 /// How an image is unpacked.
 #[derive(Debug, Clone, Default)]
@@ -222,138 +222,5 @@ impl Unpack<'_> {
         let mut metadata = BundleMetadata::new(path, self.options.maps.clone(), privileges)?;
         metadata.mtree = Some(record);
         staging.write(Path::new(metadata::FILE_NAME), &metadata.to_bytes()?)
-    }
-}
-
-/// Whether the system gives every new inode attributes by itself.
-fn is_labelled(fs: &dyn FsOps) -> Result<bool> {
-    let root = fs.open_dir(&RootPath::root())?;
-    Ok(fs.dir_xattrs(&root)?.iter().any(|xattr| crate::rootfs::is_host_label(&xattr.name)))
-}
-
-/// What the unpack knows of the files that it wrote.
-struct Written<'a> {
-    fs: &'a Rootless<Native>,
-    unpacked: Unpacked,
-    /// Whether a file is still what it was when it was finished: some filesystems change times
-    /// once more when it is closed. The first file tells.
-    keeps_states: Option<bool>,
-    labelled: bool,
-    remembered: Vec<Remembered>,
-}
-
-impl<'a> Written<'a> {
-    fn new(fs: &'a Rootless<Native>, unpacked: Unpacked) -> Result<Self> {
-        let (labelled, remembered) = (is_labelled(fs)?, Vec::new());
-        Ok(Self { fs, unpacked, keeps_states: None, labelled, remembered })
-    }
-
-    fn stat(
-        &mut self,
-        finished: Option<Stat>,
-        look: &dyn Fn() -> io::Result<Stat>,
-    ) -> io::Result<Stat> {
-        match (finished, self.keeps_states) {
-            (Some(finished), Some(true)) => Ok(finished),
-            (Some(finished), None) => {
-                let found = look()?;
-                self.keeps_states = Some(found == finished);
-                Ok(found)
-            }
-            _ => look(),
-        }
-    }
-}
-
-impl Known for Written<'_> {
-    fn entry(
-        &mut self,
-        path: &RootPath,
-        look: &dyn Fn() -> io::Result<Stat>,
-    ) -> io::Result<(Stat, KnownEntry)> {
-        let written = self.unpacked.get(path);
-        let stat = self.stat(written.stat, look)?;
-        // What stands for a device is nobody's to read.
-        let empty = (stat.size == 0 && stat.kind == Kind::File).then(sha256_of_nothing);
-        let digest = written.digest.or(empty);
-        if let Some(emulated) = self.fs.emulated(stat.identity) {
-            let path = path.clone();
-            self.remembered.push(Remembered { path, stat, emulated, contents: digest });
-        }
-        let has_none = written.has_xattrs == Some(false)
-            && !self.labelled
-            && !self.fs.has_owner_attribute(stat.identity);
-        let xattrs = if has_none { XattrHint::None } else { XattrHint::Ask };
-        Ok((stat, KnownEntry { digest, xattrs }))
-    }
-}
-
-fn sha256_of_nothing() -> [u8; 32] {
-    use sha2::Digest as _;
-    sha2::Sha256::new().finalize().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::layer::{LayerSource, unpack_layers};
-    use crate::rootfs::RootlessOptions;
-    use std::cell::Cell;
-    use std::fs::File;
-    use std::os::unix::fs::MetadataExt;
-
-    /// Files `a`, `b` and `c`, unpacked.
-    fn unpacked(root: &Path) -> Unpacked {
-        let mut tar = tar::Builder::new(Vec::new());
-        for name in ["a", "b", "c"] {
-            let mut header = tar::Header::new_ustar();
-            header.set_mode(0o644);
-            header.set_size(4);
-            tar.append_data(&mut header, name, &b"body"[..]).unwrap();
-        }
-        let stream = Box::new(io::Cursor::new(tar.into_inner().unwrap()));
-        let layer = LayerSource { name: "layer".to_owned(), stream, diff_id: None };
-        let me = root.metadata().unwrap();
-        let map = |id: u32| crate::idmap::IdMap::parse(&[format!("0:{id}")]).unwrap();
-        let maps = IdMaps { uid: map(me.uid()), gid: map(me.gid()) };
-        let options = ApplyOptions { maps, ..ApplyOptions::default() };
-        let fs = Native::open(root).unwrap();
-        unpack_layers(&fs, std::iter::once(Ok(layer)), FileDigests::Sha256, &options).unwrap()
-    }
-
-    /// What is said of each file, and how often the filesystem was asked.
-    fn said(root: &Path, unpacked: Unpacked) -> (Vec<Stat>, usize) {
-        let own = File::open(root).unwrap();
-        let fs = Rootless::native(own, RootlessOptions::default()).unwrap();
-        let dir = fs.open_dir(&RootPath::root()).unwrap();
-        let mut known = Written::new(&fs, unpacked).unwrap();
-        let looks = Cell::new(0);
-        let stats = ["a", "b", "c"].map(|name| {
-            let look = || {
-                looks.set(looks.get() + 1);
-                fs.stat(&dir, crate::rootfs::Name::new(name.as_bytes()).unwrap())
-            };
-            known.entry(&RootPath::clean(name).unwrap(), &look).unwrap().0
-        });
-        (stats.into(), looks.get())
-    }
-
-    #[test]
-    fn states_are_taken_from_the_unpack_where_they_stay() {
-        for (changes, looks) in [(false, 1), (true, 3)] {
-            let root = tempfile::tempdir().unwrap();
-            let unpacked = unpacked(root.path());
-            if changes {
-                // As if closing the files had done it.
-                for name in ["a", "b", "c"] {
-                    let time = filetime::FileTime::from_unix_time(1, 0);
-                    filetime::set_file_mtime(root.path().join(name), time).unwrap();
-                }
-            }
-            let (stats, asked) = said(root.path(), unpacked);
-            assert_eq!(asked, looks);
-            let mtime = i64::from(changes);
-            assert!(stats.iter().all(|stat| stat.mtime.seconds == mtime && stat.size == 4));
-        }
     }
 }

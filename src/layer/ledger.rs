@@ -79,8 +79,10 @@ pub(crate) struct Mark {
     pub(crate) body: Option<BodyId>,
     /// Whether its layer gave it extended attributes.
     pub(crate) has_xattrs: bool,
-    /// Whether a link was made to it.
+    /// Whether a link, or a copy, was made of it.
     pub(crate) is_linked: bool,
+    /// Whether its inode is another one than that of the body, with the same contents.
+    pub(crate) is_copy: bool,
 }
 
 impl Ledger {
@@ -97,18 +99,29 @@ impl Ledger {
 
     /// Notes a path and the directories above it as part of the current layer.
     pub(crate) fn insert(&mut self, path: &RootPath, body: Option<BodyId>, has_xattrs: bool) {
-        self.mark(path, Mark { layer: self.layer, body, has_xattrs, is_linked: false });
+        self.mark(path, Mark { layer: self.layer, body, has_xattrs, ..Mark::default() });
     }
 
-    /// Notes a path that was made another name, or a copy, of `target`, whose inode changes by it.
+    /// Notes a path that was made another name of `target`, whose inode changes by it.
     pub(crate) fn link(&mut self, path: &RootPath, target: &RootPath) {
+        let target = self.mark_linked(target);
+        self.mark(path, Mark { layer: self.layer, ..target });
+    }
+
+    /// Notes a path that was made a copy of `target`.
+    pub(crate) fn copy(&mut self, path: &RootPath, target: &RootPath) {
+        let target = self.mark_linked(target);
+        self.mark(path, Mark { layer: self.layer, is_copy: true, ..target });
+    }
+
+    fn mark_linked(&mut self, target: &RootPath) -> Mark {
         let mut mark = self.get(target).unwrap_or_default();
         mark.is_linked = true;
         let key = self.hash(target.as_bytes());
         if let Some(target) = self.marks[key.table()].get_mut(&key) {
             *target = mark;
         }
-        self.mark(path, Mark { layer: self.layer, ..mark });
+        mark
     }
 
     fn mark(&mut self, path: &RootPath, mark: Mark) {
@@ -198,6 +211,20 @@ mod tests {
     #[test]
     fn a_mark_is_small() {
         assert!(size_of::<(PathHash, Mark)>() <= 28);
+    }
+
+    /// Also where there can be no more links to a file, but to its copy.
+    #[test]
+    fn a_link_to_a_copy_is_none_to_the_body() {
+        let path = |path: &str| RootPath::clean(path).unwrap();
+        let mut ledger = Ledger::default();
+        ledger.insert(&path("file"), BodyId::new(7), false);
+        ledger.link(&path("link"), &path("file"));
+        ledger.copy(&path("copy"), &path("file"));
+        ledger.link(&path("other"), &path("copy"));
+        let marks = ["file", "link", "copy", "other"].map(|name| ledger.get(&path(name)).unwrap());
+        assert!(marks.iter().all(|mark| mark.is_linked && mark.body == BodyId::new(7)));
+        assert_eq!(marks.map(|mark| mark.is_copy), [false, false, true, true]);
     }
 
     #[test]

@@ -94,6 +94,27 @@ fn a_whiteout_of_a_file_costs_one_system_call() {
     assert_eq!(cost, 1, "to remove it; what it is, the unpack knows");
 }
 
+/// A sandbox with an image `img` of a file with so many names.
+fn image_of_links(names: usize) -> Sandbox {
+    let sandbox = Sandbox::with_image();
+    fs::create_dir(sandbox.path("tree")).unwrap();
+    fs::write(sandbox.path("tree/file"), "contents").unwrap();
+    for name in 0..names {
+        fs::hard_link(sandbox.path("tree/file"), sandbox.path(format!("tree/{name}"))).unwrap();
+    }
+    sandbox.umoci(&["insert", "--image=img", "tree", "/tree"]).succeeds();
+    sandbox
+}
+
+#[test]
+fn a_hard_link_costs_one_system_call() {
+    if !needs_root() || strace().is_none() {
+        return;
+    }
+    let cost = per_one(&["unpack", "--image=img", "bundle"], image_of_links);
+    assert_eq!(cost, 1, "to make it; what it is, another name has told");
+}
+
 /// A sandbox with a layout `img` that has so many other images, each with a tag.
 fn layout_of(images: usize) -> Sandbox {
     let sandbox = Sandbox::with_image();

@@ -101,14 +101,14 @@ impl Applier<'_, '_> {
             made => made,
         };
         match made {
-            Ok(()) => {}
+            Ok(()) => self.ledger.link(&place.path, &target.path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 self.copy(target, place).with_context(|| format!("copy {}", target.path))?;
+                self.ledger.copy(&place.path, &target.path);
             }
             Err(error) => return Err(self.explain(target, error)),
         }
-        self.ledger.link(&place.path, &target.path);
         Ok(true)
     }
 

@@ -11,7 +11,7 @@
 mod decode;
 
 use std::io::{BufRead, Read};
-use std::num::NonZeroUsize;
+use std::num::{NonZero, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, ScopedJoinHandle};
@@ -78,6 +78,9 @@ pub struct Written {
     /// What a regular file was when it was finished, if nothing was done to it since: a hard
     /// link changes its inode.
     pub stat: Option<Stat>,
+    /// Of a regular file to which links were made: the same number for all its names, and only
+    /// for these.
+    pub inode: Option<NonZero<u32>>,
     /// Whether a layer gave it extended attributes; `None` if no layer has the path.
     pub has_xattrs: Option<bool>,
 }
@@ -90,6 +93,7 @@ impl Unpacked {
         Written {
             digest: file.map(|file| file.digest),
             stat: file.filter(|_| !mark.is_linked).map(|file| file.stat()),
+            inode: mark.body.filter(|_| mark.is_linked && !mark.is_copy),
             has_xattrs: Some(mark.has_xattrs),
         }
     }
