@@ -184,7 +184,7 @@ fn stat_with(dir: &File, name: &Path, flags: AtFlags) -> io::Result<Stat> {
 pub(crate) fn list(dir: &File) -> io::Result<Vec<OsString>> {
     let own = open(dir, Path::new("."), READ | OFlag::O_DIRECTORY, Mode::empty())?;
     let mut names = Vec::new();
-    for entry in Dir::from_fd(OwnedFd::from(own))?.iter() {
+    for entry in Dir::from_fd(OwnedFd::from(own))? {
         let name = entry?.file_name().to_bytes().to_vec();
         if name != b"." && name != b".." {
             names.push(OsString::from_vec(name));

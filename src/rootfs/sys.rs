@@ -108,9 +108,9 @@ fn retry<T>(call: impl Fn() -> nix::Result<T>) -> nix::Result<T> {
 
 /// Lists a directory.
 pub(crate) fn read_dir(dir: impl AsFd) -> io::Result<Names> {
-    let mut stream = nix::dir::Dir::openat(dir, ".", Open::Dir.flags(), Mode::empty())?;
+    let stream = nix::dir::Dir::openat(dir, ".", Open::Dir.flags(), Mode::empty())?;
     let mut names = Names::default();
-    for entry in stream.iter() {
+    for entry in stream {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if !matches!(name, b"." | b"..") {

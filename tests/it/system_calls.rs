@@ -85,6 +85,26 @@ fn a_small_file_costs_few_system_calls() {
     assert_eq!(cost, 1, "repack, nothing changed");
 }
 
+/// A sandbox with a bundle of an image that has so many empty directories.
+fn bundle_of_dirs(dirs: usize) -> Sandbox {
+    let sandbox = Sandbox::with_image();
+    for dir in 0..dirs {
+        fs::create_dir_all(sandbox.path(format!("tree/{dir}"))).unwrap();
+    }
+    sandbox.umoci(&["insert", "--image=img", "tree", "/tree"]).succeeds();
+    sandbox.umoci(&["unpack", "--image=img", "bundle"]).succeeds();
+    sandbox
+}
+
+#[test]
+fn an_empty_directory_costs_a_repack_few_system_calls() {
+    if !needs_root() || strace().is_none() {
+        return;
+    }
+    let cost = per_one(&["repack", "--image=img:new", "bundle"], bundle_of_dirs);
+    assert_eq!(cost, 8, "a look; to open it twice, ask once, list it to the end, close it twice");
+}
+
 #[test]
 fn a_whiteout_of_a_file_costs_one_system_call() {
     if !needs_root() || strace().is_none() {
