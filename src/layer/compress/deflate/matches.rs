@@ -5,54 +5,66 @@
 //! bytes hash to: the near and short repetitions, and the long. That costs two
 //! looks a byte, and what it overlooks beside a search through all places is
 //! made good by looking from three bytes at once, and taking what is longest.
-//!
-//! What bounds the speed are branches that nobody can predict. So there are few: one
-//! tells whether any of three bytes begins a reference, one whether it is long.
 
-use super::symbols::{Counts, LENGTH_CODES, MOST_DISTANCE, MOST_LENGTH, Sequence, distance_symbol};
+use super::symbols::{MOST_DISTANCE, MOST_LENGTH};
 
 /// How many bytes a look reads.
-const READ: u32 = 8;
+pub(super) const READ: u32 = 8;
+/// How many bytes in a row are looked from at once.
+pub(super) const LOOKS: u32 = 3;
 /// Beyond, three literals take no more than a reference to three bytes.
 const NEAR: u32 = 4096;
-/// How many bytes in a row are looked from at once.
-const LOOKS: u32 = 3;
-/// After each so many (a power of two) literals in a row one more byte is passed over between looks.
-const PATIENCE: u32 = 6;
-/// A chunk ends with so many sequences, or when it has so many bytes.
-const CHUNK_SEQUENCES: usize = 512;
-const CHUNK_BYTES: u32 = 32 << 10;
 
 /// A reference; a length of 0 is none.
 #[derive(Clone, Copy)]
-struct Reference {
-    length: u32,
-    distance: u32,
+pub(super) struct Reference {
+    pub(super) length: u32,
+    /// How far back, less 1.
+    pub(super) distance: u32,
 }
 
-/// The last place, in its low 16 bits, of what has a hash of so many bits.
-/// What a table says is looked up, so that a place long ago, or none, does no harm.
-struct Table<const SLOTS: usize>(Box<[u16; SLOTS]>);
+/// The last place of what has a hash of so many bits, or rather the complement of its low 16
+/// bits, to which a place is added to get the distance less 1.
+struct Table<const SLOTS: usize>([u16; SLOTS]);
 
 impl<const SLOTS: usize> Table<SLOTS> {
     fn new() -> Self {
-        Self(Box::new([0; SLOTS]))
+        Self([0; SLOTS])
     }
 
-    /// Puts `at` in the place of what had the same hash, and gives that.
+    /// Remembers `at`, and gives the distance less 1 to what had the same hash. It is in reach in any
+    /// case, but if that place was out of reach, or there was none, something else is there.
     #[inline]
-    fn replace(&mut self, bytes: u64, at: u32) -> u16 {
-        // The golden ratio spreads what differs in any bit over the upper ones.
-        let hash = bytes.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOTS.ilog2());
-        let slot = &mut self.0[usize::try_from(hash).unwrap_or_default() % SLOTS];
-        std::mem::replace(slot, low(at))
+    fn replace(&mut self, hash: u32, at: u32) -> u32 {
+        let slot = &mut self.0[(hash >> (32 - SLOTS.ilog2())) as usize % SLOTS];
+        u32::from(std::mem::replace(slot, low(!at))).wrapping_add(at) % MOST_DISTANCE
+    }
+
+    /// Forgets everything: at the first byte there is what has not been seen.
+    fn clear(&mut self) {
+        self.0.fill(low(!0));
     }
 }
 
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "that is what it is for")]
-fn low(at: u32) -> u16 {
+pub(super) fn low(at: u32) -> u16 {
     at as u16
+}
+
+// The golden ratio spreads what differs in any bit over the upper ones.
+
+/// The hash of the first three bytes, in its upper bits.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "three bytes of eight are wanted")]
+fn hash_of_three(word: u64) -> u32 {
+    ((word as u32) << 8).wrapping_mul(0x9e37_79b1)
+}
+
+/// The same of the first six.
+#[inline]
+fn hash_of_six(word: u64) -> u32 {
+    ((word << 16).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
 /// What the bytes before have in them. 80 KiB.
@@ -66,46 +78,35 @@ impl Matcher {
         Self { of_three: Table::new(), of_six: Table::new() }
     }
 
-    /// Forgets everything, and takes in the first bytes, which references may reach.
-    pub(super) fn start(&mut self, dictionary: &[u8]) {
-        self.of_three.0.fill(0);
-        self.of_six.0.fill(0);
-        for at in 0..end(dictionary).saturating_sub(READ - 1) {
-            self.remember(dictionary, at);
+    /// Forgets everything, and takes in the bytes before `from`, which references may reach.
+    pub(super) fn start(&mut self, bytes: &[u8], from: u32) {
+        self.of_three.clear();
+        self.of_six.clear();
+        for at in from.saturating_sub(MOST_DISTANCE)..from.saturating_sub(READ - 1) {
+            self.remember(bytes, at);
         }
     }
 
     #[inline]
-    fn remember(&mut self, bytes: &[u8], at: u32) {
+    pub(super) fn remember(&mut self, bytes: &[u8], at: u32) {
         let word = word(bytes, at);
-        self.of_three.replace(word << 40, at);
-        self.of_six.replace(word << 16, at);
+        self.of_three.replace(hash_of_three(word), at);
+        self.of_six.replace(hash_of_six(word), at);
     }
 
     /// The longer of what the tables know, of which no more than the bytes of a look
-    /// are compared. Remembers this place.
+    /// are compared. Remembers this place, which is not the first of all: what is not known
+    /// is looked for before it.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "a tenth of the speed")]
     fn find(&mut self, bytes: &[u8], at: u32) -> Reference {
         let here = word(bytes, at);
-        let of_six = self.of_six.replace(here << 16, at);
-        let of_three = self.of_three.replace(here << 40, at);
-        let (mut same, mut distance) = (0, 0);
-        for place in [of_six, of_three] {
-            // The place's upper bits are those that bring it close behind `at`. It is not
-            // before the first byte: below 65536 the tables have nothing but true places.
-            let back = u32::from(low(at).wrapping_sub(place));
-            let there = word(bytes, at.wrapping_sub(back));
-            // A place that is `at` itself (a table that has nothing yet says 0) is 0 back, which
-            // becomes the largest number of all here, and no match.
-            let bits = if back.wrapping_sub(1) < MOST_DISTANCE {
-                (here ^ there).trailing_zeros()
-            } else {
-                0
-            };
-            (same, distance) = if bits > same { (bits, back) } else { (same, distance) };
-        }
-        let least = if distance > NEAR { 4 } else { 3 };
+        let six = self.of_six.replace(hash_of_six(here), at);
+        let three = self.of_three.replace(hash_of_three(here), at);
+        let of_six = (here ^ word(bytes, back(at, six))).trailing_zeros();
+        let of_three = (here ^ word(bytes, back(at, three))).trailing_zeros();
+        let (same, distance) = if of_three > of_six { (of_three, three) } else { (of_six, six) };
+        let least = if distance < NEAR { 3 } else { 4 };
         let length = if same / 8 < least { 0 } else { same / 8 };
         Reference { length, distance }
     }
@@ -114,7 +115,7 @@ impl Matcher {
     /// there are several, and how many bytes are before it. (Written out, since a loop is 3 % slower.)
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "as `find`")]
-    fn find_longest(&mut self, bytes: &[u8], at: u32) -> (Reference, u32) {
+    pub(super) fn find_longest(&mut self, bytes: &[u8], at: u32) -> (Reference, u32) {
         let first = self.find(bytes, at);
         let second = self.find(bytes, at + 1);
         let third = self.find(bytes, at + 2);
@@ -124,99 +125,34 @@ impl Matcher {
         let skipped = if is_third { 2 } else { u32::from(is_second) };
         (if is_third { third } else { longer }, skipped)
     }
-
-    /// Divides the bytes from `from` on into sequences, until there are enough, and counts their symbols.
-    pub(super) fn chunk(
-        &mut self,
-        bytes: &[u8],
-        from: u32,
-        sequences: &mut Vec<Sequence>,
-    ) -> Counts {
-        let end = end(bytes);
-        let until = end.min(from.saturating_add(CHUNK_BYTES));
-        let last = until.min(end.saturating_sub(READ + LOOKS - 1));
-        let most = sequences.len() + CHUNK_SEQUENCES;
-        let mut counts = Counts::default();
-        let (mut at, mut literals) = (from, from);
-        while at < last && sequences.len() < most {
-            let (mut found, skipped) = self.find_longest(bytes, at);
-            if found.length == 0 {
-                let next = last.min(at + LOOKS + ((at - literals) >> PATIENCE));
-                at = count_literals(&mut counts, bytes, at, next);
-                continue;
-            }
-            for place in 0..LOOKS - 1 {
-                counts.literal(bytes[(at + place) as usize], u32::from(skipped > place));
-            }
-            at += skipped;
-            if found.length == READ {
-                found.length = extend(bytes, at, found.distance);
-            }
-            sequences.push(sequence(&mut counts, at - literals, found));
-            let next = at + found.length;
-            if next < last {
-                for place in [at + 2, next - 2, next - 1] {
-                    self.remember(bytes, place);
-                }
-            }
-            (at, literals) = (next, next);
-        }
-        if at >= last && at < until {
-            at = count_literals(&mut counts, bytes, at, until);
-        }
-        if at > literals {
-            sequences.push(Sequence {
-                literals: low(at - literals),
-                length: 0,
-                distance: 0,
-                distance_symbol: 0,
-            });
-        }
-        counts
-    }
 }
 
+/// The place that a distance less 1 leads to.
 #[inline]
-fn count_literals(counts: &mut Counts, bytes: &[u8], at: u32, next: u32) -> u32 {
-    for byte in &bytes[at as usize..next as usize] {
-        counts.literal(*byte, 1);
-    }
-    next
+fn back(at: u32, distance: u32) -> u32 {
+    at.wrapping_sub(1).wrapping_sub(distance)
 }
 
+/// The whole length of a reference of which all bytes of a look are the same.
 #[inline]
-fn sequence(counts: &mut Counts, literals: u32, found: Reference) -> Sequence {
-    let distance = low(found.distance.wrapping_sub(1));
-    let symbol = distance_symbol(distance);
-    counts.reference(LENGTH_CODES[found.length as usize], symbol);
-    Sequence {
-        literals: low(literals),
-        length: low(found.length),
-        distance,
-        distance_symbol: u16::from(symbol),
-    }
-}
-
-/// Places have 32 bits.
-fn end(bytes: &[u8]) -> u32 {
-    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
-}
-
-/// The length of a reference of which eight bytes are known to be the same.
-#[inline]
-fn extend(bytes: &[u8], at: u32, distance: u32) -> u32 {
-    let mut length = READ;
+pub(super) fn extend(bytes: &[u8], at: u32, distance: u32) -> u32 {
+    let there = back(at, distance);
     let most = MOST_LENGTH.min(end(bytes) - at);
+    let mut length = READ;
     while length + READ <= most {
-        let differ = word(bytes, at + length) ^ word(bytes, at + length - distance);
+        let differ = word(bytes, at + length) ^ word(bytes, there + length);
         if differ != 0 {
             return length + differ.trailing_zeros() / 8;
         }
         length += READ;
     }
-    let same =
-        |length: &u32| bytes[(at + length) as usize] == bytes[(at + length - distance) as usize];
+    let same = |length: &u32| bytes[(at + length) as usize] == bytes[(there + length) as usize];
     (length..most).find(|length| !same(length)).unwrap_or(most)
+}
+
+/// Places have 32 bits.
+pub(super) fn end(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
 
 /// The eight bytes at a place, which must be there.

@@ -15,7 +15,7 @@ pub(super) const MOST_LENGTH: u32 = 258;
 pub(super) const MOST_DISTANCE: u32 = 32 << 10;
 
 /// Literals, which are not repeated here, and then a reference, or none at the end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sequence {
     pub(super) literals: u16,
     /// 0 for none.
