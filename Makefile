@@ -51,8 +51,8 @@ generated:
 demo: static
 	hack/demo.sh "$(STATIC)"
 
-bench: static
-	benches/run.py "$(STATIC)" $(GROUPS)
+bench: built
+	benches/run.py "$(PROGRAM)" $(GROUPS)
 
 # Builds only what is missing or older than its sources: root need not have the compiler, and leaves no files in target/.
 ifeq ($(origin PROGRAM),file)

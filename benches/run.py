@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures this program beside the installed umoci, GNU tar, bsdtar and cp on the same images, in one run, and prints a table.
+"""Measures this program beside Go umoci (PEER, or the first in PATH), GNU tar, bsdtar and cp on the same images, in one run, and prints a table.
 
     benches/run.py PROGRAM [GROUP...]
 
@@ -52,7 +52,8 @@ def report(bench):
     print("; ".join([f"{tool}: {version}" for tool, version in versions.items()] + others) + ".\n")
     table = Table(bench.rows, versions.get("umoci", ""))
     print("\n".join(table.lines()))
-    print("".join(f"\n{note}\n" for note in [*table.comparisons(), *bench.notes]), end="")
+    notes = [*table.comparisons(), *bench.notes]
+    print("".join(f"\n{note}\n" for note in [*notes, table.verdict()]), end="")
 
 
 def main():
