@@ -9,13 +9,17 @@
 //! few: one tells whether any of three bytes begins a reference, one whether it is long.
 
 use super::matches::{LOOKS, Matcher, READ, Reference, end, extend, low};
-use super::symbols::{Counts, LENGTH_CODES, Sequence, distance_symbol};
+use super::symbols::{Counts, LENGTH_CODES, MOST_DISTANCE, Sequence, distance_symbol};
 
 /// After each so many (a power of two) literals in a row one more byte is passed over between looks.
 const PATIENCE: u32 = 6;
 /// A part ends with so many sequences, or when it has so many bytes.
 const PART_SEQUENCES: usize = 512;
 const PART_BYTES: u32 = 32 << 10;
+/// Where its bytes end a part, that may be between the places of a look, and the next look begins
+/// at one that is remembered already. The distance from there to itself, or to a later place,
+/// comes out as up to the longest there is, so as many bytes must be before it.
+const _: () = assert!(PART_BYTES >= MOST_DISTANCE, "a look could go back beyond all bytes");
 
 /// Sequences that stay together.
 #[derive(Default)]

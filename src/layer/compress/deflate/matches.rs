@@ -96,7 +96,8 @@ impl Matcher {
 
     /// The longer of what the tables know, of which no more than the bytes of a look
     /// are compared. Remembers this place, which is not the first of all: what is not known
-    /// is looked for before it.
+    /// is looked for there. Nor is it one of the first [`MOST_DISTANCE`], if it or a later place
+    /// is remembered already: then that is how far back it is looked for.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "a tenth of the speed")]
     fn find(&mut self, bytes: &[u8], at: u32) -> Reference {
