@@ -2,6 +2,7 @@
 """Tars of certain shapes; always the same bytes. `python3 benches/shapes.py SHAPE` writes one to stdout."""
 
 import io
+import os
 import random
 import sys
 import tarfile
@@ -109,6 +110,12 @@ class Endless(io.RawIOBase):
 
 def one_file(writer, size=4 << 30):
     writer.member("large", data=Endless(size), size=size)
+
+
+def as_one_file(writer, path):
+    """What is in a file, as it compresses and inflates."""
+    with open(path, "rb") as data:
+        writer.member("large", data=data, size=os.path.getsize(path))
 
 
 SHAPES = {
