@@ -312,6 +312,33 @@ fn a_repacked_image_is_the_same_from_any_number_of_threads() {
 }
 
 #[test]
+fn an_added_layer_is_the_same_from_any_number_of_threads() {
+    let place = Place::new();
+    let writer = place.layout.writer().unwrap();
+    // Five blocks of either compression and more, which come in any pieces.
+    let lines = (0..100_000_u64).map(|line| format!("{:x}\n", line * line));
+    let bytes = lines.collect::<String>().repeat(18).into_bytes();
+    assert!(bytes.len() > 5 * (3 << 20), "{} bytes", bytes.len());
+    let added = |compression, threads: usize| {
+        let options = LayerOptions {
+            compression: CompressionChoice::Fixed(compression),
+            encoder: EncoderOptions { threads: NonZeroUsize::new(threads) },
+            ..made_by("test")
+        };
+        let mut pieces = bytes.chunks(60_000 + threads);
+        let write =
+            |output: &mut dyn Write| Ok(pieces.try_for_each(|piece| output.write_all(piece))?);
+        ImageEditor::new(&writer, place.blank()).add_layer(&options, write).unwrap()
+    };
+    for compression in [Compression::Gzip, Compression::Zstd] {
+        let one = added(compression, 1);
+        for threads in [2, 7] {
+            assert_eq!(added(compression, threads), one, "{threads} threads");
+        }
+    }
+}
+
+#[test]
 fn a_configuration_becomes_one_for_a_runtime() {
     let mut config = ImageConfig::new("amd64", "linux");
     config.config.cmd = vec!["/bin/sh".into()];
