@@ -86,7 +86,8 @@ pub fn unpack_rootfs(
     progress.begin(Stage::Unpacking);
     progress.expect_layers(layers.len() as u64, stored);
     let limits = options.apply.limits.for_stored(stored);
-    let apply = ApplyOptions { limits, ..options.apply.clone() };
+    let interrupt = layout.interrupt().clone();
+    let apply = ApplyOptions { limits, interrupt, ..options.apply.clone() };
     let sources =
         layers.iter().map(|(descriptor, diff_id)| source(layout, descriptor, diff_id, progress));
     let tell = options.after_layer.map(|after| {

@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("oci", &["error", "quote"]),
     ("rootfs", &["error", "idmap", "interrupt", "random"]),
     ("layout", &["error", "interrupt", "oci", "quote", "random", "sys"]),
-    ("layer", &["error", "idmap", "oci", "progress", "rootfs"]),
+    ("layer", &["error", "idmap", "interrupt", "oci", "progress", "rootfs"]),
     ("snapshot", &["error", "idmap", "progress", "quote", "rootfs"]),
     (
         "image",

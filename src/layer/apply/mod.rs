@@ -29,6 +29,7 @@ use super::unpack::BUFFERS_OF_LAYER;
 use super::whiteout::{Whiteout, classify};
 use crate::error::{Context, Error, Result};
 use crate::idmap::IdMaps;
+use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::rootfs::{
     Change, Device, FsOps, Kind, Metadata, Name, RootPath, Xattr, capability_to_host,
@@ -65,6 +66,8 @@ pub struct ApplyOptions {
     pub limits: Limits,
     /// Where layers and members are counted.
     pub progress: Arc<Progress>,
+    /// What stops it where no stream is read that would end: within holes.
+    pub interrupt: Interrupt,
 }
 
 pub(crate) type LayerMembers<'a> = Members<BufferReader<'a>>;
@@ -198,7 +201,7 @@ impl Applier<'_, '_> {
         let file = self.create(&place, |dir, name| fs.create_file(dir, name, mode))?;
         let body = self.bodies.next_id();
         self.ledger.insert(&place.path, Some(body), !metadata.xattrs.is_empty());
-        let clear_xattrs = place.parent.inherits_xattrs;
+        let (file, clear_xattrs) = (Arc::new(file), place.parent.inherits_xattrs);
         self.hand_over(NewFile { file, path: place.path, metadata, clear_xattrs, size }, members)
     }
 

@@ -10,13 +10,15 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Batch, Body, FileDigests, Filled, FilledFiles, Job, NewFile, Piece};
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::interrupt::Interrupt;
 use crate::layer::entry::shown;
 use crate::rootfs::{Change, FsOps, Kind};
 
 /// Zeros to hash in place of a hole.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
-/// The first error of any thread that fills files.
+/// Whether there is still a use in filling files, and if not, the first error of any thread that
+/// does so.
 #[derive(Default)]
 pub(super) struct Failure {
     failed: AtomicBool,
@@ -25,7 +27,14 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn set(&self, error: Error) {
-        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        // Later ones follow from the first.
+        if !self.failed.swap(true, Ordering::AcqRel) {
+            *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+    }
+
+    /// Makes all threads stop for what is no error of theirs.
+    pub(super) fn give_up(&self) {
         self.failed.store(true, Ordering::Release);
     }
 
@@ -47,6 +56,7 @@ pub(super) struct Filler<'a> {
     pub(super) fs: &'a dyn FsOps,
     pub(super) digests: FileDigests,
     pub(super) files: Arc<FilledFiles>,
+    pub(super) interrupt: Interrupt,
     pub(super) failure: Failure,
 }
 
@@ -85,7 +95,7 @@ impl Filler<'_> {
             let piece = piece.context("write file")?;
             ends_in_hole = matches!(piece, Piece::Hole(_));
             if let Some(hash) = &mut hash {
-                update(hash, &piece);
+                self.update(hash, &piece)?;
             }
         }
         if ends_in_hole {
@@ -95,6 +105,23 @@ impl Filler<'_> {
             Change { metadata: &new.metadata, kind: Kind::File, clear_xattrs: new.clear_xattrs };
         let stat = self.fs.set_file_metadata(&new.file, &change).context("apply metadata")?;
         Ok(hash.map(|hash| Filled::new(hash.finalize().into(), &stat)))
+    }
+
+    fn update(&self, hash: &mut Sha256, piece: &Piece) -> Result<()> {
+        match piece {
+            Piece::Data(bytes) => hash.update(&**bytes),
+            Piece::Hole(len) => {
+                let mut left = *len;
+                while left > 0 {
+                    self.interrupt.check()?;
+                    self.failure.check()?;
+                    let zeros = left.min(ZEROS.len() as u64);
+                    hash.update(&ZEROS[..usize::try_from(zeros).unwrap_or(ZEROS.len())]);
+                    left -= zeros;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -107,18 +134,4 @@ pub(super) fn write(mut file: &File, piece: Piece) -> io::Result<Piece> {
         }
     }
     Ok(piece)
-}
-
-fn update(hash: &mut Sha256, piece: &Piece) {
-    match piece {
-        Piece::Data(bytes) => hash.update(&**bytes),
-        Piece::Hole(len) => {
-            let mut left = *len;
-            while left > 0 {
-                let zeros = left.min(ZEROS.len() as u64);
-                hash.update(&ZEROS[..usize::try_from(zeros).unwrap_or(ZEROS.len())]);
-                left -= zeros;
-            }
-        }
-    }
 }

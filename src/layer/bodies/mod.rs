@@ -4,7 +4,8 @@
 //! of the root filesystem but to name it in an error, so their order does not matter.
 //! When they fall behind, whoever hands the files over fills some as well, and large
 //! files he writes himself while a worker hashes them: one thread with both to do would
-//! keep all others waiting.
+//! keep all others waiting. An interrupt, and whatever else ends the work, is heeded within
+//! holes, too: they may be of any size, and nothing is read for them that would break off.
 
 mod fill;
 mod filled;
@@ -23,6 +24,7 @@ pub(crate) use self::filled::{Filled, FilledFiles};
 use self::queue::Queue;
 use super::buffer::Slice;
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::interrupt::Interrupt;
 use crate::rootfs::{FsOps, Metadata, RootPath};
 
 /// How many files go to a worker together, and how many buffers these may hold: waking one for
@@ -82,7 +84,8 @@ pub(crate) fn start_thread<'scope, T: Send + 'scope>(
 
 /// A regular file that is to be filled.
 pub(crate) struct NewFile {
-    pub(crate) file: File,
+    /// Shared with the [`Stream`] of a large file.
+    pub(crate) file: Arc<File>,
     pub(crate) path: RootPath,
     pub(crate) metadata: Metadata,
     /// See [`Change::clear_xattrs`].
@@ -97,9 +100,9 @@ struct Job {
 
 /// A large file that is being handed over.
 pub(crate) struct Stream {
-    // Closed before the worker hears that there is no more: when it has finished the file,
+    // Let go of before the worker hears that there is no more: when it has finished the file,
     // nobody has it open.
-    file: File,
+    file: Arc<File>,
     pieces: Sender<io::Result<Piece>>,
 }
 
@@ -151,17 +154,33 @@ struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    /// Works until the queue is closed. A panic is a failure like others: whoever waits for the
-    /// work, or for the buffers that it holds, is not to wait for ever.
+    /// Works until the queue is closed.
     fn work(&self) {
         while let Some(batch) = self.queue.take() {
-            let filled = catch_unwind(AssertUnwindSafe(|| self.filler.fill(batch)));
-            if filled.is_err() {
-                let error = "internal error: a writer of files panicked";
-                self.filler.failure.set(Error::new(ErrorKind::Io, error));
-            }
-            self.queue.done();
+            self.fill(batch);
         }
+    }
+
+    /// Hands a batch over. Who has to wait for room in the queue can as well make some: what
+    /// waits there is complete, large files too.
+    fn push(&self, mut batch: Batch) {
+        while let Some(without_room) = self.queue.offer(batch) {
+            batch = without_room;
+            if let Some(first) = self.queue.take_waiting() {
+                self.fill(first);
+            }
+        }
+    }
+
+    /// Fills what was taken from the queue. A panic is a failure like others: whoever waits for
+    /// the work, or for the buffers that it holds, is not to wait for ever.
+    fn fill(&self, batch: Batch) {
+        let filled = catch_unwind(AssertUnwindSafe(|| self.filler.fill(batch)));
+        if filled.is_err() {
+            let error = "internal error: a writer of files panicked";
+            self.filler.failure.set(Error::new(ErrorKind::Io, error));
+        }
+        self.queue.done();
     }
 }
 
@@ -172,8 +191,9 @@ impl<'scope> Bodies<'scope> {
         workers: usize,
         digests: FileDigests,
         files: Arc<FilledFiles>,
+        interrupt: Interrupt,
     ) -> Result<Self> {
-        let filler = Filler { fs, digests, files, failure: Failure::default() };
+        let filler = Filler { fs, digests, files, interrupt, failure: Failure::default() };
         let shared = Arc::new(Shared { queue: Queue::new(QUEUE), filler });
         let next = BodyId::MIN;
         let batch = Batch::starting_with(next);
@@ -202,12 +222,12 @@ impl<'scope> Bodies<'scope> {
 
     /// As [`Bodies::write`], with the pieces to follow.
     pub(crate) fn stream(&mut self, new: NewFile) -> Result<Stream> {
-        let file = new.file.try_clone().context("open file")?;
+        let file = new.file.clone();
         let (pieces, written) = mpsc::channel();
         self.add(new, Body::Written(written))?;
         // The pieces are as many as they are: somebody else has to take them.
         let batch = self.take_batch();
-        self.shared.queue.push(batch);
+        self.shared.push(batch);
         Ok(Stream { file, pieces })
     }
 
@@ -256,6 +276,11 @@ impl<'scope> Bodies<'scope> {
         self.shared.filler.failure.check()
     }
 
+    /// Says that the files are of no use any more: what is left of them is let go.
+    pub(crate) fn give_up(&self) {
+        self.shared.filler.failure.give_up();
+    }
+
     /// Waits for all files.
     pub(crate) fn finish(mut self) -> Result<()> {
         self.send();
@@ -270,7 +295,8 @@ impl<'scope> Bodies<'scope> {
 
 impl Drop for Bodies<'_> {
     fn drop(&mut self) {
-        // Nobody is to wait for more.
+        // Nobody is to wait for more, or to finish what nobody wants.
+        self.give_up();
         self.shared.queue.close();
     }
 }
@@ -290,13 +316,15 @@ mod tests {
         let fs = Native::open(place.path()).unwrap();
         std::thread::scope(|scope| {
             let (digests, files) = (FileDigests::Sha256, Arc::default());
-            let mut bodies = Bodies::start(scope, &fs, workers, digests, files).unwrap();
+            let interrupt = Interrupt::default();
+            let mut bodies = Bodies::start(scope, &fs, workers, digests, files, interrupt).unwrap();
             work(&mut bodies);
             bodies.finish().map_or_else(|error| error.to_string(), |()| String::new())
         })
     }
 
     fn new(file: File) -> NewFile {
+        let file = file.into();
         let (path, metadata) = (RootPath::clean("large").unwrap(), Metadata::default());
         NewFile { file, path, metadata, clear_xattrs: false, size: 1 }
     }
@@ -329,6 +357,28 @@ mod tests {
             stream.write(bodies, Piece::Hole(7)).unwrap();
             assert_eq!(file.stream_position().unwrap(), 7);
         });
+    }
+
+    #[test]
+    fn large_files_do_not_wait_for_a_worker_that_is_not_there() {
+        error_of(0, |bodies| {
+            for _ in 0..=2 * QUEUE {
+                bodies.stream(new_file()).unwrap();
+            }
+            let batch = bodies.take_batch();
+            assert!(bodies.shared.queue.offer(batch).is_some());
+        });
+    }
+
+    #[test]
+    fn what_is_given_up_is_no_failure() {
+        let error = error_of(1, |bodies| {
+            let stream = bodies.stream(new_file()).unwrap();
+            stream.write(bodies, Piece::Hole(1 << 40)).unwrap();
+            drop(stream);
+            bodies.give_up();
+        });
+        assert_eq!(error, "");
     }
 
     #[test]

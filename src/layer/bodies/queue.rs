@@ -39,26 +39,17 @@ impl<T> Queue<T> {
 
     /// Hands work over, or gives it back if more waits already than is good.
     pub(super) fn offer(&self, work: T) -> Option<T> {
-        let state = self.lock();
+        let mut state = self.lock();
         if state.waiting.len() >= self.room {
             return Some(work);
         }
-        self.add(state, work);
-        None
-    }
-
-    /// Hands work over, however much waits.
-    pub(super) fn push(&self, work: T) {
-        self.add(self.lock(), work);
-    }
-
-    fn add(&self, mut state: MutexGuard<'_, State<T>>, work: T) {
         state.waiting.push_back(work);
         let somebody_waits = state.idle > 0;
         drop(state);
         if somebody_waits {
             self.work.notify_one();
         }
+        None
     }
 
     /// Takes work, and waits for it; `None` when there will be no more. Who takes it says when
@@ -66,17 +57,19 @@ impl<T> Queue<T> {
     pub(super) fn take(&self) -> Option<T> {
         let mut state = self.lock();
         loop {
-            if let Some(work) = state.waiting.pop_front() {
-                state.in_hand += 1;
-                return Some(work);
-            }
-            if state.closed {
-                return None;
+            let work = state.take();
+            if work.is_some() || state.closed {
+                return work;
             }
             state.idle += 1;
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
         }
+    }
+
+    /// As [`take`](Self::take), of what waits already.
+    pub(super) fn take_waiting(&self) -> Option<T> {
+        self.lock().take()
     }
 
     /// Says that work which was taken is done.
@@ -110,6 +103,12 @@ impl<T> Queue<T> {
 }
 
 impl<T> State<T> {
+    fn take(&mut self) -> Option<T> {
+        let work = self.waiting.pop_front()?;
+        self.in_hand += 1;
+        Some(work)
+    }
+
     fn is_at_rest(&self) -> bool {
         self.waiting.is_empty() && self.in_hand == 0
     }
@@ -139,7 +138,12 @@ mod tests {
             let sum = || done.iter().map(|count| count.load(Ordering::Relaxed)).sum::<usize>();
             assert_eq!(sum() + returned.len(), WORK);
             for work in &returned {
-                queue.push(*work);
+                while queue.offer(*work).is_some() {
+                    if let Some(work) = queue.take_waiting() {
+                        done[work].fetch_add(1, Ordering::Relaxed);
+                        queue.done();
+                    }
+                }
             }
             queue.close();
             returned.len()
@@ -152,10 +156,10 @@ mod tests {
     fn what_has_no_room_is_given_back() {
         let queue = Queue::new(2);
         assert_eq!([queue.offer(1), queue.offer(2), queue.offer(3)], [None, None, Some(3)]);
-        queue.push(4);
-        assert_eq!((queue.take(), queue.offer(5)), (Some(1), Some(5)));
-        assert_eq!((queue.take(), queue.offer(6)), (Some(2), None));
+        assert_eq!((queue.take(), queue.offer(4)), (Some(1), None));
+        assert_eq!((queue.take_waiting(), queue.offer(5)), (Some(2), None));
         queue.close();
-        assert_eq!([queue.take(), queue.take(), queue.take()], [Some(4), Some(6), None]);
+        assert_eq!([queue.take(), queue.take(), queue.take()], [Some(4), Some(5), None]);
+        assert_eq!(queue.take_waiting(), None);
     }
 }

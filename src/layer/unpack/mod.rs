@@ -142,13 +142,18 @@ where
         let decoders = decode.start(scope, count)?;
         let (verified, to_tell) = mpsc::channel();
         let hasher = start_thread(scope, move || hash_layers(unhashed, &verified))?;
-        let mut bodies = Bodies::start(scope, disk.fs(), workers(), file_digests, files.clone())?;
+        let (files, interrupt) = (files.clone(), options.interrupt.clone());
+        let mut bodies =
+            Bodies::start(scope, disk.fs(), workers(), file_digests, files, interrupt)?;
         let after = after.map(|tell| After { verified: to_tell, tell });
         let mut work = Apply { disk: &disk, ledger: &mut ledger, bodies: &mut bodies, options };
         let applied = work.layers(count, decoded, after.as_ref());
+        if !matches!(applied, Ok(Stream::Whole)) {
+            bodies.give_up();
+        }
         let mut results = vec![bodies.finish().map_err(LayerFailure::from)];
         results.extend(decoders.into_iter().map(|decoder| join(decoder, "decoder")));
-        results.extend([applied, join(hasher, "hasher")]);
+        results.extend([applied.map(drop), join(hasher, "hasher")]);
         first_cause(results)
     })?;
     Ok(Unpacked { ledger, files })
@@ -209,28 +214,31 @@ struct After<'a> {
 }
 
 impl Apply<'_, '_> {
+    /// How the streams have ended; of those behind a broken one nothing is applied.
     fn layers(
         &mut self,
         count: usize,
         decoded: Receiver<Buffers>,
         after: Option<&After<'_>>,
-    ) -> Result<(), LayerFailure> {
-        for (layer, buffers) in decoded.into_iter().take(count).enumerate() {
+    ) -> Result<Stream, LayerFailure> {
+        let mut decoded = decoded.into_iter();
+        for layer in 0..count {
+            // The stages before have failed and say why themselves, here and below.
+            let Some(buffers) = decoded.next() else { return Ok(Stream::Broken) };
             self.options.progress.next_layer();
             let failed = |error| LayerFailure { layer: Some(layer), error };
             let mut members = Members::new(BufferReader::new(&buffers));
             apply_members(self.disk, &mut members, self.ledger, self.bodies, self.options)
                 .map_err(failed)?;
             if drain(members.into_inner()) == Stream::Broken {
-                break;
+                return Ok(Stream::Broken);
             }
             let Some(after) = after else { continue };
             self.bodies.settle().map_err(failed)?;
-            // The stages before have failed and say why themselves.
-            let Ok(()) = after.verified.recv() else { break };
+            let Ok(()) = after.verified.recv() else { return Ok(Stream::Broken) };
             (after.tell)(layer).map_err(failed)?;
         }
-        Ok(())
+        Ok(Stream::Whole)
     }
 }
 

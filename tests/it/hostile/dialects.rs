@@ -278,7 +278,7 @@ fn old_sparse(real_size: &str, regions: &[(&str, &str)], body: &[u8]) -> Archive
     Archive::new().with(Header::new_gnu(), "sparse", b'S', edit, body)
 }
 
-fn pax_sparse(name: &str, real_size: &str, map: &str, data: &[u8]) -> Archive {
+pub(super) fn pax_sparse(name: &str, real_size: &str, map: &str, data: &[u8]) -> Archive {
     let mut body = map.as_bytes().to_vec();
     body.resize(body.len().next_multiple_of(512), 0);
     body.extend_from_slice(data);

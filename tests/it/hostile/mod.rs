@@ -12,6 +12,7 @@ mod compression;
 mod configurations;
 mod descriptors;
 mod dialects;
+mod holes;
 mod indexes;
 mod limits;
 mod mixture;
