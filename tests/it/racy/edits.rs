@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Ways to edit a file, where the filesystem tells all times.
 
+use std::collections::BTreeSet;
+
 use super::{EDITED, FUNCTIONS, added, files, repack_adds, sandbox};
-use crate::harness::{needs_root, peer};
+use crate::harness::{needs_root, peer, strace};
 use crate::rootless::filesystem::with_mounts;
 
+const TMPFS: &str = "mount -t tmpfs none m";
+const EXT4: &str =
+    "truncate -s 32M disk; mkfs.ext4 -q -I 256 disk >/dev/null; mount -o loop disk m";
+/// The same with inodes that have no room but for whole seconds.
+const WHOLE_SECONDS: &str =
+    "truncate -s 32M disk; mkfs.ext4 -q -I 128 disk >/dev/null; mount -o loop disk m; tick=1.1";
 /// Filesystems that see an edit in different ways: with a clock that ticks often, and seldom.
-const MOUNTS: [&str; 3] = [
-    "",
-    "mount -t tmpfs none m",
-    "truncate -s 32M disk; mkfs.ext4 -q -I 128 disk >/dev/null; mount -o loop disk m; tick=1.1",
-];
+const MOUNTS: [&str; 3] = ["", TMPFS, WHOLE_SECONDS];
+/// A record of what has been there for more than a second, so that it vouches for that anywhere.
+const OLD: &str = "pause; refresh";
 
-/// Asserts what a repack adds after a change, on each of the filesystems.
+/// Asserts what a repack adds after a change, on each of the filesystems, and where seconds are whole
+/// also with a record that vouches for what is changed.
 #[track_caller]
 fn changes(change: &str, expected: &[(&str, &str)]) {
     if !needs_root() || peer("mkfs.ext4").is_none() {
@@ -20,6 +27,29 @@ fn changes(change: &str, expected: &[(&str, &str)]) {
     }
     for mount in MOUNTS {
         repack_adds(with_mounts, [mount, change], expected);
+    }
+    repack_adds(with_mounts, [WHOLE_SECONDS, &format!("{OLD}; {change}")], expected);
+}
+
+/// Or the tests here would pass though nothing is ever looked up in the record.
+#[test]
+fn only_what_was_edited_is_opened() {
+    let Some(strace) = strace() else { return };
+    if !needs_root() || peer("mkfs.ext4").is_none() {
+        return;
+    }
+    let traced = format!("meanwhile='{} -f -qq -e trace=openat -o opened'", strace.display());
+    for [mount, record] in [[TMPFS, ":"], [EXT4, ":"], [WHOLE_SECONDS, OLD]] {
+        let sandbox = sandbox();
+        let script = format!("{mount}\nunpack; {record}; edit $d/edited; {traced}; repack new");
+        let Some(run) = with_mounts(&sandbox, &format!("{FUNCTIONS}{script}")) else { return };
+        run.succeeds();
+        let opened = std::fs::read_to_string(sandbox.path("opened")).unwrap();
+        let names = opened.lines().filter_map(|line| line.split('"').nth(1));
+        let of_layers = ["edited", "link", "linked", "neighbour", "other", "replaced"];
+        let opened: BTreeSet<_> = names.filter(|name| of_layers.contains(name)).collect();
+        assert_eq!(opened, ["edited"].into(), "{mount}");
+        assert_eq!(added(&sandbox, "new"), files(EDITED), "{mount}");
     }
 }
 
